@@ -1,0 +1,3 @@
+controller_core =
+
+controller_io =

@@ -1,0 +1,3 @@
+ha_core =
+
+ha_io =

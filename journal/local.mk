@@ -1,0 +1,3 @@
+journal_core =
+
+journal_io =

@@ -1,0 +1,3 @@
+proto_core = \
+	proto/version.c \
+	proto/version.h
