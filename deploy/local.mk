@@ -1,1 +1,3 @@
-EXTRA_DIST +=
+EXTRA_DIST += \
+	deploy/lib.sh \
+	deploy/check

@@ -15,4 +15,7 @@ AM_TESTS_ENVIRONMENT = \
 TEST_EXTENSIONS = .sh
 LOG_COMPILER = $(top_srcdir)/tests/run-unit
 
-EXTRA_DIST += tests/core-symbols.sh tests/run-unit
+EXTRA_DIST += \
+	tests/core-symbols.sh \
+	tests/run-unit \
+	tests/run
