@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR LGPL-2.1-or-later */
+#include "proto/assert.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+pr_assert_fn pr_assert_handler;
+char pr_assert_text[512];
+
+void pr_assert_failed(const char *file, int line, const char *func, const char *what)
+{
+	int n = snprintf(pr_assert_text, sizeof(pr_assert_text), "%s:%d: %s: ASSERT(%s)\n", file,
+			 line, func, what);
+
+	if (n < 0)
+		n = 0;
+	if ((size_t)n >= sizeof(pr_assert_text)) {
+		n = sizeof(pr_assert_text) - 1;
+		pr_assert_text[n - 1] = '\n';
+	}
+	if (pr_assert_handler)
+		pr_assert_handler(pr_assert_text, (size_t)n);
+	abort();
+}
