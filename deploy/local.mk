@@ -1,3 +1,5 @@
 EXTRA_DIST += \
 	deploy/lib.sh \
+	deploy/pair.sh \
+	deploy/quickstart \
 	deploy/check

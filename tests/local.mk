@@ -4,18 +4,38 @@ if HAVE_CRITERION
 check_PROGRAMS += $(unit_tests)
 endif
 
-TESTS = tests/core-symbols.sh
+TESTS = tests/core-symbols.sh tests/rooms.sh
 if HAVE_CRITERION
 TESTS += $(unit_tests)
 endif
 
 AM_TESTS_ENVIRONMENT = \
 	NM='$(NM)' enable_asan='$(enable_asan)' enable_coverage='$(enable_coverage)'; \
-	export NM enable_asan enable_coverage;
+	top_srcdir='$(top_srcdir)'; \
+	export NM enable_asan enable_coverage top_srcdir;
 TEST_EXTENSIONS = .sh
 LOG_COMPILER = $(top_srcdir)/tests/run-unit
 
 EXTRA_DIST += \
 	tests/core-symbols.sh \
-	tests/run-unit \
-	tests/run
+	tests/lint \
+	tests/rooms.sh \
+	tests/run \
+	tests/run-unit
+
+.PHONY: check-integration check-asan lint
+check-integration: all
+	$(top_srcdir)/tests/run --build $(abs_builddir)
+
+lint:
+	$(AM_V_at)printf '%s\n' $(DISTFILES) >lint.files
+	$(AM_V_at)$(top_srcdir)/tests/lint lint.files
+CLEANFILES += lint.files
+
+check-asan:
+	$(AM_V_at)$(MKDIR_P) asan
+	$(AM_V_at)test -e asan/Makefile || (cd asan && $(abs_srcdir)/configure --enable-asan --enable-werror)
+	$(AM_V_at)$(MAKE) -C asan check
+
+clean-local:
+	$(AM_V_at)rm -rf asan
