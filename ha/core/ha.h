@@ -59,9 +59,19 @@ struct ha_config {
 	uint8_t node;
 	uint32_t beat_ms, lease_ms, drop_ms, link_dead_ms;	/* heartbeat interval, reply lease, slow peer, silence */
 	bool freeze_on_peer_loss;
-	uint32_t in_flight;
+	uint32_t in_flight;			/* batches on their way at once, 1..8 */
 	bool cluster_stack;			/* a real cluster orders the roles; else the embedded supervisor does. Same facts */
+	bool fabric_fencing;			/* the fence only cuts the LUNs: the old active may still run, so its lease is waited out */
+	uint32_t takeover_wait_ms;		/* with fabric_fencing: from the end of the session to the first act (P5) */
+	uint32_t drift_ppm;			/* how far two clocks may part */
 };
+
+/*
+ * The timing table of ha/README.md, computed: when a lost active has stopped for certain and when its successor may act, in ms after
+ * the last heartbeat that the active saw answered. 0, or -EINVAL and why.
+ */
+struct ha_timing { uint32_t noticed_ms, silent_ms, successor_ms; };
+int ha_config_check(const struct ha_config *, struct ha_timing *ret, char ret_why[160]);
 
 enum ha_event_type {
 	HA_EV_BOOT,				/* state, state_error, opened (journal), store_lsn, incarnation */
@@ -71,8 +81,13 @@ enum ha_event_type {
 	HA_EV_APPENDED, HA_EV_APPEND_FAILED,	/* lsn | error */
 	HA_EV_FETCHED, HA_EV_CUT, HA_EV_REPAIRED,	/* cookie, batch | lsn | lsn */
 	HA_EV_STATE_SAVED,			/* error */
-	HA_EV_ARB_READ, HA_EV_ARB_CAS, HA_EV_ARB_FLOOR,	/* error; arbiter, floor_lsn. CAS: 0, -ESTALE (arbiter: what stands), -ETIMEDOUT unknown, -EIO */
-	HA_EV_PEER,				/* incarnation, process_up, node_up, quorate */
+	/*
+	 * error; arbiter, floor_lsn. CAS: 0 done; -ESTALE refused (arbiter: what stands); -ETIMEDOUT: no answer yet, the same event
+	 * comes again with the outcome, and until then nothing else may be written; any other error: over, but what stands must be
+	 * read (the core does). FLOOR: likewise. READ: -ENOENT blank, -EUCLEAN both copies bad, -EIO and others unreachable.
+	 */
+	HA_EV_ARB_READ, HA_EV_ARB_CAS, HA_EV_ARB_FLOOR,
+	HA_EV_PEER,				/* incarnation (grows with each start of the peer; 0: never seen), process_up, node_up, quorate */
 	HA_EV_FENCE,				/* incarnation, error 0: proven dead; text */
 	HA_EV_PREEMPTED,			/* error 0: the old active's lock on the LUNs is ours */
 	HA_EV_PROMOTE, HA_EV_DEMOTE,		/* ticket */
@@ -101,12 +116,12 @@ struct ha_event {
 };
 
 enum ha_effect_type {
-	HA_FX_SEND,				/* conn, msg_type, p, len (valid until the next ha_step); for link_batch: batch set, p/len are its fixed fields */
+	HA_FX_SEND,				/* conn, msg_type, p, len; batch set: the payload is p[0..len) followed by the batch's image (the length of it is in p) */
 	HA_FX_CLOSE_LINK,			/* conn */
 	HA_FX_APPEND,				/* batch (the taker owns a reference) */
 	HA_FX_COMMITTED,			/* active: replies up to lsn may leave */
 	HA_FX_APPLY,				/* standby, boot, promotion: apply the batch's records to the rows (the taker owns a reference) */
-	HA_FX_FETCH, HA_FX_CUT, HA_FX_REPAIR, HA_FX_RESET,	/* journal: lsn,cookie | lsn | batch | lsn, epoch, hash */
+	HA_FX_FETCH, HA_FX_CUT, HA_FX_REPAIR, HA_FX_RESET,	/* journal: lsn,cookie | lsn | batch | lsn, epoch, hash; RESET is answered by CUT */
 	HA_FX_SAVE_STATE,			/* state (valid until the next ha_step) */
 	HA_FX_ARB_READ, HA_FX_ARB_CAS, HA_FX_ARB_FLOOR,	/* - | expect, next | epoch, lsn */
 	HA_FX_ASK_FENCE,			/* incarnation */
@@ -119,12 +134,14 @@ enum ha_effect_type {
 	HA_FX_UNDRAIN,				/* the switchover did not come about: go on serving */
 	HA_FX_STANDBY,				/* the active role was handed over: everything here is committed; be standby, notify clients */
 	HA_FX_ROWS_READ,			/* source of a full copy: read on after the last key (cookie 0: from the start) */
-	HA_FX_ROWS_BEGIN, HA_FX_ROWS_PUT, HA_FX_ROWS_END,	/* target: a new store environment; rows p,len; adopt it at lsn */
+	HA_FX_ROWS_BEGIN, HA_FX_ROWS_PUT, HA_FX_ROWS_END,	/* target: a new store environment; rows p,len; adopt it at lsn, keep the old one */
+	HA_FX_ROWS_KEEP,			/* target: T6 came, the old store environment may go */
 	HA_FX_TIMER,				/* wake me at at_ms */
 	HA_FX_ALARM,				/* alarm id, on, text */
 	HA_FX_DIE,				/* text: end the process now */
 };
 
+/* Memory named by an effect is valid until the ha_step after the one in which it was taken; batch: the taker owns a reference. */
 struct ha_effect {
 	enum ha_effect_type type;
 	uint64_t conn, lsn, epoch, cookie, incarnation, ticket, at_ms;
@@ -143,6 +160,26 @@ void ha_free(struct ha *);
 void ha_step(struct ha *, const struct ha_event *);
 bool ha_next(struct ha *, struct ha_effect *);
 
+/* Alarms: id, name, what it says. */
+#define HA_ALARMS \
+	HA_ALARM(ALONE, "only this controller holds the latest operations") \
+	HA_ALARM(FROZEN, "no operation is answered") \
+	HA_ALARM(ARBITER, "the arbiter record cannot be read or written") \
+	HA_ALARM(FENCE, "the peer could not be fenced") \
+	HA_ALARM(SLOW_PEER, "the standby is too slow and was dropped") \
+	HA_ALARM(DROPS, "the standby was dropped three times within an hour") \
+	HA_ALARM(JOURNAL, "the journal or the store here is damaged") \
+	HA_ALARM(QUARANTINED, "this controller's disk failed; it never promotes") \
+	HA_ALARM(PEER, "the peer does not fit: another cluster, another log or a newer epoch")
+enum ha_alarm {
+#define HA_ALARM(id, text) HA_ALARM_##id,
+	HA_ALARMS
+#undef HA_ALARM
+	HA_ALARM_COUNT,
+};
+const char *ha_alarm_name(unsigned alarm), *ha_alarm_text(unsigned alarm);
+const char *ha_mode_name(unsigned mode), *ha_dstate_name(unsigned dstate);
+
 /* Read-only views, for replies and status. */
 enum pr_role ha_role(const struct ha *);
 enum ha_mode ha_mode(const struct ha *);
@@ -151,7 +188,8 @@ uint64_t ha_epoch(const struct ha *), ha_next_lsn(const struct ha *), ha_commit_
 struct pr_hash ha_tail_hash(const struct ha *);	/* for the batch to be submitted next */
 bool ha_can_submit(const struct ha *);		/* active, not frozen, fewer than in_flight batches on their way */
 unsigned ha_batches_in_flight(const struct ha *);
-bool ha_may_reply(const struct ha *, uint64_t now_ms);	/* the lease of SYNC; ALONE: always; FROZEN: never */
+bool ha_may_reply(const struct ha *, uint64_t now_ms);	/* the lease of SYNC; ALONE: always; FROZEN: never. COMMITTED comes again when a lapsed lease is renewed */
+uint64_t ha_keep_lsn(const struct ha *);	/* batches after this one are still wanted for a resync under way; UINT64_MAX: none */
 
 struct ha_status {
 	enum pr_role role; enum ha_mode mode; enum ha_dstate dstate;
