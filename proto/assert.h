@@ -17,10 +17,10 @@ extern char pr_assert_text[512];
 _Noreturn void pr_assert_failed(const char *file, int line, const char *func, const char *what)
 	__attribute__((cold));
 
-#define PR_ASSERT(cond)                                                                            \
-	do {                                                                                       \
-		if (__builtin_expect(!(cond), 0))                                                  \
-			pr_assert_failed(__FILE__, __LINE__, __func__, #cond);                     \
+#define PR_ASSERT(cond)                                                        \
+	do {                                                                   \
+		if (__builtin_expect(!(cond), 0))                              \
+			pr_assert_failed(__FILE__, __LINE__, __func__, #cond); \
 	} while (0)
 
 #ifndef ASSERT

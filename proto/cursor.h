@@ -34,7 +34,7 @@ struct pr_list {
 
 static inline struct pr_bytes pr_bytes_of(const void *p, size_t len)
 {
-	return (struct pr_bytes){ .p = p, .len = (uint32_t)len };
+	return (struct pr_bytes){.p = p, .len = (uint32_t)len};
 }
 
 static inline struct pr_bytes pr_bytes_str(const char *text)
@@ -132,7 +132,7 @@ struct pr_buf {
 
 static inline struct pr_buf pr_buf_on(void *p, size_t cap)
 {
-	return (struct pr_buf){ .p = p, .cap = cap };
+	return (struct pr_buf){.p = p, .cap = cap};
 }
 
 /* Room for n bytes at the end, already counted as written; NULL when they do not fit. */
@@ -244,23 +244,28 @@ static inline struct pr_cur pr_cur_on(const void *p, size_t len)
 	return c;
 }
 
-/* Records a failure, once, at this field. Always false, to be returned. */
+void pr_cur_note_failure(struct pr_cur *c, const char *where, const char *error)
+	__attribute__((cold));
+void pr_cur_note_path(struct pr_cur *c, const char *where) __attribute__((cold));
+
+/* Records a failure, once, at this field; where may be NULL. Always false, to be returned. */
 static inline bool pr_cur_fail(struct pr_cur *c, const char *where, const char *error)
 {
-	if (!c->error) {
-		c->error = error;
-		c->where[0] = where;
-		c->depth = 1;
-	}
+	pr_cur_note_failure(c, where, error);
 	return false;
 }
 
 /* Adds the name of what the failed field is part of. Always false. */
 static inline bool pr_cur_inside(struct pr_cur *c, const char *where)
 {
-	if (c->depth < PR_CUR_DEPTH)
-		c->where[c->depth++] = where;
+	pr_cur_note_path(c, where);
 	return false;
+}
+
+/* True when nothing is left, else a failure. */
+static inline bool pr_cur_end(struct pr_cur *c)
+{
+	return c->left == 0 || pr_cur_fail(c, NULL, "bytes after its end");
 }
 
 /* The next n bytes, or NULL when fewer are left. */

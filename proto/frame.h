@@ -13,11 +13,11 @@
 #include "proto/cursor.h"
 #include "proto/text.h"
 
-#define PR_MAGIC 0x5043444d /* "MDCP" */
-#define PR_VERSION 1
-#define PR_FRAME_BYTES 64
-#define PR_PAYLOAD_MAX ((1u << 20) + (64u << 10)) /* client channels */
-#define PR_PAYLOAD_MAX_LINK (8u << 20)		  /* between the controllers */
+#define PR_MAGIC	    0x5043444d /* "MDCP" */
+#define PR_VERSION	    1
+#define PR_FRAME_BYTES	    64
+#define PR_PAYLOAD_MAX	    ((1u << 20) + (64u << 10)) /* client channels */
+#define PR_PAYLOAD_MAX_LINK (8u << 20)		       /* between the controllers */
 
 /* As it stands on the wire, all little-endian. */
 struct pr_frame_wire {
@@ -38,7 +38,7 @@ struct pr_frame_wire {
 	uint64_t lsn;
 };
 
-#define PR_AT(field, offset)                                                                       \
+#define PR_AT(field, offset) \
 	_Static_assert(offsetof(struct pr_frame_wire, field) == offset, #field " moved")
 PR_AT(header_crc, 0);
 PR_AT(payload_crc, 4);

@@ -39,7 +39,7 @@ static inline bool pr_hash_is_zero(const struct pr_hash *h)
 /* A message's hash field is F_BYTES of at most 16: empty, which reads as zero, or all 16. */
 static inline struct pr_bytes pr_hash_bytes(const struct pr_hash *h)
 {
-	return (struct pr_bytes){ .p = h->b, .len = sizeof(h->b) };
+	return (struct pr_bytes){.p = h->b, .len = sizeof(h->b)};
 }
 
 static inline bool pr_hash_from_bytes(struct pr_bytes bytes, struct pr_hash *ret)
@@ -49,7 +49,7 @@ static inline bool pr_hash_from_bytes(struct pr_bytes bytes, struct pr_hash *ret
 		return true;
 	}
 	if (bytes.len == 0)
-		*ret = (struct pr_hash){ 0 };
+		*ret = (struct pr_hash){0};
 	return bytes.len == 0;
 }
 

@@ -25,7 +25,8 @@ void pr_key_volume(struct pr_key *k, uint16_t volume);
 void pr_key_vlun(struct pr_key *k, uint16_t volume, uint16_t lun);
 void pr_key_vstat(struct pr_key *k, uint16_t volume);
 void pr_key_inode(struct pr_key *k, uint16_t volume, uint64_t ino);
-void pr_key_name(struct pr_key *k, uint16_t volume, uint64_t dir, const void *name, size_t name_len);
+void pr_key_name(struct pr_key *k, uint16_t volume, uint64_t dir, const void *name,
+		 size_t name_len);
 void pr_key_entry(struct pr_key *k, uint16_t volume, uint64_t dir, uint64_t cookie);
 void pr_key_target(struct pr_key *k, uint16_t volume, uint64_t ino);
 void pr_key_xattr(struct pr_key *k, uint16_t volume, uint64_t ino, const void *name,
@@ -100,7 +101,7 @@ static inline bool pr_key_has_prefix(const struct pr_key *k, const struct pr_key
 
 static inline struct pr_bytes pr_key_bytes(const struct pr_key *k)
 {
-	return (struct pr_bytes){ .p = k->b, .len = k->len };
+	return (struct pr_bytes){.p = k->b, .len = k->len};
 }
 
 /* Copies a key; -EBADMSG when it is empty or longer than PR_KEY_MAX. */

@@ -1,3 +1,37 @@
 proto_core = \
+	proto/assert.c \
+	proto/assert.h \
+	proto/assert_stderr.h \
+	proto/crc32c.c \
+	proto/crc32c.h \
+	proto/cursor.c \
+	proto/cursor.h \
+	proto/field.h \
+	proto/frame.c \
+	proto/frame.h \
+	proto/gen_code.inc \
+	proto/gen_decl.inc \
+	proto/hash.c \
+	proto/hash.h \
+	proto/journal.def \
+	proto/key.c \
+	proto/key.h \
+	proto/pr.h \
+	proto/record.c \
+	proto/record.h \
+	proto/rows.c \
+	proto/rows.def \
+	proto/rows.h \
+	proto/status.c \
+	proto/status.h \
+	proto/text.c \
+	proto/text.h \
+	proto/uuid.c \
+	proto/uuid.h \
 	proto/version.c \
-	proto/version.h
+	proto/version.h \
+	proto/wire.c \
+	proto/wire.def \
+	proto/wire.h \
+	proto/words.inc \
+	proto/words_end.inc

@@ -13,7 +13,7 @@
 #include "proto/text.h"
 
 #define PR_DEF "proto/journal.def"
-#include "proto/gen_decl.h"
+#include "proto/gen_decl.inc"
 
 enum { PR_RECORD_OPERATION = 0, PR_RECORD_EPOCH = 1, PR_RECORD_HANDOVER = 2 }; /* record.kind */
 enum { PR_CHANGE_DELETE = 0, PR_CHANGE_PUT = 1 };			       /* change.op */

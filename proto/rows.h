@@ -14,7 +14,7 @@
 #include "proto/uuid.h"
 
 #define PR_DEF "proto/rows.def"
-#include "proto/gen_decl.h"
+#include "proto/gen_decl.inc"
 
 enum pr_row {
 #define ROW(table, name, NAME) PR_ROW_##NAME = table,

@@ -14,7 +14,7 @@
 #include "proto/uuid.h"
 
 #define PR_DEF "proto/wire.def"
-#include "proto/gen_decl.h"
+#include "proto/gen_decl.inc"
 
 enum pr_type {
 #define MSG(number, name, NAME, CHANNEL) PR_T_##NAME = number,
@@ -49,8 +49,8 @@ enum {
 	PR_SET_MTIME = 0x020,
 	PR_SET_ATIME_NOW = 0x040,
 	PR_SET_MTIME_NOW = 0x080,
-	PR_SET_KILLPRIV = 0x100,     /* clear the set-id bits, as a write by others does */
-	PR_SET_ATIME_TOUCH = 0x200,  /* relatime's update of atime: leaves ctime alone */
+	PR_SET_KILLPRIV = 0x100,    /* clear the set-id bits, as a write by others does */
+	PR_SET_ATIME_TOUCH = 0x200, /* relatime's update of atime: leaves ctime alone */
 };
 
 /* create.flags, open.flags */
@@ -66,23 +66,30 @@ enum {
 
 /* layout_commit.flags */
 enum {
-	PR_LC_SIZE = 1,     /* size is valid */
+	PR_LC_SIZE = 1,	    /* size is valid */
 	PR_LC_MTIME = 2,    /* mtime_ns is valid; without it mtime becomes now */
 	PR_LC_KILLPRIV = 4, /* clear the set-id bits */
 };
 
-enum { PR_RENAME_NOREPLACE = 1, PR_RENAME_EXCHANGE = 2 };		   /* rename.flags */
-enum { PR_XATTR_CREATE = 1, PR_XATTR_REPLACE = 2 };			   /* xattr_set.flags */
-enum { PR_OPEN_EXCLUSIVE = 1, PR_OPEN_READER = 2 };			   /* session_open.flags */
-enum { PR_BIND_MORE = 1 };						   /* session_bind.flags */
-enum { PR_EXTENT_HOLE = 0, PR_EXTENT_UNWRITTEN = 1, PR_EXTENT_WRITTEN = 2 }; /* extent.state, map.state */
-enum { PR_LAYOUT_NONE = 0, PR_LAYOUT_READ = 1, PR_LAYOUT_WRITE = 2 };	   /* held, layout_get, recall */
-enum { PR_LINK_INSYNC = 0, PR_LINK_RESYNC = 1, PR_LINK_COPY = 2 };	   /* link_session.kind */
+/* rename.flags */
+enum { PR_RENAME_NOREPLACE = 1, PR_RENAME_EXCHANGE = 2 };
+/* xattr_set.flags */
+enum { PR_XATTR_CREATE = 1, PR_XATTR_REPLACE = 2 };
+/* session_open.flags */
+enum { PR_OPEN_EXCLUSIVE = 1, PR_OPEN_READER = 2 };
+/* session_bind.flags */
+enum { PR_BIND_MORE = 1 };
+/* extent.state, map.state */
+enum { PR_EXTENT_HOLE = 0, PR_EXTENT_UNWRITTEN = 1, PR_EXTENT_WRITTEN = 2 };
+/* held.layout, layout_get.mode, recall.mode */
+enum { PR_LAYOUT_NONE = 0, PR_LAYOUT_READ = 1, PR_LAYOUT_WRITE = 2 };
+/* link_session.kind */
+enum { PR_LINK_INSYNC = 0, PR_LINK_RESYNC = 1, PR_LINK_COPY = 2 };
 
-const char *pr_type_name(uint16_t type);       /* "create_r"; NULL when there is none */
+const char *pr_type_name(uint16_t type);	/* "create_r"; NULL when there is none */
 enum pr_channel pr_type_channel(uint16_t type); /* 0 when there is none */
-const char *pr_channel_name(uint8_t channel);  /* "access"; "?" when there is none */
-const char *pr_role_name(uint8_t role);	       /* "standby"; "?" when there is none */
+const char *pr_channel_name(uint8_t channel);	/* "access"; "?" when there is none */
+const char *pr_role_name(uint8_t role);		/* "standby"; "?" when there is none */
 
 /*
  * Any message by its number. -EOPNOTSUPP: there is no such message; -EBADMSG: it is not one, and
