@@ -1,4 +1,5 @@
 EXTRA_DIST += \
+	deploy/README.md \
 	deploy/lib.sh \
 	deploy/pair.sh \
 	deploy/quickstart \

@@ -17,6 +17,7 @@ TEST_EXTENSIONS = .sh
 LOG_COMPILER = $(top_srcdir)/tests/run-unit
 
 EXTRA_DIST += \
+	tests/README.md \
 	tests/core-symbols.sh \
 	tests/lint \
 	tests/rooms.sh \
