@@ -1,4 +1,11 @@
-client_core =
+client_core = \
+	client/core/cl.c \
+	client/core/cl.h \
+	client/core/cl_held.c \
+	client/core/cl_held.h \
+	client/core/cl_link.c \
+	client/core/cl_priv.h \
+	client/core/cl_request.c
 
 client_io =
 
