@@ -1,5 +1,8 @@
 unit_tests += tests/unit/test_version
 
+unit_tests += tests/unit/test_rowset
+tests_unit_test_rowset_SOURCES = tests/unit/test_rowset.c tests/sim/simstore.c tests/sim/simstore.h
+
 if HAVE_CRITERION
 check_PROGRAMS += $(unit_tests)
 endif

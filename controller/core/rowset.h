@@ -41,7 +41,7 @@ static inline uint64_t rowset_hash(const uint8_t *key, uint16_t len)
 enum rowset_answer rowset_get(struct rowset *, const uint8_t *key, uint16_t len, uint64_t hash,
 			      struct pr_bytes *ret, uint64_t *saw);
 /* MISS: *ret_at is where the unknown begins, to be fetched FROM or BEFORE. skip says that a row counts as deleted. */
-typedef bool (*rowset_skip_fn)(void *user, uint64_t hash, const uint8_t *key, uint16_t len);
+typedef bool (*rowset_skip_fn)(void *user, uint32_t tag, const uint8_t *key, uint16_t len);
 enum rowset_answer rowset_seek(struct rowset *, const uint8_t *from, uint16_t len,
 			       uint16_t prefix_len, int dir, rowset_skip_fn skip, void *user,
 			       struct pr_bytes *ret_key, struct pr_bytes *ret, uint64_t *saw,
