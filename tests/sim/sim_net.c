@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The network: streams that keep their order, arrive late, stall while a way is cut, and break when an end dies. */
+#include "tests/sim/sim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct sim_conn *find(struct sim *s, int end, uint64_t id, int *ret_side)
+{
+	for (size_t i = 0; i < s->conn_count; i++) {
+		struct sim_conn *c = s->conns[i];
+
+		for (int side = 0; side < 2; side++) {
+			if (c->open && c->end[side] == end && c->id[side] == id) {
+				*ret_side = side;
+				return c;
+			}
+		}
+	}
+	return NULL;
+}
+
+static uint64_t latency(struct sim *s)
+{
+	uint64_t us = sim_between(s, s->swarm.net_min_us, s->swarm.net_max_us);
+
+	/* Now and then a packet is lost and sent again by the stream. */
+	return !s->healing && sim_chance(s, 3) ? us + 200 * SIM_US_MS : us;
+}
+
+static void tell_up(struct sim *s, struct sim_conn *c, int side)
+{
+	int end = c->end[side];
+
+	if (end == 0) {
+		sim_client_step(s, &(struct cl_event){ .type = CL_EV_CONN_UP, .conn = c->id[side] });
+	} else {
+		struct ctl_event ev = { .type = c->port == 2 ? CTL_EV_LINK_UP : CTL_EV_CONN_UP, .conn = c->id[side], .peer = "sim" };
+
+		sim_node_step(s, end, &ev);
+	}
+}
+
+static void tell_down(struct sim *s, int end, uint64_t id, int port, int error)
+{
+	if (end == 0) {
+		sim_client_step(s, &(struct cl_event){ .type = CL_EV_CONN_DOWN, .conn = id, .error = error });
+	} else {
+		struct ctl_event ev = { .type = port == 2 ? CTL_EV_LINK_DOWN : CTL_EV_CONN_DOWN, .conn = id };
+
+		sim_node_step(s, end, &ev);
+	}
+}
+
+static void redial(struct sim *s, struct sim_event *e);
+
+static void down_event(struct sim *s, struct sim_event *e)
+{
+	tell_down(s, (int)e->b, e->a, (int)e->c, e->error);
+	if (e->c == 2 && e->b == 2 && s->node[2].up)
+		sim_after(s, sim_between(s, 1, 20) * SIM_US_MS, 2, redial);
+}
+
+/* The end `side` learns that the stream is gone. */
+static void lose(struct sim *s, struct sim_conn *c, int side, int error)
+{
+	int end = c->end[side];
+	struct sim_event *e;
+
+	if (end && !s->node[end].up)
+		return;
+	if (c->busy_us[side ^ 1] > s->now_us && error == 0)
+		e = sim_after(s, c->busy_us[side ^ 1] - s->now_us, end, down_event);
+	else
+		e = sim_after(s, latency(s), end, down_event);
+	e->a = c->id[side];
+	e->b = (uint64_t)end;
+	e->c = (uint64_t)c->port;
+	e->error = error ? error : -ECONNRESET;
+}
+
+static void connect_event(struct sim *s, struct sim_event *e)
+{
+	struct sim_conn *c = e->ptr;
+	int from = c->end[0], to = c->end[1];
+
+	if (!c->open)
+		return;
+	if (!s->node[to].up || s->cut[from][to] || s->cut[to][from]) {
+		c->open = false;
+		lose(s, c, 0, s->node[to].up ? -ETIMEDOUT : -ECONNREFUSED);
+		return;
+	}
+	c->id[1] = ++s->next_conn;
+	c->up = true;
+	tell_up(s, c, 1);
+	if (c->open)
+		tell_up(s, c, 0);
+}
+
+uint64_t sim_connect(struct sim *s, int from, int to, int port, uint64_t id_from)
+{
+	struct sim_conn *c = calloc(1, sizeof(*c));
+
+	s->conns = realloc(s->conns, (s->conn_count + 1) * sizeof(*s->conns));
+	s->conns[s->conn_count++] = c;
+	c->end[0] = from;
+	c->end[1] = to;
+	c->port = port;
+	c->id[0] = id_from ? id_from : ++s->next_conn;
+	c->open = true;
+	sim_after(s, latency(s), from, connect_event)->ptr = c;
+	return c->id[0];
+}
+
+static void redial(struct sim *s, struct sim_event *e)
+{
+	(void)e;
+	for (size_t i = 0; i < s->conn_count; i++)
+		if (s->conns[i]->open && s->conns[i]->port == 2)
+			return;
+	sim_connect(s, 2, 1, 2, 0);
+}
+
+static void frames(struct sim *s, struct sim_conn *c, int side, uint8_t *p, uint32_t left)
+{
+	int to = c->end[side];
+
+	while (left > 0 && c->open) {
+		struct pr_frame f;
+		int r = pr_frame_decode(&f, p, PR_PAYLOAD_MAX_LINK);
+
+		if (r < 0 || left < PR_FRAME_BYTES + f.length || pr_frame_check_payload(&f, p + PR_FRAME_BYTES) < 0) {
+			sim_fail(s, "wire", "a damaged frame left %d", c->end[side ^ 1]);
+			return;
+		}
+		if (to == 0) {
+			sim_client_step(s, &(struct cl_event){ .type = CL_EV_FRAME, .conn = c->id[side], .frame = &f, .p = p + PR_FRAME_BYTES });
+		} else {
+			struct ctl_event ev = { .type = c->port == 2 ? CTL_EV_LINK_FRAME : CTL_EV_FRAME,
+						.conn = c->id[side], .frame = &f, .p = p + PR_FRAME_BYTES, .len = f.length };
+			uint64_t gen = s->node[to].gen;
+
+			sim_node_step(s, to, &ev);
+			if (s->node[to].gen != gen || !s->node[to].up)
+				return;
+		}
+		p += PR_FRAME_BYTES + f.length;
+		left -= PR_FRAME_BYTES + f.length;
+	}
+}
+
+/* What has arrived for that side, in the order it was sent. */
+static void arrive(struct sim *s, struct sim_event *e)
+{
+	struct sim_conn *c = e->ptr;
+	int side = (int)e->a, from = c->end[side ^ 1], to = c->end[side];
+	struct sim_segment *g;
+
+	while (c->open && (g = c->queue[side]) && g->at_us <= s->now_us) {
+		if (to && !s->node[to].up)
+			return;
+		if (s->cut[from][to]) {
+			struct sim_event *again = sim_after(s, 20 * SIM_US_MS, to, arrive);
+
+			again->ptr = c;
+			again->a = e->a;
+			return;
+		}
+		c->queue[side] = g->next;
+		frames(s, c, side, g->p, g->len);
+		free(g);
+	}
+}
+
+void sim_send(struct sim *s, int from, uint64_t id, const uint8_t *p, uint32_t len, const uint8_t *p2, uint32_t len2)
+{
+	int side;
+	struct sim_conn *c = find(s, from, id, &side);
+	struct sim_segment *g, **end;
+	struct sim_event *e;
+	uint64_t at;
+
+	if (!c || !c->up)
+		return;
+	at = s->now_us + latency(s);
+	if (at <= c->busy_us[side])
+		at = c->busy_us[side] + 1;
+	c->busy_us[side] = at;
+	g = malloc(sizeof(*g) + len + len2);
+	g->next = NULL;
+	g->at_us = at;
+	g->len = len + len2;
+	memcpy(g->p, p, len);
+	if (len2)
+		memcpy(g->p + len, p2, len2);
+	for (end = &c->queue[side ^ 1]; *end; end = &(*end)->next)
+		;
+	*end = g;
+	e = sim_after(s, at - s->now_us, c->end[side ^ 1], arrive);
+	e->ptr = c;
+	e->a = (uint64_t)(side ^ 1);
+}
+
+void sim_hang_up(struct sim *s, int from, uint64_t id)
+{
+	int side;
+	struct sim_conn *c = find(s, from, id, &side);
+
+	if (!c)
+		return;
+	c->open = false;
+	if (c->up)
+		lose(s, c, side ^ 1, 0);
+	if (c->port == 2 && s->node[2].up)
+		sim_after(s, sim_between(s, 1, 20) * SIM_US_MS, 2, redial);
+}
+
+void sim_drop_all(struct sim *s, int end)
+{
+	for (size_t i = 0; i < s->conn_count; i++) {
+		struct sim_conn *c = s->conns[i];
+
+		for (int side = 0; side < 2 && c->open; side++) {
+			if (c->end[side] != end)
+				continue;
+			c->open = false;
+			lose(s, c, side ^ 1, 0);
+		}
+	}
+}
+
+void sim_cut(struct sim *s, int a, int b, bool on)
+{
+	s->cut[a][b] = on;
+}
+
+void sim_net_free(struct sim *s)
+{
+	for (size_t i = 0; i < s->conn_count; i++) {
+		for (int side = 0; side < 2; side++) {
+			for (struct sim_segment *g = s->conns[i]->queue[side], *next; g; g = next) {
+				next = g->next;
+				free(g);
+			}
+		}
+		free(s->conns[i]);
+	}
+	free(s->conns);
+}

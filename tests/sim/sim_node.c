@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A controller's machine: what the daemon's edge does with each effect, on virtual disks. A crash decides for every write that was
+ * under way whether it was kept, dropped or torn.
+ */
+#include "tests/sim/sim.h"
+#include "tests/sim/simdisk.h"
+#include "tests/sim/simstore.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COPY_BYTES = 64 << 10, FETCH_ROWS_MAX = 1024 };
+
+static uint64_t disk_us(struct sim *s, int node)
+{
+	return sim_between(s, s->swarm.disk_min_us, s->swarm.disk_max_us) + (s->healing ? 0 : s->node[node].slow_disk_us);
+}
+
+/* ---- journal ---- */
+
+static void journal_done(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = { .type = CTL_EV_JOURNAL_IO, .tag = e->a, .error = simdisk_complete(s->node[e->node].disk, e->a) };
+
+	sim_node_step(s, e->node, &ev);
+}
+
+/* ---- store ---- */
+
+struct fetch_job {
+	struct ctl_fetch fetch;
+	uint64_t ticket;
+	struct simstore *snapshot;	/* asked early: the answer is from before a flush that ends meanwhile */
+};
+
+static void fetch_drop(struct sim *s, struct sim_event *e)
+{
+	struct fetch_job *j = e->ptr;
+
+	(void)s;
+	simstore_free(j->snapshot);
+	free(j);
+}
+
+static void fetch_done(struct sim *s, struct sim_event *e)
+{
+	struct fetch_job *j = e->ptr;
+	struct ctl_row *rows = calloc(FETCH_ROWS_MAX, sizeof(*rows));
+	struct ctl_event ev = { .type = CTL_EV_ROWS, .ticket = j->ticket, .rows = rows };
+
+	if (j->fetch.rows_max > FETCH_ROWS_MAX)
+		j->fetch.rows_max = FETCH_ROWS_MAX;
+	ev.row_count = simstore_fetch(j->snapshot ? j->snapshot : s->node[e->node].store, &j->fetch, rows, &ev.complete);
+	sim_node_step(s, e->node, &ev);
+	free(rows);
+	fetch_drop(s, e);
+}
+
+static void flush_apply(struct sim *s, int node)
+{
+	struct sim_node *n = &s->node[node];
+
+	if (n->flush_lsn < simstore_lsn(n->store))
+		sim_fail(s, "I13", "node %d: a flush at %llu behind the store's %llu", node, (unsigned long long)n->flush_lsn,
+			 (unsigned long long)simstore_lsn(n->store));
+	simstore_flush(n->store, n->flush, n->flush_lsn);
+	n->flush = NULL;
+}
+
+static void flush_done(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = { .type = CTL_EV_FLUSHED, .lsn = s->node[e->node].flush_lsn };
+
+	flush_apply(s, e->node);
+	sim_node_step(s, e->node, &ev);
+}
+
+/* ---- full copy ---- */
+
+static void copy_answer(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = { .type = CTL_EV_COPY_APPLIED };
+
+	sim_node_step(s, e->node, &ev);
+}
+
+static void copy_read(struct sim *s, struct sim_event *e)
+{
+	struct sim_node *n = &s->node[e->node];
+	uint8_t *buf = malloc(COPY_BYTES);
+	struct ctl_event ev = { .type = CTL_EV_COPY_ROWS, .p = buf, .lsn = simstore_lsn(n->store) };
+
+	if (e->a == 0) {
+		memset(&n->copy_key, 0, sizeof(n->copy_key));
+		n->copy_done = 0;
+		s->full_copies++;
+	}
+	ev.len = simstore_copy_read(n->store, &n->copy_key, buf, (uint32_t)sim_between(s, 600, COPY_BYTES), &ev.last);
+	n->copy_done += ev.len;
+	ev.done_bytes = n->copy_done;
+	ev.total_bytes = n->copy_done + (ev.last ? 0 : COPY_BYTES);
+	sim_node_step(s, e->node, &ev);
+	free(buf);
+}
+
+/* ---- state and arbiter ---- */
+
+static void state_put(struct sim *s, struct sim_event *e)
+{
+	struct sim_node *n = &s->node[e->node];
+	struct ha_state st;
+
+	memcpy(n->state, e->p, HA_STATE_BYTES);
+	n->has_state = true;
+	if (ha_state_decode(&st, n->state) < 0)
+		sim_fail(s, "format", "node %d wrote a state that does not decode", e->node);
+	else if (st.epoch < n->persisted_epoch)
+		sim_fail(s, "I4", "node %d: its persisted epoch went from %llu to %llu", e->node,
+			 (unsigned long long)n->persisted_epoch, (unsigned long long)st.epoch);
+	else
+		n->persisted_epoch = st.epoch;
+}
+
+static void state_drop(struct sim *s, struct sim_event *e)
+{
+	if (sim_chance(s, s->swarm.keep))
+		state_put(s, e);
+}
+
+static void state_done(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = { .type = CTL_EV_STATE_SAVED };
+
+	state_put(s, e);
+	sim_node_step(s, e->node, &ev);
+}
+
+struct arb_job { struct ha_arbiter expect, next; };
+
+static bool same_record(const struct ha_arbiter *a, const struct ha_arbiter *b)
+{
+	uint8_t x[HA_ARBITER_BYTES], y[HA_ARBITER_BYTES];
+
+	ha_arbiter_encode(x, a);
+	ha_arbiter_encode(y, b);
+	return memcmp(x, y, sizeof(x)) == 0;
+}
+
+static bool blank(const struct ha_arbiter *a)
+{
+	return a->seq == 0;
+}
+
+/* What the LUN does with a compare-and-swap when it gets to it. */
+static int cas(struct sim *s, int node, struct arb_job *j)
+{
+	if (s->arbiter_set ? !same_record(&s->arbiter, &j->expect) : !blank(&j->expect))
+		return -ESTALE;
+	s->arbiter = j->next;
+	s->arbiter_set = true;
+	sim_note(s, "arbiter: by node %d: epoch %llu members %u active %u", node, (unsigned long long)j->next.epoch, j->next.members, j->next.active);
+	return 0;
+}
+
+/* Writes of a dead controller that are still on their way to the LUN land before another gets its lock. */
+static uint64_t arb_wait(struct sim *s, int node)
+{
+	struct sim_node *peer = &s->node[3 - node];
+	uint64_t us = disk_us(s, node);
+
+	if (peer->arb_busy_until_us > s->now_us)
+		us += peer->arb_busy_until_us - s->now_us;
+	return us;
+}
+
+static void arb_cas_late(struct sim *s, struct sim_event *e)
+{
+	/* The controller died with its write under way: it lands or not. */
+	if (sim_chance(s, s->swarm.keep))
+		cas(s, e->node, e->ptr);
+	free(e->ptr);
+}
+
+static void arb_cas_done(struct sim *s, struct sim_event *e)
+{
+	struct arb_job *j = e->ptr;
+	struct ctl_event ev = { .type = CTL_EV_ARB_CAS };
+
+	if (s->arbiter_cut) {
+		ev.error = -ETIMEDOUT;
+		if (e->a == 0) {
+			e->a = 1;
+			sim_node_step(s, e->node, &ev);
+		}
+		if (s->node[e->node].up && s->node[e->node].gen == e->gen) {
+			struct sim_event *again = sim_after(s, 100 * SIM_US_MS, e->node, arb_cas_done);
+
+			again->drop = arb_cas_late;
+			again->ptr = j;
+			again->a = 1;
+		} else {
+			arb_cas_late(s, e);
+		}
+		return;
+	}
+	ev.error = cas(s, e->node, j);
+	ev.arbiter = &s->arbiter;
+	sim_node_step(s, e->node, &ev);
+	free(j);
+}
+
+static void arb_read(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = { .type = CTL_EV_ARB_READ, .arbiter = &s->arbiter, .floor_lsn = s->floor_lsn };
+
+	if (s->arbiter_cut)
+		ev.error = -EIO;
+	else if (!s->arbiter_set)
+		ev.error = -ENOENT;
+	sim_node_step(s, e->node, &ev);
+}
+
+static void arb_floor(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = { .type = CTL_EV_ARB_FLOOR };
+
+	if (s->arbiter_cut) {
+		ev.error = -EIO;
+	} else {
+		s->floor_epoch = e->a;
+		s->floor_lsn = e->b;
+	}
+	sim_node_step(s, e->node, &ev);
+}
+
+static void preempted(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = { .type = CTL_EV_PREEMPTED };
+
+	/* The lock comes free with the death of its holder and of its last write. */
+	if (s->arbiter_cut)
+		ev.error = -EIO;
+	else if (s->node[3 - e->node].up && s->node[3 - e->node].role == PR_ROLE_ACTIVE)
+		ev.error = -EBUSY;
+	sim_node_step(s, e->node, &ev);
+}
+
+static void timer(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = { .type = CTL_EV_TIMER };
+
+	if (s->node[e->node].timer_us != e->at_us && s->node[e->node].paused_until_us != e->at_us)
+		return;
+	s->node[e->node].timer_us = UINT64_MAX;
+	sim_node_step(s, e->node, &ev);
+}
+
+static void client_fenced(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = { .type = CTL_EV_CLIENT_FENCED, .session = e->a, .error = -EBUSY };
+
+	sim_node_step(s, e->node, &ev);
+}
+
+static void made_volume(struct sim *s, int node)
+{
+	struct ctl_event ev = { .type = CTL_EV_ADMIN, .ticket = 7,
+				.text = "volume-create vol1 00000000-0000-4000-8000-0000000000aa lun1 00000000-0000-4000-8000-0000000000bb 1048576 256 -" };
+
+	if (s->volume_made)
+		return;
+	sim_node_step(s, node, &ev);
+}
+
+static void volume_event(struct sim *s, struct sim_event *e)
+{
+	if (s->node[e->node].role == PR_ROLE_ACTIVE && !s->volume_made) {
+		made_volume(s, e->node);
+		sim_after(s, 100 * SIM_US_MS, e->node, volume_event);
+	}
+}
+
+static void effect(struct sim *s, int node, struct ctl_effect *fx)
+{
+	struct sim_node *n = &s->node[node];
+	struct sim_event *e;
+
+	switch (fx->type) {
+	case CTL_FX_SEND:
+		sim_check_serving(s, node);
+		sim_send(s, node, fx->conn, fx->p, fx->len, NULL, 0);
+		break;
+	case CTL_FX_CLOSE:
+	case CTL_FX_LINK_CLOSE:
+		sim_hang_up(s, node, fx->conn);
+		break;
+	case CTL_FX_LINK_SEND:
+		sim_send(s, node, fx->conn, fx->p, fx->len, fx->batch ? fx->batch->image : NULL, fx->batch ? fx->batch->image_bytes : 0);
+		jr_batch_unref(fx->batch);
+		break;
+	case CTL_FX_JOURNAL_IO:
+		simdisk_submit(n->disk, &fx->io);
+		sim_after(s, disk_us(s, node), node, journal_done)->a = fx->io.tag;
+		break;
+	case CTL_FX_FETCH: {
+		struct fetch_job *j = calloc(1, sizeof(*j));
+
+		j->fetch = fx->fetch;
+		j->ticket = fx->ticket;
+		j->snapshot = sim_chance(s, 500) ? simstore_copy(n->store) : NULL;
+		e = sim_after(s, sim_between(s, 20, 3000), node, fetch_done);
+		e->ptr = j;
+		e->drop = fetch_drop;
+		break;
+	}
+	case CTL_FX_FLUSH:
+		if (fx->lsn > ha_commit_lsn(ctl_ha(n->ctl)))
+			sim_fail(s, "I13", "node %d: flush at %llu, committed is %llu", node, (unsigned long long)fx->lsn,
+				 (unsigned long long)ha_commit_lsn(ctl_ha(n->ctl)));
+		n->flush = fx->flush;
+		n->flush_lsn = fx->lsn;
+		sim_after(s, sim_between(s, 500, 60000), node, flush_done);
+		break;
+	case CTL_FX_COPY_READ:
+		sim_after(s, disk_us(s, node), node, copy_read)->a = fx->cookie;
+		break;
+	case CTL_FX_COPY_BEGIN:
+		simstore_free(n->copy);
+		n->copy = simstore_new();
+		sim_after(s, disk_us(s, node), node, copy_answer);
+		break;
+	case CTL_FX_COPY_PUT:
+		if (!n->copy || simstore_copy_put(n->copy, fx->p, fx->len) < 0)
+			sim_fail(s, "copy", "node %d: rows that do not decode", node);
+		sim_after(s, disk_us(s, node), node, copy_answer);
+		break;
+	case CTL_FX_COPY_END:
+		simstore_set_lsn(n->copy, fx->lsn);
+		simstore_free(n->store);
+		n->store = n->copy;
+		n->copy = NULL;
+		sim_after(s, disk_us(s, node), node, copy_answer);
+		break;
+	case CTL_FX_SAVE_STATE:
+		e = sim_after(s, disk_us(s, node), node, state_done);
+		e->p = malloc(HA_STATE_BYTES);
+		ha_state_encode(e->p, fx->state);
+		e->drop = state_drop;
+		break;
+	case CTL_FX_ARB_READ:
+		sim_after(s, arb_wait(s, node), node, arb_read);
+		break;
+	case CTL_FX_ARB_CAS: {
+		struct arb_job *j = malloc(sizeof(*j));
+
+		*j = (struct arb_job){ .expect = fx->expect, .next = fx->next };
+		e = sim_after(s, arb_wait(s, node), node, arb_cas_done);
+		e->ptr = j;
+		e->drop = arb_cas_late;
+		n->arb_busy_until_us = e->at_us + 1;
+		break;
+	}
+	case CTL_FX_ARB_FLOOR:
+		e = sim_after(s, arb_wait(s, node), node, arb_floor);
+		e->a = fx->epoch;
+		e->b = fx->lsn;
+		break;
+	case CTL_FX_PREEMPT:
+		sim_after(s, arb_wait(s, node), node, preempted);
+		break;
+	case CTL_FX_ASK_FENCE:
+		sim_super_fence(s, node, fx->incarnation);
+		break;
+	case CTL_FX_SCORE:
+		n->score = fx->score;
+		break;
+	case CTL_FX_ORDER_RESULT:
+		sim_super_result(s, node, fx->ticket, fx->error, fx->text);
+		break;
+	case CTL_FX_FENCE_CLIENT:
+		sim_after(s, 100 * SIM_US_MS, node, client_fenced)->a = fx->session;
+		break;
+	case CTL_FX_ADMIN_REPLY:
+		sim_note(s, "node %d: admin: %d %.*s", node, fx->error, (int)(fx->len < 200 ? fx->len : 200), (const char *)fx->p);
+		if (fx->ticket == 7 && (fx->error == 0 || fx->error == -EEXIST))
+			s->volume_made = true;
+		break;
+	case CTL_FX_TIMER: {
+		uint64_t us = fx->at_ms > 1000 ? (fx->at_ms - 1000) * SIM_US_MS : 0;
+
+		n->timer_us = us > s->now_us ? us : s->now_us + 10;
+		sim_after(s, n->timer_us - s->now_us, node, timer);
+		break;
+	}
+	case CTL_FX_ALARM:
+		s->alarms++;
+		sim_note(s, "node %d: alarm %d %s %s", node, fx->alarm, fx->on ? "on" : "off", fx->text ? fx->text : "");
+		break;
+	case CTL_FX_LOG:
+		sim_note(s, "node %d: %s", node, fx->text);
+		break;
+	case CTL_FX_ROLE:
+		break;
+	case CTL_FX_DIE:
+		sim_node_crash(s, node, fx->text);
+		break;
+	}
+}
+
+static void look_role(struct sim *s, int node)
+{
+	struct sim_node *n = &s->node[node];
+	enum pr_role role = ha_role(ctl_ha(n->ctl));
+
+	if (role == n->role)
+		return;
+	sim_note(s, "node %d: %s, epoch %llu", node, pr_role_name(role), (unsigned long long)ha_epoch(ctl_ha(n->ctl)));
+	n->role = role;
+	if (role == PR_ROLE_ACTIVE && !s->volume_made)
+		sim_after(s, 1 * SIM_US_MS, node, volume_event);
+	sim_super_look(s);
+}
+
+static void drain(struct sim *s, int node, uint64_t gen)
+{
+	struct sim_node *n = &s->node[node];
+	struct ctl_effect fx;
+
+	while (n->gen == gen && n->up && !s->violation && ctl_next(n->ctl, &fx))
+		effect(s, node, &fx);
+}
+
+static void pump(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = { .type = CTL_EV_PUMP };
+
+	s->node[e->node].pump = false;
+	sim_node_step(s, e->node, &ev);
+}
+
+void sim_node_step(struct sim *s, int node, struct ctl_event *ev)
+{
+	struct sim_node *n = &s->node[node];
+	uint64_t gen = n->gen;
+
+	if (!n->up || s->violation)
+		return;
+	ev->now_ms = s->now_us / SIM_US_MS + 1000;
+	ev->real_ns = (int64_t)(1600000000000000000 + s->now_us * 1000);
+	ev->random = sim_random(s);
+	s->steps++;
+	ctl_step(n->ctl, ev);
+	drain(s, node, gen);
+	if (n->gen != gen || !n->up)
+		return;
+	look_role(s, node);
+	sim_check_step(s, node);
+	if (ev->type != CTL_EV_PUMP && !n->pump) {
+		n->pump = true;
+		sim_after(s, sim_between(s, 5, 60), node, pump);
+	}
+}
+
+void sim_node_boot(struct sim *s, int node)
+{
+	struct sim_node *n = &s->node[node];
+	struct ctl_config config = {
+		.ha = { .node = (uint8_t)node, .beat_ms = 50, .lease_ms = 600, .drop_ms = 5000, .link_dead_ms = 400, .in_flight = 2 },
+		.journal = { .segment_bytes = 256 << 10, .segments = s->swarm.segments, .ring_slots = 64, .in_flight = 2 },
+		.address = { "127.0.0.1", "127.0.0.2" },
+		.lease_ms = 10000,
+		.sessions_max = 16,
+		.slots_max = 64,
+		.cache_bytes = 64 << 10,
+		.overlay_bytes = (size_t)s->swarm.overlay_kib << 10,
+		.flush_ms = s->swarm.flush_ms,
+		.batch_bytes_max = 64 << 10,
+	};
+	struct ctl_event ev = { .type = CTL_EV_BOOT };
+	struct ha_state st;
+	char why[256];
+
+	if (!n->disk)
+		n->disk = simdisk_new(s->swarm.segments + 1);
+	if (!n->store)
+		n->store = simstore_new();
+	memset(config.ha.cluster, 0xc5, sizeof(config.ha.cluster));
+	memcpy(config.journal.cluster, config.ha.cluster, sizeof(config.journal.cluster));
+	n->up = true;
+	n->gen++;
+	config.incarnation = n->incarnation = s->now_us / SIM_US_MS * 2 + (uint64_t)node;
+	n->role = PR_ROLE_STARTING;
+	n->score = 0;
+	n->timer_us = UINT64_MAX;
+	n->paused_until_us = 0;
+	n->slow_disk_us = 0;
+	n->pump = false;
+	n->flush = NULL;
+	n->ctl = ctl_new(&config, why);
+	if (!n->ctl) {
+		sim_fail(s, "start", "node %d: %s", node, why);
+		return;
+	}
+	sim_note(s, "node %d: starts, incarnation %llu", node, (unsigned long long)n->incarnation);
+	ev.incarnation = n->incarnation;
+	ev.store_lsn = simstore_lsn(n->store);
+	if (n->has_state) {
+		ev.error = ha_state_decode(&st, n->state);
+		ev.state = &st;
+	} else {
+		ev.error = -ENOENT;
+	}
+	sim_node_step(s, node, &ev);
+	sim_super_born(s, node);
+	if (s->node[1].up && s->node[2].up)
+		sim_connect(s, 2, 1, 2, 0);
+}
+
+void sim_node_crash(struct sim *s, int node, const char *why)
+{
+	struct sim_node *n = &s->node[node];
+
+	if (!n->up)
+		return;
+	sim_note(s, "node %d: DIES: %s", node, why ? why : "");
+	/* A flush is one transaction: all of it or nothing. */
+	if (n->flush && sim_chance(s, s->swarm.keep))
+		flush_apply(s, node);
+	n->flush = NULL;
+	n->up = false;
+	n->gen++;
+	n->role = PR_ROLE_STOPPED;
+	simdisk_crash(n->disk, sim_random(s), s->swarm.keep, s->swarm.tear);
+	simstore_free(n->copy);
+	n->copy = NULL;
+	sim_drop_all(s, node);
+	s->dead[s->dead_count++] = n->ctl;
+	n->ctl = NULL;
+	s->crashes++;
+	sim_super_died(s, node);
+}
+
+void sim_node_free(struct sim_node *n)
+{
+	ctl_free(n->ctl);
+	simstore_free(n->store);
+	simstore_free(n->copy);
+	simdisk_free(n->disk);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The supervisor of an embedded pair: it knows a death for certain, tells the survivor, restarts, and orders one to be active. */
+#include "tests/sim/sim.h"
+
+#include <errno.h>
+
+static void tell_peer(struct sim *s, int node, int peer)
+{
+	struct ctl_event ev = { .type = CTL_EV_PEER, .incarnation = s->node[peer].incarnation,
+				.process_up = s->node[peer].up, .node_up = true, .quorate = true };
+
+	sim_node_step(s, node, &ev);
+}
+
+static void tell_fenced(struct sim *s, int node, int peer)
+{
+	struct ctl_event ev = { .type = CTL_EV_FENCE, .incarnation = s->node[peer].incarnation, .error = 0, .text = "its end was waited for" };
+
+	sim_node_step(s, node, &ev);
+}
+
+static void facts(struct sim *s, struct sim_event *e)
+{
+	int node = e->node, peer = 3 - node;
+	uint64_t gen = s->node[node].gen;
+
+	tell_peer(s, node, peer);
+	if (s->node[node].gen == gen && !s->node[peer].up && s->node[peer].incarnation > 0)
+		tell_fenced(s, node, peer);
+	sim_super_look(s);
+}
+
+static void look_event(struct sim *s, struct sim_event *e)
+{
+	(void)e;
+	sim_super_look(s);
+}
+
+static void restart(struct sim *s, struct sim_event *e)
+{
+	if (!s->node[e->a].up)
+		sim_node_boot(s, (int)e->a);
+}
+
+void sim_super_born(struct sim *s, int node)
+{
+	int peer = 3 - node;
+
+	sim_after(s, sim_between(s, 100, 2000), node, facts);
+	if (s->node[peer].up)
+		sim_after(s, sim_between(s, 100, 2000), peer, facts);
+	sim_after(s, 60 * SIM_US_MS, 0, look_event);
+}
+
+void sim_super_died(struct sim *s, int node)
+{
+	int peer = 3 - node;
+	uint64_t wait_ms = s->healing ? 20 : sim_between(s, s->swarm.restart_min_ms, s->swarm.restart_max_ms);
+
+	if (s->promoting == node)
+		s->promoting = 0;
+	if (s->node[peer].up)
+		sim_after(s, sim_between(s, 200, 3000), peer, facts);
+	sim_after(s, wait_ms * SIM_US_MS, 0, restart)->a = (uint64_t)node;
+	sim_after(s, 5 * SIM_US_MS, 0, look_event);
+}
+
+static void fence_event(struct sim *s, struct sim_event *e)
+{
+	int peer = 3 - e->node;
+
+	if (s->node[peer].up && s->node[peer].incarnation == e->a)
+		sim_node_crash(s, peer, "fenced");
+	if (s->node[e->node].up)
+		tell_fenced(s, e->node, peer);
+}
+
+void sim_super_fence(struct sim *s, int node, uint64_t incarnation)
+{
+	sim_after(s, sim_between(s, 1, 10) * SIM_US_MS, node, fence_event)->a = incarnation;
+}
+
+static void promote(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = { .type = CTL_EV_PROMOTE, .ticket = s->promote_ticket };
+
+	if (s->promoting == e->node)
+		sim_node_step(s, e->node, &ev);
+}
+
+void sim_super_look(struct sim *s)
+{
+	int best = 0;
+
+	if (s->promoting)
+		return;
+	for (int n = 1; n <= SIM_NODES; n++) {
+		if (!s->node[n].up)
+			continue;
+		if (s->node[n].role == PR_ROLE_ACTIVE || s->node[n].role == PR_ROLE_PROMOTING)
+			return;
+		if (s->node[n].role != PR_ROLE_STANDBY || s->node[n].score <= 0)
+			continue;
+		if (!best || s->node[n].score > s->node[best].score)
+			best = n;
+	}
+	if (!best)
+		return;
+	if (best == s->last_tried && s->node[3 - best].up && s->node[3 - best].role == PR_ROLE_STANDBY)
+		best = 3 - best;
+	s->promoting = best;
+	s->promote_ticket = ++s->ticket;
+	sim_after(s, sim_between(s, 50, 1000), best, promote);
+}
+
+void sim_super_result(struct sim *s, int node, uint64_t ticket, int error, const char *why)
+{
+	if (s->promoting != node || ticket != s->promote_ticket)
+		return;
+	s->promoting = 0;
+	s->last_tried = error ? node : 0;
+	sim_note(s, "node %d: promotion %s %s", node, error ? "refused:" : "done", error && why ? why : "");
+	if (error) {
+		s->refused++;
+		sim_after(s, 50 * SIM_US_MS, 0, look_event);
+	} else {
+		s->promotions++;
+	}
+}
