@@ -15,6 +15,7 @@
 struct jr;
 
 enum { JR_SECTOR_BYTES = 512, JR_PAGE_BYTES = 4096, JR_BATCH_BYTES_MAX = 4 << 20 };
+enum { JR_FETCHES_MAX = 256, JR_REPAIRS_MAX = 64 };	/* asked for and not yet answered, at most (asserted) */
 
 /*
  * A batch: records first_lsn..last_lsn of one epoch, chained to the batch before it. Immutable once built, shared by reference
@@ -32,7 +33,10 @@ struct jr_batch {
 	uint32_t refs;
 };
 
-/* Build from a payload (copied). NULL: no memory or payload too large. The caller owns one reference. */
+/*
+ * Build from a payload (copied). NULL: no memory or payload too large. The caller owns one reference. commit_lsn is below first_lsn.
+ * Two different batches never have the same epoch and first_lsn: sectors are told apart by them.
+ */
 struct jr_batch *jr_batch_new(const uint8_t cluster[16], uint64_t epoch, uint64_t first_lsn, uint64_t last_lsn, uint64_t commit_lsn,
 			      const struct pr_hash *prev, const uint8_t *payload, uint32_t payload_bytes);
 /* Check and open an image received or read (copied). NULL with *ret_why set: what is wrong with it. */
@@ -45,7 +49,8 @@ struct jr_config {
 	uint32_t segment_bytes;			/* multiple of 4096 */
 	uint32_t segments;			/* at least 3 */
 	uint32_t ring_slots;			/* one page each */
-	uint32_t in_flight;			/* batches being written at once, at most */
+	uint32_t in_flight;			/* batches being written at once, at most 16; ring_slots at least 2 * in_flight + 8 */
+	bool look_only;				/* recovery writes nothing: for tools that look at a journal, which is then used no further */
 };
 
 struct jr_io {
@@ -74,7 +79,7 @@ enum jr_verdict {
 	JR_EMPTY,				/* a new journal */
 	JR_TORN,				/* the last batches were not fully written and provably unacknowledged by this disk: cut */
 	JR_REPAIR,				/* damaged_first..damaged_last must come from the peer before use */
-	JR_HALT,				/* damage without a way to tell what was acknowledged: only a peer's copy helps */
+	JR_HALT,				/* damage without a way to tell what was acknowledged: only jr_reset and a full copy help */
 	JR_FOREIGN,				/* the journal of another cluster or format */
 };
 
@@ -99,21 +104,30 @@ void jr_free(struct jr *);
 void jr_open(struct jr *);			/* start recovery; answered by JR_EV_OPENED */
 /* Start anew after `base`: an empty journal whose next batch begins at base_lsn + 1 and chains to base_hash (full copy). JR_EV_CUT. */
 void jr_reset(struct jr *, uint64_t base_lsn, uint64_t base_epoch, const struct pr_hash *base_hash);
-/* Append in order: first_lsn must be tail + 1 and prev_hash must match (asserted). 0, or -ENOSPC: nothing released, back-pressure; -EBUSY: in_flight. */
+/*
+ * Append in order: first_lsn must be tail + 1 and prev_hash must match (asserted). 0; -ENOSPC: nothing released, back-pressure; -EBUSY: in_flight
+ * batches are on their way, or a cut or reset is; -EMSGSIZE: larger than a segment; -EIO: a write has failed (JR_EV_FAILED).
+ */
 int jr_append(struct jr *, struct jr_batch *);	/* takes its own reference */
 bool jr_has_room(const struct jr *, uint32_t image_bytes);
 void jr_fetch(struct jr *, uint64_t lsn, uint64_t cookie);
-void jr_cut(struct jr *, uint64_t lsn);		/* archive, then drop every batch that ends after lsn; lsn must end a batch (asserted) */
+/* Archive, then drop every batch that ends after lsn; lsn must end a batch, or be jr_first_lsn - 1 (asserted). Waits for what is in flight. */
+void jr_cut(struct jr *, uint64_t lsn);
+/* Write a damaged batch anew (own reference). JR_EV_REPAIRED, at once if it was whole; JR_EV_DAMAGE if this is not the batch that stood there. */
 void jr_repair(struct jr *, struct jr_batch *);
 void jr_verify(struct jr *, uint64_t from_lsn);	/* scrub: read and check all batches from there */
-void jr_release(struct jr *, uint64_t lsn);	/* what ends at or before lsn may be overwritten */
+/*
+ * What ends at or before lsn may be overwritten. It is kept, and can be fetched, until its segment is needed: then jr_first_lsn moves.
+ */
+void jr_release(struct jr *, uint64_t lsn);
 
 uint64_t jr_first_lsn(const struct jr *), jr_tail_lsn(const struct jr *), jr_durable_lsn(const struct jr *);
 struct pr_hash jr_tail_hash(const struct jr *);
 /* The hash and epoch after the batch that ends at or before lsn: 0, or -ENOENT when it is not in the journal any more. */
 int jr_hash_at(const struct jr *, uint64_t lsn, uint64_t *ret_end_lsn, uint64_t *ret_epoch, struct pr_hash *ret_hash);
-uint64_t jr_used_bytes(const struct jr *), jr_size_bytes(const struct jr *);
+uint64_t jr_used_bytes(const struct jr *), jr_size_bytes(const struct jr *);	/* used: what is not released, in whole segments */
 
+/* After every call above and every jr_io_done: take all events, then all I/O. Buffers stay valid until jr_io_done. */
 bool jr_next_io(struct jr *, struct jr_io *ret);
 void jr_io_done(struct jr *, uint64_t tag, int result);	/* 0, or -errno; a short transfer is -EIO */
 bool jr_next_event(struct jr *, struct jr_event *ret);

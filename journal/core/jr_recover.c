@@ -1,0 +1,702 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Recovery: read the ring, find the head, walk the batches from the beginning it names, judge each by the decision table, write down
+ * what was decided. Reads all that is kept: what nobody ever reads is not there.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal/core/jr_state.h"
+#include "proto/assert.h"
+
+enum { PHASE_RING, PHASE_HEAD, PHASE_EMPTY, PHASE_WALK, PHASE_GAP, PHASE_BEYOND, PHASE_SETTLE, PHASE_WRITE, PHASE_REPORT };
+
+bool jr_recover_init(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+
+	r->slots = calloc(jr->cfg.ring_slots, sizeof(*r->slots));
+	r->states = calloc(jr->cfg.ring_slots, 1);
+	r->found = calloc((size_t)jr->cfg.ring_slots + 1, sizeof(*r->found));
+	return r->slots && r->states && r->found;
+}
+
+void jr_recover_done(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+
+	free(r->slots);
+	free(r->states);
+	free(r->found);
+	r->slots = NULL;
+	r->states = NULL;
+	r->found = NULL;
+}
+
+static void halt(struct jr *jr, const char *why)
+{
+	jr->rec.halt = true;
+	snprintf(jr->rec.why, sizeof(jr->rec.why), "%s", why);
+	jr->rec.phase = PHASE_SETTLE;
+}
+
+/* ---- the ring ---- */
+
+static void ring_note(struct jr *jr, uint32_t slot, const char *why)
+{
+	struct jr_event ev = { .type = JR_EV_DAMAGE, .file = 0, .offset = (uint64_t)slot * JR_PAGE_BYTES };
+
+	snprintf(ev.why, sizeof(ev.why), "%s", why);
+	jr_post(jr, &ev);
+}
+
+static bool entry_is_ours(const struct jr *jr, const struct jr_entry *e)
+{
+	return memcmp(e->cluster, jr->cfg.cluster, sizeof(e->cluster)) == 0 && e->segment_bytes == jr->cfg.segment_bytes &&
+	       e->segments == jr->cfg.segments && e->ring_slots == jr->cfg.ring_slots;
+}
+
+static void slot_read(struct jr *jr, uint32_t slot, const uint8_t *page)
+{
+	struct jr_recovery *r = &jr->rec;
+	uint32_t bad;
+	struct jr_entry e;
+	enum jr_slot state = jr_slot_judge(page, &e, &bad);
+
+	if (state == JR_SLOT_ENTRY && !entry_is_ours(jr, &e)) {
+		r->foreign++;
+		r->stranger = e;
+		state = JR_SLOT_BAD;
+	} else if (state == JR_SLOT_ENTRY) {
+		struct jr_entry *at = &r->slots[e.seq % jr->cfg.ring_slots];
+
+		/* An entry that went astray is still true: it was issued. */
+		r->entries++;
+		if (e.seq > at->seq)
+			*at = e;
+		if (e.seq % jr->cfg.ring_slots != slot) {
+			ring_note(jr, slot, "a ring entry stands in another's slot");
+			state = JR_SLOT_BAD;
+		} else if (bad > 0) {
+			ring_note(jr, slot, "a copy of a ring entry is damaged");
+		}
+	} else if (state == JR_SLOT_BAD) {
+		r->bad++;
+		ring_note(jr, slot, "a ring entry is damaged");
+	}
+	r->states[slot] = (uint8_t)state;
+}
+
+static void ring_step(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+	const uint8_t *page = jr_window_get(jr, true, r->slot, 1, JR_NO_PAGE);
+
+	if (!page)
+		return;
+	slot_read(jr, r->slot, page);
+	if (++r->slot == jr->cfg.ring_slots)
+		r->phase = PHASE_HEAD;
+}
+
+/* A batch from BATCH entries, and the tail that other entries name. */
+static void found_add(struct jr_recovery *r, const struct jr_entry *e)
+{
+	r->found[r->found_count++] = (struct jr_found){
+		.seq = e->kind == JR_KIND_BATCH ? e->seq : 0,
+		.epoch = e->epoch,
+		.first_lsn = e->first_lsn,
+		.last_lsn = e->tail_lsn,
+		.page = e->page,
+		.prev_hash = e->prev_hash,
+		.hash = e->hash,
+		.image_bytes = e->image_bytes,
+	};
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static void found_drop(struct jr_recovery *r, uint64_t tail_lsn)
+{
+	while (r->found_count > 0 && r->found[r->found_count - 1].last_lsn > tail_lsn)
+		r->found_count--;
+	if (r->acked_lsn > tail_lsn)
+		r->acked_lsn = tail_lsn;
+}
+
+/* Goes through the entries in the order in which they were issued: the batches that stand at the end, and what is proven of them. */
+static void found_build(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+	uint64_t last = r->head.seq, seq = last > jr->cfg.ring_slots ? last - jr->cfg.ring_slots + 1 : 1;
+
+	for (; seq <= last; seq++) {
+		const struct jr_entry *e = &r->slots[seq % jr->cfg.ring_slots];
+
+		if (e->seq != seq)
+			continue;
+		found_drop(r, e->kind == JR_KIND_BATCH ? e->first_lsn - 1 : e->tail_lsn);
+		if (e->kind == JR_KIND_BASE)
+			r->found_count = 0;
+		if (e->kind == JR_KIND_BATCH)
+			found_add(r, e);
+		else if (e->image_bytes > 0 && (r->found_count == 0 || r->found[r->found_count - 1].last_lsn < e->tail_lsn))
+			found_add(r, e);
+		r->acked_lsn = larger(r->acked_lsn, larger(e->durable_lsn, e->commit_lsn));
+	}
+}
+
+static void head_step(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+
+	r->gap_scan = JR_NO_PAGE;
+	r->blank_page = JR_NO_PAGE;
+	r->slot = 0;
+	if (r->entries == 0 && r->foreign > 0) {
+		jr->foreign = true;
+		halt(jr, memcmp(r->stranger.cluster, jr->cfg.cluster, 16) != 0 ? "the journal belongs to another cluster" :
+										"the journal was made with another segment or ring size");
+		return;
+	}
+	if (r->entries == 0 && r->bad > 0) {
+		halt(jr, "no entry of the ring is readable");
+		return;
+	}
+	if (r->entries == 0) {
+		r->phase = PHASE_EMPTY;
+		return;
+	}
+	for (uint32_t i = 0; i < jr->cfg.ring_slots; i++)
+		if (r->slots[i].seq > r->head.seq)
+			r->head = r->slots[i];
+	found_build(jr);
+	r->last_seq = r->head.seq;
+	r->lsn = r->head.start_lsn;
+	r->page = r->head.start_page;
+	r->prev = r->head.start_hash;
+	r->prev_known = true;
+	jr->start = (struct jr_start){ r->head.start_page, r->head.start_lsn, r->head.start_epoch, r->head.start_hash };
+	jr->tail = (struct jr_tail){
+		.epoch = jr->start.epoch,
+		.lsn = jr->start.lsn - 1,
+		.hash = jr->start.hash,
+		.next_page = jr->start.page,
+	};
+	r->phase = PHASE_WALK;
+}
+
+/* A blank ring is a new journal only if nothing was ever written to a segment. */
+static void empty_step(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+	uint64_t page = (uint64_t)r->slot * jr->segment_pages;
+	const uint8_t *p = jr_window_get(jr, false, page, 1, page + 1);
+
+	if (!p)
+		return;
+	if (!jr_is_zero(p, JR_PAGE_BYTES)) {
+		halt(jr, "the ring is blank but the segments are not");
+		return;
+	}
+	if (++r->slot < jr->cfg.segments)
+		return;
+	r->empty = true;
+	jr->start = (struct jr_start){ .lsn = 1 };
+	r->phase = PHASE_SETTLE;
+}
+
+/* ---- judging one batch ---- */
+
+static enum jr_data image_judge(struct jr *jr, const uint8_t *image, uint32_t bytes, uint64_t epoch, uint64_t first_lsn,
+				const struct pr_hash *hash, struct jr_header *ret, uint32_t *ret_sector)
+{
+	bool old = false;
+
+	*ret_sector = 0;
+	for (uint32_t i = 0; i < bytes / JR_SECTOR_BYTES; i++) {
+		enum jr_sector s = jr_sector_judge(image + (size_t)i * JR_SECTOR_BYTES, epoch, first_lsn, i);
+
+		if (s == JR_SECTOR_BAD) {
+			*ret_sector = i;
+			return JR_DATA_BAD;
+		}
+		if (s == JR_SECTOR_OLD && !old)
+			*ret_sector = i;
+		old |= s == JR_SECTOR_OLD;
+	}
+	if (old)
+		return JR_DATA_TORN;
+	if (jr_image_check(jr->cfg.cluster, image, bytes, jr->flat, ret, ret_sector) != NULL)
+		return JR_DATA_BAD;
+	return !hash || pr_hash_equal(hash, &ret->hash) ? JR_DATA_WHOLE : JR_DATA_BAD;
+}
+
+/* Looks at one place for the batch that follows. False: being read. */
+static bool probe_at(struct jr *jr, uint64_t page)
+{
+	struct jr_recovery *r = &jr->rec;
+	struct jr_probe *b = &r->probe;
+	const uint8_t *p = jr_window_get(jr, false, page, 1, JR_NO_PAGE);
+	enum jr_data data = JR_DATA_TORN;
+	struct jr_header h;
+	uint32_t sector = 0;
+
+	if (!p)
+		return false;
+	if (!jr_header_peek(p, &h) && h.first_lsn == r->lsn && (!r->prev_known || pr_hash_equal(&h.prev_hash, &r->prev))) {
+		if (jr_place(jr, page, h.image_bytes / JR_PAGE_BYTES) != page) {
+			data = JR_DATA_BAD;
+		} else {
+			p = jr_window_get(jr, false, page, h.image_bytes / JR_PAGE_BYTES, JR_NO_PAGE);
+			if (!p)
+				return false;
+			data = image_judge(jr, p, h.image_bytes, h.epoch, h.first_lsn, NULL, &h, &sector);
+		}
+	} else {
+		/* Whose the sectors of this page are is not known; that they are somebody's can be seen. */
+		for (uint32_t i = 0; i < JR_PAGE_SECTORS && data == JR_DATA_TORN; i++) {
+			if (jr_sector_judge(p + (size_t)i * JR_SECTOR_BYTES, UINT64_MAX, UINT64_MAX, i) == JR_SECTOR_BAD) {
+				data = JR_DATA_BAD;
+				sector = i;
+			}
+		}
+	}
+	if (b->step == 0 || data == JR_DATA_WHOLE || (data == JR_DATA_BAD && b->data == JR_DATA_TORN)) {
+		b->data = data;
+		b->page = page;
+		b->sector = sector;
+		b->header = h;
+	}
+	return true;
+}
+
+static bool probe_run(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+	uint64_t next = jr_place(jr, r->page, jr->segment_pages);
+
+	if (r->probe.step == 0) {
+		if (!probe_at(jr, r->page))
+			return false;
+		r->probe.step = 1;
+	}
+	if (r->probe.step == 1 && r->probe.data != JR_DATA_WHOLE && next != r->page) {
+		if (!probe_at(jr, next))
+			return false;
+	}
+	r->probe.step = 2;
+	return true;
+}
+
+/* ---- acting on one batch ---- */
+
+static void batch_found(struct jr *jr, const struct jr_found *f, uint32_t marks)
+{
+	struct jr_recovery *r = &jr->rec;
+	uint32_t pages = f->image_bytes / JR_PAGE_BYTES;
+
+	*jr_index_push(&jr->index) = (struct jr_where){
+		.first_lsn = f->first_lsn,
+		.epoch = f->epoch,
+		.page = f->page,
+		.hash = f->hash,
+		.pages = pages,
+		.marks = marks,
+	};
+	jr->tail = (struct jr_tail){
+		.epoch = f->epoch,
+		.first_lsn = f->first_lsn,
+		.lsn = f->last_lsn,
+		.prev_hash = f->prev_hash,
+		.hash = f->hash,
+		.page = f->page,
+		.image_bytes = f->image_bytes,
+		.next_page = f->page + pages,
+	};
+	r->lsn = f->last_lsn + 1;
+	r->page = jr->tail.next_page;
+	r->prev = f->hash;
+	r->prev_known = true;
+	r->probe.step = 0;
+}
+
+static void batch_kept(struct jr *jr, const struct jr_header *h, uint64_t page)
+{
+	struct jr_found f = {
+		.epoch = h->epoch,
+		.first_lsn = h->first_lsn,
+		.last_lsn = h->last_lsn,
+		.page = page,
+		.prev_hash = h->prev_hash,
+		.hash = h->hash,
+		.image_bytes = h->image_bytes,
+	};
+
+	if (h->commit_lsn > jr->commit_lsn)
+		jr->commit_lsn = h->commit_lsn;
+	batch_found(jr, &f, 0);
+}
+
+static void damaged_note(struct jr *jr, uint64_t first, uint64_t last)
+{
+	struct jr_recovery *r = &jr->rec;
+
+	if (r->damaged++ == 0)
+		r->damaged_first = first;
+	r->damaged_last = last;
+}
+
+static void gap_begin(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+
+	*jr_index_push(&jr->index) = (struct jr_where){
+		.first_lsn = r->lsn,
+		.page = r->page,
+		.marks = JR_MARK_DAMAGED | JR_MARK_GAP,
+	};
+	r->gap_scan = r->page + 1;
+	r->phase = PHASE_GAP;
+}
+
+/* Space that nothing of what is kept lies in. */
+static bool may_blank(const struct jr *jr, uint64_t page)
+{
+	return page / jr->segment_pages < jr->start.page / jr->segment_pages + jr->cfg.segments;
+}
+
+static void cut_here(struct jr *jr, uint64_t page)
+{
+	struct jr_recovery *r = &jr->rec;
+	uint32_t n = jr->index.count;
+
+	if (n > 0 && jr_index_get(&jr->index, n - 1)->marks & JR_MARK_GAP) {
+		halt(jr, "unreadable batches of unknown size right before a torn tail");
+		return;
+	}
+	r->cut = true;
+	r->blank_page = may_blank(jr, page) ? page : JR_NO_PAGE;
+	r->phase = PHASE_SETTLE;
+	if (r->damaged == 0) {
+		r->damaged_first = r->lsn;
+		r->damaged_last = r->head.tail_lsn;
+	}
+	snprintf(r->why, sizeof(r->why), "the last batches were not fully written: cut from LSN %llu on",
+		 (unsigned long long)r->lsn);
+}
+
+struct verdict {
+	enum jr_head head;
+	enum jr_data data;
+	enum jr_proof proof;
+	const struct jr_found *found;	/* NULL: no entry tells of it */
+	const struct jr_header *header;
+	uint64_t page;
+	uint32_t sector;
+};
+
+static void act(struct jr *jr, const struct verdict *v)
+{
+	struct jr_recovery *r = &jr->rec;
+	char why[120];
+
+	snprintf(why, sizeof(why), "batch at LSN %llu: entry %s, data %s, proof %s", (unsigned long long)r->lsn,
+		 jr_head_name(v->head), jr_data_name(v->data), jr_proof_name(v->proof));
+	switch (jr_decide(v->head, v->data, v->proof)) {
+	case JR_DO_KEEP_NOTE:
+		r->noted++;
+		jr_damage(jr, r->lsn, v->page, 0, why);
+		/* fallthrough */
+	case JR_DO_KEEP:
+		batch_kept(jr, v->header, v->page);
+		break;
+	case JR_DO_ADOPT:
+		jr_damage(jr, r->lsn, v->page, 0, why);
+		batch_kept(jr, v->header, v->page);
+		r->adopted = true;
+		r->last_seq++;
+		break;
+	case JR_DO_CUT:
+		cut_here(jr, v->page);
+		break;
+	case JR_DO_END:
+		r->phase = PHASE_SETTLE;
+		break;
+	case JR_DO_REPAIR:
+		jr_damage(jr, r->lsn, v->page, v->sector, why);
+		damaged_note(jr, r->lsn, v->found ? v->found->last_lsn : r->lsn);
+		if (v->found)
+			batch_found(jr, v->found, JR_MARK_DAMAGED);
+		else
+			gap_begin(jr);
+		break;
+	case JR_DO_HALT:
+		jr_damage(jr, r->lsn, v->page, v->sector, why);
+		halt(jr, why);
+		break;
+	default:
+		ASSERT(!"a row of the decision table that cannot be");
+	}
+}
+
+/* ---- the walk ---- */
+
+/* The first batch at or after lsn that the ring tells of. */
+static const struct jr_found *found_from(const struct jr_recovery *r, uint64_t lsn)
+{
+	uint32_t low = 0, high = r->found_count;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (r->found[middle].first_lsn < lsn)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	ASSERT(low < r->found_count);
+	return &r->found[low];
+}
+
+/* What happened to the entry of a batch that no entry tells of: it stood between those of its neighbours. */
+static enum jr_head head_missing(const struct jr *jr, const struct jr_found *next)
+{
+	const struct jr_recovery *r = &jr->rec;
+	const struct jr_found *before = next > r->found ? next - 1 : NULL;
+	uint64_t seq = r->head.seq > jr->cfg.ring_slots ? r->head.seq - jr->cfg.ring_slots + 1 : 1;
+	uint64_t end = next->seq ? next->seq : r->head.seq;
+
+	if (before && before->seq)
+		seq = before->seq + 1;
+	for (; seq < end; seq++) {
+		uint32_t slot = (uint32_t)(seq % jr->cfg.ring_slots);
+
+		if (r->slots[slot].seq != seq && r->states[slot] == JR_SLOT_BAD)
+			return JR_HEAD_BAD;
+	}
+	return before ? JR_HEAD_OLD : JR_HEAD_GONE;
+}
+
+static void walk_known(struct jr *jr, const struct jr_found *f, enum jr_proof proof)
+{
+	struct jr_recovery *r = &jr->rec;
+	uint32_t pages = f->image_bytes / JR_PAGE_BYTES;
+	struct verdict v = { .head = JR_HEAD_GOOD, .proof = proof, .found = f, .page = f->page };
+	struct jr_header h;
+	const uint8_t *image;
+
+	/* A zero prev_hash is unknown (a tail cut behind damage), or the very first: then start_hash is zero too. */
+	if (r->prev_known && !pr_hash_is_zero(&f->prev_hash) && !pr_hash_equal(&f->prev_hash, &r->prev)) {
+		halt(jr, "a ring entry is not chained to the batch before it");
+		return;
+	}
+	if ((r->prev_known && jr_place(jr, r->page, pages) != f->page) || jr_place(jr, f->page, pages) != f->page) {
+		halt(jr, "a ring entry names a place where its batch cannot be");
+		return;
+	}
+	image = jr_window_get(jr, false, f->page, pages, JR_NO_PAGE);
+	if (!image)
+		return;
+	v.data = image_judge(jr, image, f->image_bytes, f->epoch, f->first_lsn, &f->hash, &h, &v.sector);
+	v.header = &h;
+	act(jr, &v);
+}
+
+static void walk_unknown(struct jr *jr, const struct jr_found *next, enum jr_proof proof)
+{
+	struct jr_recovery *r = &jr->rec;
+	struct verdict v = { .head = head_missing(jr, next), .proof = proof };
+	struct jr_probe b;
+
+	if (!probe_run(jr))
+		return;
+	b = r->probe;
+	r->probe.step = 0;
+	v.data = b.data;
+	v.header = &b.header;
+	v.page = b.page;
+	v.sector = b.sector;
+	if (b.data == JR_DATA_WHOLE && b.header.last_lsn >= next->first_lsn)
+		v.data = JR_DATA_BAD;
+	act(jr, &v);
+}
+
+static void walk_step(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+	enum jr_proof proof = r->lsn <= r->acked_lsn ? JR_PROOF_ACKED : JR_PROOF_NONE;
+	const struct jr_found *f;
+
+	if (r->lsn > r->head.tail_lsn) {
+		r->phase = PHASE_BEYOND;
+		return;
+	}
+	f = found_from(r, r->lsn);
+	if (f->first_lsn == r->lsn)
+		walk_known(jr, f, proof);
+	else
+		walk_unknown(jr, f, proof);
+}
+
+/* Behind unreadable batches: the next page that begins one, at the latest where the ring says that one begins. */
+static void gap_step(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+	const struct jr_found *f = found_from(r, r->lsn + 1);
+	const uint8_t *p;
+	struct jr_header h;
+
+	if (r->gap_scan < f->page) {
+		p = jr_window_get(jr, false, r->gap_scan, 1, JR_NO_PAGE);
+		if (!p)
+			return;
+		if (jr_header_peek(p, &h) || h.first_lsn <= r->lsn || h.first_lsn >= f->first_lsn) {
+			r->gap_scan++;
+			return;
+		}
+		r->page = r->gap_scan;
+		r->lsn = h.first_lsn;
+	} else {
+		r->page = f->page;
+		r->lsn = f->first_lsn;
+	}
+	r->damaged_last = r->lsn - 1;
+	r->prev_known = false;
+	r->gap_scan = JR_NO_PAGE;
+	r->phase = PHASE_WALK;
+}
+
+/* The head is the newest entry that can be read. If the slot after it cannot, a newer one may have stood there. */
+static void beyond_step(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+	bool bad = r->states[(r->last_seq + 1) % jr->cfg.ring_slots] == JR_SLOT_BAD;
+	struct verdict v = { .head = bad ? JR_HEAD_BAD : JR_HEAD_OLD, .proof = JR_PROOF_BEYOND, .page = r->page };
+	struct jr_probe b;
+
+	v.data = JR_DATA_TORN;
+	if (bad && may_blank(jr, r->page)) {
+		if (!probe_run(jr))
+			return;
+		b = r->probe;
+		r->probe.step = 0;
+		v.data = b.data;
+		v.header = &b.header;
+		v.page = b.page;
+		v.sector = b.sector;
+	}
+	act(jr, &v);
+}
+
+/* ---- the end ---- */
+
+/* After a HALT only jr_reset may write: behind every page and every seq that was ever used. */
+static void settle_halt(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+
+	for (uint32_t i = 0; i < jr->cfg.ring_slots; i++) {
+		const struct jr_entry *e = &r->slots[i];
+
+		if (e->seq == 0)
+			continue;
+		jr->tail.next_page = larger(jr->tail.next_page, e->page + e->image_bytes / JR_PAGE_BYTES);
+		jr->tail.next_page = larger(jr->tail.next_page, e->start_page);
+	}
+	jr->tail.lsn = r->lsn > 0 ? r->lsn - 1 : 0;
+	jr->seq = r->last_seq;
+}
+
+static void settle_step(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+
+	jr->seq = r->last_seq;
+	if (r->halt)
+		settle_halt(jr);
+	if (!r->halt && r->head.commit_lsn > jr->commit_lsn)
+		jr->commit_lsn = r->head.commit_lsn;
+	if (jr->commit_lsn > jr->tail.lsn)
+		jr->commit_lsn = jr->tail.lsn;
+	jr->durable_lsn = jr->tail.lsn;
+	jr->start_durable_page = jr->start.page;
+	jr->window.valid = false;
+	jr->job_done = false;
+	r->phase = r->halt || jr->cfg.look_only ? PHASE_REPORT : PHASE_WRITE;
+}
+
+static void write_step(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+	bool again = !r->cut && !r->adopted && r->head.blank_page != JR_NO_PAGE && jr->tail.lsn == r->head.tail_lsn &&
+		     (r->head.kind == JR_KIND_CUT || r->head.kind == JR_KIND_BASE);
+	bool done = true;
+
+	if (r->empty)
+		done = jr_mark_write(jr, JR_KIND_BASE, JR_NO_PAGE);
+	else if (r->cut)
+		done = jr_mark_write(jr, JR_KIND_CUT, r->blank_page);
+	else if (r->adopted)
+		done = jr_mark_write(jr, JR_KIND_START, JR_NO_PAGE);
+	else if (again)
+		done = jr_mark_write(jr, r->head.kind, r->head.blank_page);
+	if (done)
+		r->phase = PHASE_REPORT;
+}
+
+static enum jr_verdict verdict_of(const struct jr *jr)
+{
+	const struct jr_recovery *r = &jr->rec;
+
+	if (jr->foreign)
+		return JR_FOREIGN;
+	if (r->halt)
+		return JR_HALT;
+	if (r->damaged > 0)
+		return JR_REPAIR;
+	if (r->cut)
+		return JR_TORN;
+	return jr->tail.lsn == 0 && jr->start.lsn == 1 ? JR_EMPTY : JR_CLEAN;
+}
+
+static void report_step(struct jr *jr)
+{
+	struct jr_recovery *r = &jr->rec;
+	struct jr_event ev = {
+		.type = JR_EV_OPENED,
+		.verdict = verdict_of(jr),
+		.lsn = jr->tail.lsn,
+		.first_lsn = jr->start.lsn,
+		.tail_lsn = jr->tail.lsn,
+		.commit_lsn = jr->commit_lsn,
+		.tail_epoch = jr->tail.epoch,
+		.tail_hash = jr->tail.hash,
+		.damaged_first = r->damaged_first,
+		.damaged_last = r->damaged_last,
+	};
+
+	if (ev.verdict == JR_REPAIR)
+		snprintf(r->why, sizeof(r->why), "batches of LSN %llu to %llu are damaged",
+			 (unsigned long long)r->damaged_first, (unsigned long long)r->damaged_last);
+	snprintf(ev.why, sizeof(ev.why), "%s", r->why);
+	jr->life = r->halt ? JR_LIFE_HALTED : JR_LIFE_READY;
+	jr_recover_done(jr);
+	jr_post(jr, &ev);
+	jr_job_end(jr);
+}
+
+void jr_recover_step(struct jr *jr)
+{
+	static void (*const phases[])(struct jr *) = {
+		[PHASE_RING] = ring_step,     [PHASE_HEAD] = head_step,	  [PHASE_EMPTY] = empty_step,
+		[PHASE_WALK] = walk_step,     [PHASE_GAP] = gap_step,	  [PHASE_BEYOND] = beyond_step,
+		[PHASE_SETTLE] = settle_step, [PHASE_WRITE] = write_step, [PHASE_REPORT] = report_step,
+	};
+
+	phases[jr->rec.phase](jr);
+}
