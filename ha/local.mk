@@ -12,4 +12,14 @@ ha_core = \
 	ha/core/ha_state.c \
 	ha/core/ha_switch.c
 
-ha_io =
+ha_io = \
+	ha/io/hl.c \
+	ha/io/hl.h \
+	ha/io/state_file.c \
+	ha/io/state_file.h \
+	ha/io/super.c \
+	ha/io/super.h \
+	ha/io/tcp.c \
+	ha/io/tcp.h \
+	ha/io/worker.c \
+	ha/io/worker.h
