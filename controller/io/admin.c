@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "controller/io/admin.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <qb/qbdefs.h>
+#include <qb/qbipcs.h>
+
+#include "controller/io/log.h"
+#include "proto/assert.h"
+#include "proto/hash.h"
+
+enum { RETRY_MS = 5, PENDING_MAX = 64, COMMAND_MAX = 16 << 10 };
+
+/* A descriptor libqb wants to be polled. */
+struct watched {
+	int fd;
+	struct loop_source *source;
+	qb_ipcs_dispatch_fn_t fn;
+	void *data;
+	struct watched *next;
+};
+
+/* A request under way, then its reply until the last piece was taken. */
+struct pending {
+	uint64_t ticket;
+	qb_ipcs_connection_t *conn; /* NULL: the caller is gone */
+	char *reply;
+	size_t len, sent;
+	int error;
+	struct pending *next;
+};
+
+struct deferred {
+	qb_loop_job_dispatch_fn fn;
+	void *data;
+	struct deferred *next;
+};
+
+struct admin {
+	struct loop *loop;
+	qb_ipcs_service_t *service;
+	struct watched *watched;
+	struct pending *pending;
+	uint32_t pending_count;
+	struct deferred *jobs;
+	struct loop_timer job_timer, retry_timer;
+	uint64_t next_ticket;
+	void (*request)(void *user, uint64_t ticket, const char *text);
+	void *user;
+};
+
+static struct admin *the_admin;
+
+void admin_name(const char *dir, char out[64])
+{
+	char path[4096];
+
+	if (!realpath(dir, path))
+		snprintf(path, sizeof(path), "%s", dir);
+	snprintf(out, 64, "mdcd-%016" PRIx64, pr_hash64(path, strlen(path), 0));
+}
+
+/* ---- libqb's polling on our loop ---- */
+
+static uint32_t to_epoll(int32_t events)
+{
+	return (events & POLLIN ? EPOLLIN : 0u) | (events & POLLOUT ? EPOLLOUT : 0u);
+}
+
+static struct watched **find_fd(struct admin *a, int fd)
+{
+	struct watched **w = &a->watched;
+
+	while (*w && (*w)->fd != fd)
+		w = &(*w)->next;
+	return w;
+}
+
+static void unwatch(struct admin *a, int fd)
+{
+	struct watched **at = find_fd(a, fd), *w = *at;
+
+	if (!w)
+		return;
+	loop_remove(a->loop, w->source);
+	*at = w->next;
+	free(w);
+}
+
+static void watched_ready(void *user, uint32_t events)
+{
+	struct watched *w = user;
+	int fd = w->fd;
+	int32_t revents = (events & EPOLLIN ? POLLIN : 0) | (events & EPOLLOUT ? POLLOUT : 0) |
+			  (events & EPOLLERR ? POLLERR : 0) | (events & EPOLLHUP ? POLLHUP : 0);
+
+	if (w->fn(fd, revents, w->data) < 0 && *find_fd(the_admin, fd) == w)
+		unwatch(the_admin, fd);
+}
+
+static int32_t add_fd(enum qb_loop_priority p, int32_t fd, int32_t events, void *data,
+		      qb_ipcs_dispatch_fn_t fn)
+{
+	struct watched *w;
+	int error;
+
+	unwatch(the_admin, fd);
+	w = malloc(sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	*w = (struct watched){.fd = fd, .fn = fn, .data = data};
+	error = loop_add(the_admin->loop, fd, to_epoll(events), watched_ready, w, &w->source);
+	if (error < 0) {
+		free(w);
+		return error;
+	}
+	w->next = the_admin->watched;
+	the_admin->watched = w;
+	return 0;
+}
+
+static int32_t change_fd(enum qb_loop_priority p, int32_t fd, int32_t events, void *data,
+			 qb_ipcs_dispatch_fn_t fn)
+{
+	struct watched *w = *find_fd(the_admin, fd);
+
+	if (!w)
+		return -ENOENT;
+	w->fn = fn;
+	w->data = data;
+	loop_change(the_admin->loop, w->source, to_epoll(events));
+	return 0;
+}
+
+static int32_t remove_fd(int32_t fd)
+{
+	unwatch(the_admin, fd);
+	return 0;
+}
+
+static int32_t add_job(enum qb_loop_priority p, void *data, qb_loop_job_dispatch_fn fn)
+{
+	struct deferred *d = malloc(sizeof(*d)), **last = &the_admin->jobs;
+
+	if (!d)
+		return -ENOMEM;
+	*d = (struct deferred){.fn = fn, .data = data};
+	while (*last)
+		last = &(*last)->next;
+	*last = d;
+	loop_set_timer(the_admin->loop, &the_admin->job_timer, 1);
+	return 0;
+}
+
+static void run_jobs(void *user)
+{
+	struct admin *a = user;
+	struct deferred *d = a->jobs, *next;
+
+	for (a->jobs = NULL; d; d = next) {
+		next = d->next;
+		d->fn(d->data);
+		free(d);
+	}
+}
+
+/* ---- requests and replies ---- */
+
+static struct pending **find(struct admin *a, uint64_t ticket)
+{
+	struct pending **p = &a->pending;
+
+	while (*p && (*p)->ticket != ticket)
+		p = &(*p)->next;
+	return p;
+}
+
+static void forget(struct admin *a, struct pending **at)
+{
+	struct pending *p = *at;
+
+	*at = p->next;
+	a->pending_count--;
+	if (p->conn)
+		qb_ipcs_connection_unref(p->conn);
+	free(p->reply);
+	free(p);
+}
+
+/* True: all of it is with the caller, or never will be. */
+static bool send_pieces(struct pending *p)
+{
+	struct qb_ipc_response_header h = {0};
+	struct iovec iov[2];
+	ssize_t n;
+
+	while (p->conn) {
+		size_t len = p->len - p->sent;
+
+		if (len > ADMIN_MESSAGE_BYTES / 2)
+			len = ADMIN_MESSAGE_BYTES / 2;
+		h.id = p->sent + len == p->len ? ADMIN_LAST : ADMIN_PIECE;
+		h.error = p->error;
+		h.size = (int32_t)(sizeof(h) + len);
+		iov[0] = (struct iovec){&h, sizeof(h)};
+		iov[1] = (struct iovec){p->reply + p->sent, len};
+		n = qb_ipcs_response_sendv(p->conn, iov, 2);
+		if (n == -EAGAIN || n == -ENOBUFS)
+			return false;
+		p->sent += len;
+		if (n < 0 || h.id == ADMIN_LAST)
+			break;
+	}
+	return true;
+}
+
+static void retry(void *user)
+{
+	struct admin *a = user;
+
+	for (struct pending **at = &a->pending; *at;) {
+		if (!(*at)->reply)
+			at = &(*at)->next;
+		else if (send_pieces(*at))
+			forget(a, at);
+		else {
+			loop_set_timer(a->loop, &a->retry_timer, loop_now_ms() + RETRY_MS);
+			at = &(*at)->next;
+		}
+	}
+}
+
+void admin_reply(struct admin *a, uint64_t ticket, int error, const void *json, size_t len)
+{
+	struct pending **at = find(a, ticket);
+
+	if (!*at)
+		return;
+	(*at)->reply = malloc(len + 1);
+	ASSERT((*at)->reply);
+	memcpy((*at)->reply, json, len);
+	(*at)->len = len;
+	(*at)->error = error;
+	if (send_pieces(*at))
+		forget(a, at);
+	else
+		loop_set_timer(a->loop, &a->retry_timer, loop_now_ms() + RETRY_MS);
+}
+
+static int32_t accept_caller(qb_ipcs_connection_t *c, uid_t uid, gid_t gid)
+{
+	if (uid == 0 || uid == geteuid())
+		return 0;
+	log_warning(
+		"admin: a connection of UID %u was refused, only root and UID %u may give orders",
+		(unsigned)uid, (unsigned)geteuid());
+	return -EACCES;
+}
+
+static int32_t caller_said(qb_ipcs_connection_t *c, void *data, size_t size)
+{
+	const struct qb_ipc_request_header *h = data;
+	const char *text = (const char *)data + sizeof(*h);
+	size_t len = size - sizeof(*h);
+	struct admin *a = the_admin;
+	struct pending *p;
+
+	if (size <= sizeof(*h) || h->id != ADMIN_REQUEST || len > COMMAND_MAX ||
+	    text[len - 1] != '\0') {
+		log_warning("admin: a request that makes no sense was passed over");
+		return -EBADMSG;
+	}
+	p = a->pending_count < PENDING_MAX ? calloc(1, sizeof(*p)) : NULL;
+	if (!p)
+		return -ENOBUFS;
+	qb_ipcs_connection_ref(c);
+	p->ticket = ++a->next_ticket;
+	p->conn = c;
+	p->next = a->pending;
+	a->pending = p;
+	a->pending_count++;
+	a->request(a->user, p->ticket, text);
+	return 0;
+}
+
+static int32_t caller_left(qb_ipcs_connection_t *c)
+{
+	for (struct pending *p = the_admin->pending; p; p = p->next)
+		if (p->conn == c) {
+			p->conn = NULL;
+			qb_ipcs_connection_unref(c);
+		}
+	return 0;
+}
+
+static void caller_created(qb_ipcs_connection_t *c)
+{
+}
+
+static void caller_destroyed(qb_ipcs_connection_t *c)
+{
+}
+
+int admin_open(struct loop *loop, const char *name,
+	       void (*request)(void *user, uint64_t ticket, const char *text), void *user,
+	       struct admin **ret, char *why, size_t why_size)
+{
+	static struct qb_ipcs_service_handlers handlers = {
+		.connection_accept = accept_caller,
+		.connection_created = caller_created,
+		.msg_process = caller_said,
+		.connection_closed = caller_left,
+		.connection_destroyed = caller_destroyed,
+	};
+	static struct qb_ipcs_poll_handlers polling = {
+		.job_add = add_job,
+		.dispatch_add = add_fd,
+		.dispatch_mod = change_fd,
+		.dispatch_del = remove_fd,
+	};
+	struct admin *a = calloc(1, sizeof(*a));
+	int error;
+
+	if (!a)
+		return -ENOMEM;
+	ASSERT(!the_admin);
+	the_admin = a;
+	a->loop = loop;
+	a->request = request;
+	a->user = user;
+	a->job_timer = (struct loop_timer){.fn = run_jobs, .user = a};
+	a->retry_timer = (struct loop_timer){.fn = retry, .user = a};
+	a->service = qb_ipcs_create(name, 0, QB_IPC_SOCKET, &handlers);
+	if (!a->service) {
+		error = -ENOMEM;
+	} else {
+		qb_ipcs_poll_handlers_set(a->service, &polling);
+		error = qb_ipcs_run(a->service);
+		if (error < 0)
+			a->service = NULL; /* it frees itself then */
+	}
+	if (error < 0) {
+		snprintf(why, why_size, "admin socket %s: %s", name,
+			 error == -EADDRINUSE ? "another mdcd of this directory has it"
+					      : strerror(-error));
+		admin_free(a);
+		return error;
+	}
+	*ret = a;
+	return 0;
+}
+
+void admin_free(struct admin *a)
+{
+	if (!a)
+		return;
+	while (a->pending)
+		forget(a, &a->pending);
+	if (a->service)
+		qb_ipcs_destroy(a->service);
+	run_jobs(a);
+	while (a->watched)
+		unwatch(a, a->watched->fd);
+	loop_clear_timer(a->loop, &a->job_timer);
+	loop_clear_timer(a->loop, &a->retry_timer);
+	the_admin = NULL;
+	free(a);
+}
