@@ -73,6 +73,7 @@ enum ctl_effect_type {
 	CTL_FX_FETCH,				/* ticket, fetch: rows wanted from the store, as of its last flush or any later one */
 	CTL_FX_FLUSH,				/* flush, lsn: write all its rows and lsn in one transaction; the handle may be read by another thread until FLUSHED */
 	CTL_FX_COPY_READ, CTL_FX_COPY_BEGIN, CTL_FX_COPY_PUT, CTL_FX_COPY_END,	/* full copy: see HA_FX_ROWS_*; cookie, p, len, lsn */
+	CTL_FX_COPY_KEEP,			/* the store that stood before a full copy may go */
 	CTL_FX_SAVE_STATE, CTL_FX_ARB_READ, CTL_FX_ARB_CAS, CTL_FX_ARB_FLOOR, CTL_FX_PREEMPT,	/* as HA_FX_* */
 	CTL_FX_ASK_FENCE, CTL_FX_SCORE, CTL_FX_ORDER_RESULT,
 	CTL_FX_FENCE_CLIENT,			/* session, key: take its key off every LUN, prove its writes over; answer CLIENT_FENCED */
