@@ -12,4 +12,8 @@ journal_core = \
 	journal/core/jr_verdict.c \
 	journal/core/jr_verdict.h
 
-journal_io =
+journal_io = \
+	journal/io/jx.c \
+	journal/io/jx.h \
+	journal/io/jx_files.c \
+	journal/io/jx_files.h
