@@ -8,8 +8,8 @@
 
 /*
  * An operation that would change more rows than a record holds does part of it and answers NS_AGAIN: what it wrote so far is a
- * consistent step. Make it a record of its own, without reply and slot, then run the operation anew. Only setattr, create, open,
- * layout_get, layout_commit and allocate of files in very many pieces do so.
+ * consistent step. Make it a record of its own, without reply and slot, then run the operation anew. Only setattr,
+ * layout_get, layout_commit, allocate and ns_trim of files in very many pieces do so.
  */
 enum { NS_AGAIN = 1 };
 
