@@ -64,6 +64,8 @@ struct sim_node {
 	struct pr_key copy_key;
 	uint64_t copy_done;
 	bool pump;
+	uint64_t tags[256];		/* journal I/O under way, in order */
+	unsigned tag_count;
 	uint8_t state[HA_STATE_BYTES];
 	bool has_state;
 	uint64_t timer_us, paused_until_us;

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COPY_BYTES = 64 << 10, FETCH_ROWS_MAX = 1024 };
+enum { COPY_BYTES = 64 << 10, FETCH_ROWS_MAX = 1024, ARCHIVE = 255, RING_SLOTS = 64, SEGMENT_BYTES = 256 << 10 };
 
 static uint64_t disk_us(struct sim *s, int node)
 {
@@ -22,9 +22,46 @@ static uint64_t disk_us(struct sim *s, int node)
 
 static void journal_done(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = { .type = CTL_EV_JOURNAL_IO, .tag = e->a, .error = simdisk_complete(s->node[e->node].disk, e->a) };
+	struct sim_node *n = &s->node[e->node];
+	struct ctl_event ev = { .type = CTL_EV_JOURNAL_IO, .tag = e->a };
+	unsigned i = 0;
+	uint64_t tag;
 
+	while (n->tags[i] != e->a)
+		i++;
+	memmove(n->tags + i, n->tags + i + 1, (--n->tag_count - i) * sizeof(n->tags[0]));
+	ev.error = simdisk_complete(n->disk, i, &tag);
 	sim_node_step(s, e->node, &ev);
+}
+
+static void journal_io(struct sim *s, int node, const struct jr_io *io)
+{
+	struct sim_node *n = &s->node[node];
+	struct simdisk_op op = { .write = io->write, .append = io->file == ARCHIVE, .file = io->file, .offset = io->offset,
+				 .buffer = io->buffer, .bytes = io->bytes, .tag = io->tag };
+
+	n->tags[n->tag_count++] = io->tag;
+	simdisk_submit(n->disk, &op);
+	sim_after(s, disk_us(s, node), node, journal_done)->a = io->tag;
+}
+
+static void disk_crash(struct sim *s, struct sim_node *n)
+{
+	uint64_t fate = sim_below(s, 1000);
+
+	n->tag_count = 0;
+	simdisk_crash(n->disk, fate < s->swarm.tear ? SIMDISK_RANDOM : fate < 700 ? SIMDISK_TEAR : sim_chance(s, s->swarm.keep) ? SIMDISK_KEEP : SIMDISK_DROP);
+}
+
+static struct simdisk *new_disk(struct sim *s)
+{
+	struct simdisk *d = simdisk_new(sim_random(s));
+
+	simdisk_file(d, 0, RING_SLOTS * JR_PAGE_BYTES);
+	for (uint32_t i = 1; i <= s->swarm.segments; i++)
+		simdisk_file(d, i, SEGMENT_BYTES);
+	simdisk_file(d, ARCHIVE, 0);
+	return d;
 }
 
 /* ---- store ---- */
@@ -301,8 +338,7 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		jr_batch_unref(fx->batch);
 		break;
 	case CTL_FX_JOURNAL_IO:
-		simdisk_submit(n->disk, &fx->io);
-		sim_after(s, disk_us(s, node), node, journal_done)->a = fx->io.tag;
+		journal_io(s, node, &fx->io);
 		break;
 	case CTL_FX_FETCH: {
 		struct fetch_job *j = calloc(1, sizeof(*j));
@@ -402,6 +438,7 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		sim_note(s, "node %d: %s", node, fx->text);
 		break;
 	case CTL_FX_ROLE:
+	case CTL_FX_COPY_KEEP:
 		break;
 	case CTL_FX_DIE:
 		sim_node_crash(s, node, fx->text);
@@ -468,7 +505,7 @@ void sim_node_boot(struct sim *s, int node)
 	struct sim_node *n = &s->node[node];
 	struct ctl_config config = {
 		.ha = { .node = (uint8_t)node, .beat_ms = 50, .lease_ms = 600, .drop_ms = 5000, .link_dead_ms = 400, .in_flight = 2 },
-		.journal = { .segment_bytes = 256 << 10, .segments = s->swarm.segments, .ring_slots = 64, .in_flight = 2 },
+		.journal = { .segment_bytes = SEGMENT_BYTES, .segments = s->swarm.segments, .ring_slots = RING_SLOTS, .in_flight = 2 },
 		.address = { "127.0.0.1", "127.0.0.2" },
 		.lease_ms = 10000,
 		.sessions_max = 16,
@@ -483,7 +520,7 @@ void sim_node_boot(struct sim *s, int node)
 	char why[256];
 
 	if (!n->disk)
-		n->disk = simdisk_new(s->swarm.segments + 1);
+		n->disk = new_disk(s);
 	if (!n->store)
 		n->store = simstore_new();
 	memset(config.ha.cluster, 0xc5, sizeof(config.ha.cluster));
@@ -532,7 +569,7 @@ void sim_node_crash(struct sim *s, int node, const char *why)
 	n->up = false;
 	n->gen++;
 	n->role = PR_ROLE_STOPPED;
-	simdisk_crash(n->disk, sim_random(s), s->swarm.keep, s->swarm.tear);
+	disk_crash(s, n);
 	simstore_free(n->copy);
 	n->copy = NULL;
 	sim_drop_all(s, node);
