@@ -3,4 +3,9 @@ lun_io = \
 	lun/aio.h \
 	lun/aio_priv.h \
 	lun/aio_threads.c \
-	lun/aio_uring.c
+	lun/aio_uring.c \
+	lun/label.c \
+	lun/label.h \
+	lun/lun.c \
+	lun/lun.h \
+	lun/lun_lock.c
