@@ -13,6 +13,10 @@ ha_core = \
 	ha/core/ha_switch.c
 
 ha_io = \
+	ha/io/arbiter.c \
+	ha/io/arbiter.h \
+	ha/io/client_fence.c \
+	ha/io/client_fence.h \
 	ha/io/hl.c \
 	ha/io/hl.h \
 	ha/io/state_file.c \
