@@ -3,6 +3,10 @@ unit_tests += tests/unit/test_version
 unit_tests += tests/unit/test_rowset
 tests_unit_test_rowset_SOURCES = tests/unit/test_rowset.c tests/sim/simstore.c tests/sim/simstore.h
 
+check_PROGRAMS += tests/sim/ha_sim
+tests_sim_ha_sim_SOURCES = tests/sim/ha_sim.c
+tests_sim_ha_sim_LDADD = libmdccore.la
+
 if HAVE_CRITERION
 check_PROGRAMS += $(unit_tests)
 endif
@@ -43,3 +47,8 @@ check-asan:
 
 clean-local:
 	$(AM_V_at)rm -rf asan
+
+SEEDS = 1000
+.PHONY: check-sim
+check-sim: tests/sim/ha_sim
+	tests/sim/ha_sim --seeds $(SEEDS)
