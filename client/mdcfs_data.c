@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* File data: between the kernel's page cache and the LUNs, through one buffer that both sides take without another copy. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "client/mdcfs.h"
+
+static struct mf_file *file_of(const struct fuse_file_info *fi)
+{
+	return (struct mf_file *)(uintptr_t)fi->fh;
+}
+
+/* An op on a file, with a buffer if size is not 0. NULL: answered. */
+static struct mf_op *data_op(fuse_req_t req, struct mf_file *f, size_t size, off_t offset)
+{
+	void *buffer = size ? mf_buffer_get(size) : NULL;
+	struct mf_op *op;
+
+	if (size && !buffer) {
+		fuse_reply_err(req, ENOMEM);
+		return NULL;
+	}
+	op = mf_op_new(req, NULL, false);
+	if (!op) {
+		mf_buffer_put(buffer, size);
+		return NULL;
+	}
+	mf_file_ref(f);
+	op->handle = f;
+	op->buffer = buffer;
+	op->size = size;
+	op->offset = (uint64_t)offset;
+	return op;
+}
+
+static void data_end(struct mf_op *op)
+{
+	mf_buffer_put(op->buffer, op->size);
+	mf_file_unref(op->handle);
+	mf_op_unref(op);
+}
+
+/* The library did not start it. */
+static void data_fail(struct mf_op *op, int error)
+{
+	mf_op_error(op, error);
+	data_end(op);
+}
+
+static void read_done(void *user, ssize_t result)
+{
+	struct mf_op *op = user;
+	fuse_req_t req = mf_op_take(op);
+
+	if (req && result < 0)
+		fuse_reply_err(req, (int)-result);
+	else if (req)
+		fuse_reply_buf(req, op->buffer, (size_t)result);
+	data_end(op);
+}
+
+void mf_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	struct mf_file *f = file_of(fi);
+	struct mf_op *op = data_op(req, f, size, offset);
+	int r;
+
+	if (!op)
+		return;
+	if (f->touch && atomic_exchange(&f->touch, false))
+		mf_touch(f->ino);
+	r = mdc_file_read_start(f->file, op->buffer, size, op->offset, read_done, op);
+	if (r < 0)
+		data_fail(op, r);
+}
+
+static void write_done(void *user, ssize_t result)
+{
+	struct mf_op *op = user;
+	fuse_req_t req = mf_op_take(op);
+
+	if (req && result < 0)
+		fuse_reply_err(req, (int)-result);
+	else if (req)
+		fuse_reply_write(req, (size_t)result);
+	data_end(op);
+}
+
+/*
+ * An append goes to the offset that the kernel chose: it is the end of the file as this mount sees it, and the page cache holds the
+ * data there. Pages written back later carry nobody's credentials; the write that made them dirty was a store to memory.
+ */
+void mf_write_buf(fuse_req_t req, fuse_ino_t node, struct fuse_bufvec *in, off_t offset,
+		  struct fuse_file_info *fi)
+{
+	size_t size = fuse_buf_size(in);
+	struct fuse_bufvec out = FUSE_BUFVEC_INIT(size);
+	struct mf_file *f = file_of(fi);
+	struct mf_op *op = data_op(req, f, size, offset);
+	uint32_t flags = 0;
+	ssize_t n;
+	int r;
+
+	if (!op)
+		return;
+	if (!fi->writepage && op->cred.uid != 0)
+		flags |= MDC_WRITE_KILLPRIV;
+	out.buf[0].mem = op->buffer;
+	n = fuse_buf_copy(&out, in, 0);
+	r = n < 0 ? (int)n
+		  : mdc_file_write_start(f->file, op->buffer, (size_t)n, op->offset, flags,
+					 write_done, op);
+	if (r < 0)
+		data_fail(op, r);
+}
+
+static void fsync_done(void *user, ssize_t result)
+{
+	struct mf_op *op = user;
+
+	mf_op_error(op, (int)result);
+	data_end(op);
+}
+
+void mf_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
+{
+	struct mf_file *f = file_of(fi);
+	struct mf_op *op = data_op(req, f, 0, 0);
+	int r;
+
+	if (!op)
+		return;
+	r = mdc_file_fsync_start(f->file, fsync_done, op);
+	if (r < 0)
+		data_fail(op, r);
+}
+
+/* ---- what the library only offers waiting ---- */
+
+struct range {
+	off_t length;
+	int mode;
+};
+
+static void *allocate(void *arg)
+{
+	static const struct mdc_cred root;
+	struct mf_op *op = arg;
+	struct mf_file *f = op->handle;
+	struct range *range = op->buffer;
+	int r = mdc_file_allocate(f->file, &root, (uint32_t)range->mode, op->offset,
+				  (uint64_t)range->length);
+
+	mf_op_error(op, r);
+	data_end(op);
+	return NULL;
+}
+
+void mf_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, off_t length,
+		  struct fuse_file_info *fi)
+{
+	struct mf_op *op = data_op(req, file_of(fi), sizeof(struct range), offset);
+
+	if (!op)
+		return;
+	*(struct range *)op->buffer = (struct range){.length = length, .mode = mode};
+	mf_op_thread(op, allocate);
+}
+
+static void *seek(void *arg)
+{
+	struct mf_op *op = arg;
+	struct mf_file *f = op->handle;
+	int64_t r = mdc_file_seek(f->file, op->offset, (int)op->flags);
+	fuse_req_t req = mf_op_take(op);
+
+	if (req && r < 0)
+		fuse_reply_err(req, (int)-r);
+	else if (req)
+		fuse_reply_lseek(req, r);
+	data_end(op);
+	return NULL;
+}
+
+void mf_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence, struct fuse_file_info *fi)
+{
+	struct mf_op *op = data_op(req, file_of(fi), 0, offset);
+
+	if (!op)
+		return;
+	op->flags = (uint32_t)whence;
+	mf_op_thread(op, seek);
+}
