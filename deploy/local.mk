@@ -4,3 +4,6 @@ EXTRA_DIST += \
 	deploy/pair.sh \
 	deploy/quickstart \
 	deploy/check
+
+dist_sbin_SCRIPTS = deploy/mount.mdcfs
+dist_man_MANS += deploy/man/mdcfs.8
