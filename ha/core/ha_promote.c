@@ -179,6 +179,12 @@ static bool run_read(struct ha *h)
 		ha_promote_cancel(h, -EPERM, why);
 		return true;
 	}
+	if (h->state.dstate == HA_NEW && !h->p_override) {
+		/* Nobody was ever active: empty is complete. It must stand before the record changes, or after a crash
+		 * this controller could not be told from one that lost its disk. */
+		h->state.dstate = HA_INSYNC;
+		ha_save(h);
+	}
 	enter(h, HA_P_PROOF);
 	return true;
 }
@@ -192,8 +198,12 @@ static bool run_lease(struct ha *h)
 		ha_note_deadline(h, due);
 		return false;
 	}
-	if (!ha_arb_free(h))
+	if (!ha_arb_free(h) || !ha_saved(h))
 		return false;
+	if (!h->p_override && not_named(h)) {	/* what the old active had on its way has landed */
+		ha_promote_cancel(h, -EPERM, not_named(h));
+		return true;
+	}
 	if (!h->p_override && !proven(h)) {	/* a new incarnation came meanwhile */
 		enter(h, HA_P_PROOF);
 		return true;
