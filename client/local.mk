@@ -4,14 +4,34 @@ client_core = \
 	client/core/cl_held.c \
 	client/core/cl_held.h \
 	client/core/cl_link.c \
+	client/core/cl_map.c \
+	client/core/cl_map.h \
 	client/core/cl_priv.h \
 	client/core/cl_request.c
 
-client_io =
+client_io = \
+	client/io/mdc_call.h \
+	client/io/mdc_commit.c \
+	client/io/mdc_conn.c \
+	client/io/mdc_data.c \
+	client/io/mdc_data.h \
+	client/io/mdc_error.c \
+	client/io/mdc_file.c \
+	client/io/mdc_inode.c \
+	client/io/mdc_io.c \
+	client/io/mdc_loop.c \
+	client/io/mdc_luns.c \
+	client/io/mdc_priv.h \
+	client/io/mdc_request.c \
+	client/io/mdc_session.c \
+	client/io/mdc_sync.c \
+	client/io/mdc_task.c
+
+include_HEADERS += client/mdcpair.h
 
 pkgconfig_DATA += client/mdcpair.pc
 
-EXTRA_LTLIBRARIES += libmdcpair.la
+lib_LTLIBRARIES += libmdcpair.la
 libmdcpair_la_SOURCES = $(proto_core) $(lun_io) $(client_core) $(client_io)
 libmdcpair_la_LIBADD = $(URING_LIBS) $(ISCSI_LIBS) $(XXHASH_LIBS) $(UUID_LIBS)
-libmdcpair_la_LDFLAGS = $(AM_LDFLAGS) -no-undefined -rpath $(libdir) -version-info 0:0:0 -export-symbols-regex '^mdc_'
+libmdcpair_la_LDFLAGS = $(AM_LDFLAGS) -no-undefined -version-info 0:0:0 -export-symbols-regex '^mdc_'

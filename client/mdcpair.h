@@ -215,7 +215,11 @@ struct mdc_reply {
 	const char *text; /* NUL-terminated: readlink's target; on an error what the controller says, or "" */
 	const void *value;
 	size_t value_bytes;
-	const void *entries_; /* for mdc_next_entry */
+	/* for mdc_next_entry */
+	const void *entries_;
+	uint32_t entries_left_;
+	void *files_;
+	char name_[256];
 };
 
 /* The next entry of a readdir's reply; false at the end. The name is valid until the next call or the end of the callback. */

@@ -20,6 +20,7 @@ struct cl *cl_new(const struct cl_config *config)
 		return NULL;
 	cl->config = *config;
 	cl->config.slots = or_default(config->slots, 64);
+	cl->config.peers = or_default(config->peers, CL_PEERS);
 	cl->config.retry_min_ms = or_default(config->retry_min_ms, 5);
 	cl->config.retry_max_ms = or_default(config->retry_max_ms, 200);
 	cl->config.connect_ms = or_default(config->connect_ms, 1000);

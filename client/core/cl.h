@@ -27,6 +27,7 @@ struct cl_config {
 	uint32_t pid;
 	uint32_t flags; /* PR_OPEN_* */
 	uint32_t slots; /* asked for */
+	uint32_t peers; /* 1 or 2 controllers; 0: 2 */
 	/* milliseconds; 0: a default */
 	uint32_t retry_min_ms, retry_max_ms; /* between attempts to connect: 5 doubling to 200 */
 	uint32_t connect_ms;		     /* for an attempt, hello included: 1000 */
@@ -113,6 +114,7 @@ uint64_t cl_wake_ms(const struct cl *);
  */
 struct pr_buf *cl_prepare(struct cl *, size_t bytes);
 uint64_t cl_submit(struct cl *, uint16_t type, uint64_t tag);
+void cl_abandon(struct cl *); /* instead of cl_submit */
 
 void cl_get_stats(const struct cl *, struct cl_stats *ret);
 void cl_get_view(const struct cl *, struct cl_view *ret);

@@ -326,7 +326,9 @@ void cl_links_start(struct cl *cl)
 {
 	for (int i = 0; i < CL_LINKS; i++) {
 		cl->links[i].lost_ms = cl->now_ms;
-		connect_link(cl, i);
+		cl->links[i].retry_ms = UINT64_MAX;
+		if (peer_of(i) < (int)cl->config.peers)
+			connect_link(cl, i);
 	}
 }
 

@@ -138,6 +138,14 @@ uint64_t cl_submit(struct cl *cl, uint16_t type, uint64_t tag)
 	return req->id;
 }
 
+void cl_abandon(struct cl *cl)
+{
+	struct cl_req *req = cl->preparing;
+
+	cl->preparing = NULL;
+	req_free(cl, req);
+}
+
 /* ---- sending ---- */
 
 static void send_req(struct cl *cl, struct cl_req *req)
@@ -393,8 +401,10 @@ static void give_up_cancelled_open(struct cl *cl, uint64_t ino)
 
 	if (!b)
 		return;
-	if (pr_close_encode(b, &close) < 0)
-		b->failed = true;
+	if (pr_close_encode(b, &close) < 0) {
+		cl_abandon(cl);
+		return;
+	}
 	cl_submit(cl, PR_T_CLOSE, 0);
 	req->answered = true;
 }

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Open files: the public face of the data path. Copies between a caller's memory and aligned buffers are made by the caller's thread. */
+#include "client/io/mdc_data.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/io/mdc_call.h"
+
+static int no_data(const struct mdc *mdc)
+{
+	return mdc->files ? 0 : mdc_fail(-ENXIO, "the session was opened without its LUNs");
+}
+
+/* ---- opening ---- */
+
+int mdc_file_adopt(struct mdc *mdc, const struct mdc_cred *cred, const struct mdc_attr *attr, uint32_t flags,
+		   struct mdc_file **ret)
+{
+	struct mdc_file *file;
+	struct mdc_inode *inode;
+	int r = no_data(mdc);
+
+	if (r < 0)
+		return r;
+	file = calloc(1, sizeof(*file));
+	mdc_lock(mdc->loop);
+	inode = file ? mdc_inode_get(mdc, attr->ino) : NULL;
+	if (inode) {
+		inode->files++;
+		inode->opens++;
+		mdc_inode_told(inode, attr);
+		if (cred && (flags & MDC_O_WRITE)) {
+			inode->uid = cred->uid;
+			inode->gid = cred->gid;
+		}
+		file->inode = inode;
+		file->flags = flags;
+	}
+	mdc_unlock(mdc->loop);
+	if (!inode) {
+		free(file);
+		return mdc_fail(-ENOMEM, "no memory for a file");
+	}
+	*ret = file;
+	return 0;
+}
+
+int mdc_file_open(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, uint32_t flags, struct mdc_file **ret,
+		  struct mdc_attr *ret_attr)
+{
+	struct mdc_request q = { .op = MDC_OPEN, .cred = cred, .ino = ino, .flags = flags };
+	struct mdc_attr attr;
+	int r = no_data(mdc);
+
+	if (r < 0)
+		return r;
+	r = mdc_call_attr(mdc, &q, &attr, NULL);
+	if (r < 0)
+		return r;
+	r = mdc_file_adopt(mdc, cred, &attr, flags, ret);
+	if (r == 0 && ret_attr)
+		*ret_attr = attr;
+	return r;
+}
+
+int mdc_file_create(struct mdc *mdc, const struct mdc_cred *cred, uint64_t parent, const char *name, uint32_t mode,
+		    uint32_t flags, struct mdc_file **ret, struct mdc_attr *ret_attr, bool *ret_created)
+{
+	struct mdc_request q = { .op = MDC_CREATE, .cred = cred, .ino = parent, .name = name, .mode = mode,
+				 .flags = flags | MDC_O_CREAT };
+	struct mdc_attr attr;
+	bool created;
+	int r = no_data(mdc);
+
+	if (r < 0)
+		return r;
+	r = mdc_call_attr(mdc, &q, &attr, &created);
+	if (r < 0)
+		return r;
+	r = mdc_file_adopt(mdc, cred, &attr, flags, ret);
+	if (r < 0)
+		return r;
+	if (ret_attr)
+		*ret_attr = attr;
+	if (ret_created)
+		*ret_created = created;
+	return 0;
+}
+
+uint64_t mdc_file_ino(const struct mdc_file *file)
+{
+	return file->inode->ino;
+}
+
+uint64_t mdc_file_size(struct mdc_file *file)
+{
+	struct mdc_loop *loop = file->inode->mdc->loop;
+	uint64_t size;
+
+	mdc_lock(loop);
+	size = file->inode->size_seen;
+	mdc_unlock(loop);
+	return size;
+}
+
+/* ---- closing ---- */
+
+struct closing {
+	struct mdc_inode *inode;
+	mdc_done done;
+	void *user;
+};
+
+static void close_now(struct mdc_inode *inode)
+{
+	inode->files--;
+	mdc_inode_settle(inode);
+}
+
+static void close_committed(void *user, ssize_t result)
+{
+	struct closing *closing = user;
+	struct mdc_reply reply = { .error = (int)result, .text = "" };
+
+	closing->inode->files--;
+	if (closing->done)
+		closing->done(closing->user, &reply);
+	free(closing);
+}
+
+void mdc_file_close_start(struct mdc_file *file, mdc_done done, void *user)
+{
+	struct mdc_inode *inode = file->inode;
+	struct mdc *mdc = inode->mdc;
+	struct closing *closing = done ? calloc(1, sizeof(*closing)) : NULL;
+
+	free(file);
+	mdc_lock(mdc->loop);
+	if (closing) {
+		*closing = (struct closing){ inode, done, user };
+		inode->pins++;
+		if (mdc_fsync_add(inode, close_committed, closing) < 0)
+			close_committed(closing, -ENOMEM);
+		inode->pins--;
+		mdc_inode_settle(inode);
+	} else {
+		close_now(inode);
+	}
+	mdc_call_pump(mdc);
+	mdc_unlock(mdc->loop);
+}
+
+int mdc_file_close(struct mdc_file *file)
+{
+	struct mdc_inode *inode = file->inode;
+	struct mdc *mdc = inode->mdc;
+	int r = mdc_file_fsync(file);
+
+	free(file);
+	mdc_lock(mdc->loop);
+	close_now(inode);
+	mdc_call_pump(mdc);
+	mdc_unlock(mdc->loop);
+	return r;
+}
+
+/* ---- reading and writing ---- */
+
+static int check(struct mdc_file *file, uint32_t need, size_t bytes, uint64_t offset)
+{
+	if (!(file->flags & need))
+		return mdc_fail(-EBADF, "the file is not open for that");
+	if (bytes > INT64_MAX || offset > INT64_MAX || offset + bytes > INT64_MAX)
+		return mdc_fail(-EFBIG, "beyond the largest size of a file");
+	return 0;
+}
+
+static int start(struct mdc_file *file, const struct mdc_io *like)
+{
+	struct mdc_loop *loop = file->inode->mdc->loop;
+	struct mdc_io *io = calloc(1, sizeof(*io));
+	int r;
+
+	if (!io)
+		return mdc_fail(-ENOMEM, "no memory for a transfer");
+	*io = *like;
+	mdc_lock(loop);
+	r = mdc_io_start(file->inode, io);
+	mdc_call_pump(file->inode->mdc);
+	mdc_unlock(loop);
+	if (r < 0)
+		free(io);
+	return r;
+}
+
+int mdc_file_read_start(struct mdc_file *file, void *buffer, size_t bytes, uint64_t offset, mdc_io_done done,
+			void *user)
+{
+	int r = check(file, MDC_O_READ | MDC_O_EXEC, bytes, offset);
+
+	if (r < 0)
+		return r;
+	return start(file, &(struct mdc_io){ .kind = MDC_IO_READ,
+					     .p = buffer,
+					     .bytes = bytes,
+					     .offset = offset,
+					     .done = done,
+					     .user = user });
+}
+
+struct durable {
+	struct mdc_file *file;
+	ssize_t result;
+	mdc_io_done done;
+	void *user;
+};
+
+static void durable_done(void *user, ssize_t result)
+{
+	struct durable *d = user;
+
+	d->done(d->user, result < 0 ? result : d->result);
+	free(d);
+}
+
+static void durable_written(void *user, ssize_t result)
+{
+	struct durable *d = user;
+
+	d->result = result;
+	if (result < 0 || mdc_fsync_add(d->file->inode, durable_done, d) < 0)
+		durable_done(d, result < 0 ? result : -ENOMEM);
+}
+
+int mdc_file_write_start(struct mdc_file *file, const void *buffer, size_t bytes, uint64_t offset, uint32_t flags,
+			 mdc_io_done done, void *user)
+{
+	struct mdc_io io = { .kind = MDC_IO_WRITE,
+			     .p = (uint8_t *)buffer,
+			     .bytes = bytes,
+			     .offset = offset,
+			     .flags = flags,
+			     .done = done,
+			     .user = user };
+	struct durable *d;
+	int r = check(file, MDC_O_WRITE, bytes, offset);
+
+	if (r < 0)
+		return r;
+	if (!bytes)
+		return mdc_fail(-EINVAL, "a write of nothing");
+	if (!(flags & MDC_WRITE_DSYNC))
+		return start(file, &io);
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return mdc_fail(-ENOMEM, "no memory for a transfer");
+	*d = (struct durable){ .file = file, .done = done, .user = user };
+	io.done = durable_written;
+	io.user = d;
+	r = start(file, &io);
+	if (r < 0)
+		free(d);
+	return r;
+}
+
+/* ---- the same, waiting ---- */
+
+struct io_call {
+	struct mdc_io io;
+	struct mdc_waiter waiter;
+	ssize_t result;
+};
+
+static void io_call_done(void *user, ssize_t result)
+{
+	struct io_call *call = user;
+
+	call->result = result;
+	mdc_waiter_done(&call->waiter);
+}
+
+static ssize_t io_call(struct mdc_file *file, struct io_call *call)
+{
+	struct mdc *mdc = file->inode->mdc;
+	int r;
+
+	call->io.copy_late = true;
+	call->io.done = io_call_done;
+	call->io.user = call;
+	mdc_lock(mdc->loop);
+	mdc_waiter_add(mdc, &call->waiter);
+	r = mdc_io_start(file->inode, &call->io);
+	if (r < 0) {
+		mdc_waiter_remove(&call->waiter);
+		mdc_unlock(mdc->loop);
+		return mdc_fail(r, "%s", strerror(-r));
+	}
+	mdc_call_pump(mdc);
+	mdc_unlock(mdc->loop);
+	while (!mdc_wait(mdc->loop, &call->waiter)) {
+		mdc_lock(mdc->loop);
+		if (!mdc_waiter_is_done(&call->waiter))
+			mdc_io_cancel(file->inode, &call->io);
+		mdc_unlock(mdc->loop);
+	}
+	if (call->result < 0)
+		mdc_fail((int)call->result, "%s",
+			 mdc->failed ? mdc->why : strerror((int)-call->result));
+	return call->result;
+}
+
+ssize_t mdc_file_read(struct mdc_file *file, void *buffer, size_t bytes, uint64_t offset)
+{
+	struct io_call call = { .io = { .kind = MDC_IO_READ, .p = buffer, .bytes = bytes, .offset = offset } };
+	int r = check(file, MDC_O_READ | MDC_O_EXEC, bytes, offset);
+	ssize_t n;
+
+	if (r < 0)
+		return r;
+	if (!bytes)
+		return 0;
+	n = io_call(file, &call);
+	if (n > 0 && call.io.bounce)
+		memcpy(buffer, call.io.bounce + offset % CL_BLOCK_BYTES, (size_t)n);
+	mdc_buffer_put(call.io.bounce, call.io.bounce_bytes);
+	return n;
+}
+
+/* Filled by this thread, without the lock. Where an append will stand is not known here. */
+static void fill_early(struct mdc_io *io)
+{
+	uint64_t in = io->offset % CL_BLOCK_BYTES;
+	size_t bytes = (in + io->bytes + 3 * CL_BLOCK_BYTES - 1) / CL_BLOCK_BYTES * CL_BLOCK_BYTES;
+
+	if ((io->flags & MDC_WRITE_APPEND) ||
+	    (in == 0 && io->bytes % CL_BLOCK_BYTES == 0 && (uintptr_t)io->p % CL_BLOCK_BYTES == 0))
+		return;
+	io->bounce = mdc_buffer_get(bytes);
+	if (!io->bounce)
+		return;
+	io->bounce_bytes = bytes;
+	memcpy(io->bounce + in, io->p, io->bytes);
+}
+
+ssize_t mdc_file_write(struct mdc_file *file, const void *buffer, size_t bytes, uint64_t offset, uint32_t flags)
+{
+	struct io_call call = { .io = { .kind = MDC_IO_WRITE,
+					.p = (uint8_t *)buffer,
+					.bytes = bytes,
+					.offset = offset,
+					.flags = flags } };
+	int r = check(file, MDC_O_WRITE, bytes, offset);
+	ssize_t n;
+
+	if (r < 0)
+		return r;
+	if (!bytes)
+		return 0;
+	fill_early(&call.io);
+	n = io_call(file, &call);
+	mdc_buffer_put(call.io.bounce, call.io.bounce_bytes);
+	if (n > 0 && (flags & MDC_WRITE_DSYNC)) {
+		r = mdc_file_fsync(file);
+		if (r < 0)
+			return r;
+	}
+	return n;
+}
+
+/* ---- syncing ---- */
+
+int mdc_file_fsync_start(struct mdc_file *file, mdc_io_done done, void *user)
+{
+	struct mdc *mdc = file->inode->mdc;
+	int r;
+
+	mdc_lock(mdc->loop);
+	r = mdc_fsync_add(file->inode, done, user);
+	mdc_call_pump(mdc);
+	mdc_unlock(mdc->loop);
+	return r;
+}
+
+int mdc_file_fsync(struct mdc_file *file)
+{
+	struct mdc *mdc = file->inode->mdc;
+	struct mdc_call *call = mdc_call_new(mdc);
+	int r;
+
+	if (!call)
+		return mdc_fail(-ENOMEM, "no memory for an fsync");
+	mdc_lock(mdc->loop);
+	r = mdc_fsync_add(file->inode, mdc_call_io_done, call);
+	mdc_call_pump(mdc);
+	mdc_unlock(mdc->loop);
+	return mdc_call_wait(mdc, call, r, 0, NULL);
+}
+
+int mdc_sync(struct mdc *mdc)
+{
+	int r = 0;
+
+	for (;;) {
+		struct mdc_call *call = NULL;
+		int one = 0;
+
+		mdc_lock(mdc->loop);
+		if (mdc->files && mdc->files->dirty) {
+			call = mdc_call_new(mdc);
+			one = call ? mdc_fsync_add(mdc->files->dirty, mdc_call_io_done, call) : -ENOMEM;
+			/* All at once: the LUNs are flushed once for them. */
+			for (struct mdc_inode *i = mdc->files->dirty, *next; i; i = next) {
+				next = i->next_dirty;
+				i->commit_wanted = true;
+				mdc_commit_run(i);
+			}
+			mdc_call_pump(mdc);
+		}
+		mdc_unlock(mdc->loop);
+		if (!call)
+			return one ? mdc_fail(one, "no memory for an fsync") : r;
+		one = mdc_call_wait(mdc, call, one, 0, NULL);
+		if (one == -EINTR || one == -ENOMEM)
+			return one;
+		r = r ? r : one;
+	}
+}
+
+int mdc_file_truncate(struct mdc_file *file, const struct mdc_cred *cred, uint64_t size)
+{
+	struct mdc_attr set = { .size = size };
+
+	return mdc_setattr(file->inode->mdc, cred, file->inode->ino, MDC_SET_SIZE, &set, NULL);
+}
+
+int mdc_file_allocate(struct mdc_file *file, const struct mdc_cred *cred, uint32_t mode, uint64_t offset,
+		      uint64_t bytes)
+{
+	struct mdc *mdc = file->inode->mdc;
+	struct mdc_task *task = mdc_task_new(MDC_TASK_ALLOCATE);
+	struct mdc_call *call = mdc_call_new(mdc);
+	struct mdc_request q = { .cred = cred, .done = mdc_call_done, .user = call };
+	int r = check(file, MDC_O_WRITE, bytes, offset);
+
+	if (r == 0 && (!task || !call || mdc_task_carry(task, &q) < 0))
+		r = mdc_fail(-ENOMEM, "no memory for a request");
+	if (r < 0) {
+		if (task)
+			free(task->groups);
+		free(task);
+		mdc_call_free(call);
+		return r;
+	}
+	task->mode = mode;
+	task->offset = offset;
+	task->bytes = bytes;
+	mdc_lock(mdc->loop);
+	mdc_task_add(file->inode, task);
+	mdc_call_pump(mdc);
+	mdc_unlock(mdc->loop);
+	return mdc_call_wait(mdc, call, 0, 0, NULL);
+}
+
+/* ---- SEEK_DATA and SEEK_HOLE ---- */
+
+/* Reads nothing: a layout of what follows tells. One block's read makes sure that there is one. */
+static int know(struct mdc_file *file, uint64_t offset)
+{
+	uint8_t byte;
+	ssize_t n;
+	bool known;
+
+	mdc_lock(file->inode->mdc->loop);
+	known = cl_map_gap(&file->inode->map, offset / CL_BLOCK_BYTES, offset / CL_BLOCK_BYTES + 1, false) >
+		offset / CL_BLOCK_BYTES;
+	mdc_unlock(file->inode->mdc->loop);
+	if (known)
+		return 0;
+	n = mdc_file_read(file, &byte, 1, offset);
+	return n < 0 ? (int)n : 0;
+}
+
+int64_t mdc_file_seek(struct mdc_file *file, uint64_t offset, int whence)
+{
+	struct mdc_inode *inode = file->inode;
+	bool data = whence == SEEK_DATA;
+
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return mdc_fail(-EINVAL, "neither SEEK_DATA nor SEEK_HOLE");
+	for (;;) {
+		uint64_t size, end = 0;
+		bool found = false, known = false;
+		int r;
+
+		size = mdc_file_size(file);
+		if (offset >= size)
+			return data ? mdc_fail(-ENXIO, "no data follows") : (int64_t)size;
+		r = know(file, offset);
+		if (r < 0)
+			return r;
+		mdc_lock(inode->mdc->loop);
+		if (cl_map_gap(&inode->map, offset / CL_BLOCK_BYTES, offset / CL_BLOCK_BYTES + 1, false) >
+		    offset / CL_BLOCK_BYTES) {
+			const struct cl_ext *e = cl_map_find(&inode->map, offset / CL_BLOCK_BYTES);
+
+			known = true;
+			found = (e->state == PR_EXTENT_WRITTEN) == data;
+			end = (e->file_block + e->blocks) * CL_BLOCK_BYTES;
+		}
+		mdc_unlock(inode->mdc->loop);
+		if (found)
+			return (int64_t)offset;
+		if (known)
+			offset = end;
+		if (known && offset >= size)
+			return data ? mdc_fail(-ENXIO, "no data follows") : (int64_t)size;
+	}
+}

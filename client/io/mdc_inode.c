@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Inodes in memory: found by number, kept while open, dirty or under a layout. When the last handle is gone an inode is committed
+ * (with others, within a second), gives back its layout and its opens, and is forgotten.
+ */
+#include "client/io/mdc_data.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static uint32_t bucket_of(const struct mdc_files *files, uint64_t ino)
+{
+	return (uint32_t)((ino * 0x9e3779b97f4a7c15u) >> 32) & (files->hash_size - 1);
+}
+
+struct mdc_inode *mdc_inode_find(struct mdc_files *files, uint64_t ino)
+{
+	struct mdc_inode *inode;
+
+	if (!files || !files->inodes)
+		return NULL;
+	for (inode = files->hash[bucket_of(files, ino)]; inode; inode = inode->next)
+		if (inode->ino == ino)
+			return inode;
+	return NULL;
+}
+
+static void put(struct mdc_files *files, struct mdc_inode *inode)
+{
+	struct mdc_inode **at = &files->hash[bucket_of(files, inode->ino)];
+
+	inode->next = *at;
+	inode->prev = at;
+	if (inode->next)
+		inode->next->prev = &inode->next;
+	*at = inode;
+}
+
+static void grow(struct mdc_files *files)
+{
+	struct mdc_inode **old = files->hash, *inode, *next;
+	uint32_t old_size = files->hash_size;
+	struct mdc_inode **bigger = calloc(old_size * 2, sizeof(struct mdc_inode *));
+
+	if (!bigger)
+		return;
+	files->hash = bigger;
+	files->hash_size = old_size * 2;
+	for (uint32_t i = 0; i < old_size; i++)
+		for (inode = old[i]; inode; inode = next) {
+			next = inode->next;
+			put(files, inode);
+		}
+	free(old);
+}
+
+struct mdc_inode *mdc_inode_get(struct mdc *mdc, uint64_t ino)
+{
+	struct mdc_files *files = mdc->files;
+	struct mdc_inode *inode = mdc_inode_find(files, ino);
+
+	if (inode)
+		return inode;
+	inode = calloc(1, sizeof(*inode));
+	if (!inode)
+		return NULL;
+	inode->mdc = mdc;
+	inode->ino = ino;
+	inode->waiting_end = &inode->waiting;
+	if (files->inodes >= files->hash_size)
+		grow(files);
+	files->inodes++;
+	put(files, inode);
+	return inode;
+}
+
+void mdc_inode_set_clean(struct mdc_inode *inode)
+{
+	struct mdc_files *files = inode->mdc->files;
+
+	if (!inode->prev_dirty)
+		return;
+	*inode->prev_dirty = inode->next_dirty;
+	if (inode->next_dirty)
+		inode->next_dirty->prev_dirty = inode->prev_dirty;
+	else
+		files->dirty_end = inode->prev_dirty;
+	inode->prev_dirty = NULL;
+}
+
+static void inode_free(struct mdc_inode *inode)
+{
+	*inode->prev = inode->next;
+	if (inode->next)
+		inode->next->prev = inode->prev;
+	mdc_inode_set_clean(inode);
+	inode->mdc->files->inodes--;
+	cl_map_free(&inode->map);
+	cl_ranges_free(&inode->dirty);
+	cl_ranges_free(&inode->sending);
+	free(inode);
+}
+
+/* What is left when a session ends badly. Nothing is under way. */
+void mdc_inodes_free(struct mdc_files *files)
+{
+	for (uint32_t i = 0; files->hash && i < files->hash_size; i++)
+		while (files->hash[i])
+			inode_free(files->hash[i]);
+}
+
+bool mdc_inode_is_dirty(const struct mdc_inode *inode)
+{
+	return inode->size_dirty || inode->mtime_dirty || inode->dirty.count || inode->disks;
+}
+
+void mdc_inode_set_dirty(struct mdc_inode *inode)
+{
+	struct mdc_files *files = inode->mdc->files;
+
+	if (inode->prev_dirty)
+		return;
+	inode->dirty_since_ms = inode->mdc->loop->now_ms;
+	inode->next_dirty = NULL;
+	inode->prev_dirty = files->dirty_end;
+	*files->dirty_end = inode;
+	files->dirty_end = &inode->next_dirty;
+	mdc_loop_wake_at(inode->mdc->loop, inode->dirty_since_ms + 1000);
+}
+
+void mdc_inode_told(struct mdc_inode *inode, const struct mdc_attr *attr)
+{
+	if (inode->known && attr->change < inode->change)
+		return;
+	inode->known = true;
+	inode->change = attr->change;
+	inode->size_server = attr->size;
+	inode->dense = attr->blocks * 512 >= (attr->size & ~(uint64_t)(CL_BLOCK_BYTES - 1));
+	if (inode->size_dirty || inode->running || inode->waiting)
+		return;
+	inode->size_seen = inode->size_next = attr->size;
+}
+
+/* ---- closing ---- */
+
+static void closed(struct mdc_pending *pending, int error, const uint8_t *p, uint32_t len)
+{
+	struct mdc_inode *inode = pending->object;
+
+	inode->pins--;
+	mdc_inode_settle(inode);
+}
+
+/* The core tells every controller it is bound to what is still open: a lost close is not lost. */
+static bool send_close(struct mdc_inode *inode)
+{
+	struct pr_close close = { .ino = inode->ino, .opens = inode->opens };
+	struct mdc *mdc = inode->mdc;
+	struct pr_buf *b = cl_prepare(mdc->cl, pr_close_size(&close));
+	int r;
+
+	if (!b)
+		return false;
+	r = pr_close_encode(b, &close);
+	ASSERT(r == 0);
+	if (!mdc_raw_submit(mdc, PR_T_CLOSE, closed, inode))
+		return false;
+	inode->opens = 0;
+	inode->pins++;
+	return true;
+}
+
+static bool is_busy(const struct mdc_inode *inode)
+{
+	return inode->pins || inode->running || inode->waiting || inode->getting || inode->tasks ||
+	       inode->commit != MDC_COMMIT_IDLE || inode->fsyncs;
+}
+
+/* After a session is lost there is nobody to give anything back to. */
+static void drop(struct mdc_inode *inode)
+{
+	if (inode->files == 0 && !is_busy(inode))
+		inode_free(inode);
+}
+
+void mdc_inode_settle(struct mdc_inode *inode)
+{
+	if (inode->files || is_busy(inode))
+		return;
+	if (inode->mdc->failed) {
+		drop(inode);
+		return;
+	}
+	if (mdc_inode_is_dirty(inode)) {
+		mdc_inode_set_dirty(inode);
+		if (inode->mdc->closing && !inode->commit_wanted) {
+			inode->commit_wanted = true;
+			mdc_commit_run(inode);
+		}
+		return;
+	}
+	mdc_inode_set_clean(inode);
+	if (inode->layout != PR_LAYOUT_NONE) {
+		struct mdc_task *task = mdc_task_new(MDC_TASK_RETURN);
+
+		if (task)
+			mdc_task_add(inode, task);
+		return;
+	}
+	if (inode->opens) {
+		send_close(inode);
+		return;
+	}
+	inode_free(inode);
+}
+
+/* ---- what the session asks of all ---- */
+
+static void for_all(struct mdc *mdc, void (*act)(struct mdc_inode *))
+{
+	struct mdc_files *files = mdc->files;
+	struct mdc_inode *inode, *next;
+
+	for (uint32_t i = 0; files && i < files->hash_size; i++)
+		for (inode = files->hash[i]; inode; inode = next) {
+			next = inode->next;
+			act(inode);
+		}
+}
+
+/* A layout that the controller has forgotten is asked for anew; what is dirty finds out by its commit. */
+static void lost(struct mdc_inode *inode)
+{
+	if (mdc_inode_is_dirty(inode) || is_busy(inode))
+		return;
+	cl_map_free(&inode->map);
+}
+
+void mdc_files_lost(struct mdc *mdc)
+{
+	for_all(mdc, lost);
+}
+
+void mdc_files_close_all(struct mdc *mdc)
+{
+	for_all(mdc, mdc_inode_settle);
+}
+
+bool mdc_files_quiet(struct mdc *mdc)
+{
+	return !mdc->files || mdc->files->inodes == 0;
+}
+
+bool mdc_files_idle(struct mdc *mdc)
+{
+	struct mdc_files *files = mdc->files;
+
+	for (uint32_t i = 0; files && i < files->disk_count; i++)
+		if (files->disks[i].flushing)
+			return false;
+	for (uint32_t i = 0; files && files->hash && i < files->hash_size; i++)
+		for (struct mdc_inode *inode = files->hash[i]; inode; inode = inode->next)
+			if (inode->running || inode->commit == MDC_COMMIT_FLUSH)
+				return false;
+	return true;
+}
+
+void mdc_files_recall(struct mdc *mdc, uint64_t ino, uint64_t generation)
+{
+	struct mdc_inode *inode = mdc_inode_find(mdc->files, ino);
+	struct mdc_task *task;
+
+	mdc_tell(mdc, &(struct mdc_event){ .type = MDC_EVENT_INVALIDATE, .ino = ino });
+	if (!inode || inode->layout == PR_LAYOUT_NONE)
+		return;
+	for (task = inode->tasks; task; task = task->next)
+		if (task->kind == MDC_TASK_RETURN && !task->started)
+			return;
+	task = mdc_task_new(MDC_TASK_RETURN);
+	if (task)
+		mdc_task_add(inode, task);
+}
+
+/* ---- attributes, as this client has made them ---- */
+
+void mdc_files_overlay(struct mdc_files *files, struct mdc_attr *attr)
+{
+	struct mdc_inode *inode = mdc_inode_find(files, attr->ino);
+
+	if (!inode)
+		return;
+	if (inode->known && attr->change < inode->change && attr->size < inode->size_server)
+		attr->size = inode->size_server;
+	if (inode->size_dirty && inode->size_seen > attr->size)
+		attr->size = inode->size_seen;
+	if (!inode->mtime_dirty)
+		return;
+	attr->mtime_ns = inode->mtime_ns;
+	if (inode->mtime_ns > attr->ctime_ns)
+		attr->ctime_ns = inode->mtime_ns;
+}
+
+/* A request that emptied a file behind the inode's back: what was cached or dirty of it is of no meaning any more. */
+static void emptied(struct mdc_inode *inode, const struct mdc_attr *attr)
+{
+	struct mdc_task *task;
+
+	cl_ranges_free(&inode->dirty);
+	cl_map_free(&inode->map);
+	inode->size_dirty = false;
+	inode->change = attr->change;
+	inode->size_server = inode->size_seen = inode->size_next = attr->size;
+	if (inode->layout != PR_LAYOUT_NONE && (task = mdc_task_new(MDC_TASK_RETURN)))
+		mdc_task_add(inode, task);
+}
+
+void mdc_files_reply(struct mdc *mdc, const struct mdc_pending *pending, struct mdc_reply *reply)
+{
+	struct mdc_inode *inode;
+
+	if (!reply->attr.ino || !(inode = mdc_inode_find(mdc->files, reply->attr.ino)))
+		return;
+	if ((pending->op == MDC_OPEN && (pending->flags & MDC_O_TRUNC)) ||
+	    (pending->op == MDC_CREATE && (pending->flags & MDC_O_TRUNC) && !reply->created))
+		emptied(inode, &reply->attr);
+	else if (pending->op != MDC_UNLINK)
+		mdc_inode_told(inode, &reply->attr);
+	mdc_files_overlay(mdc->files, &reply->attr);
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Finding the LUNs of a volume: the controller names them by UUID and may hint at a path; only the label decides. The session's key
+ * is held on each before anything is read or written: taking it away is how a dead client is proven silent.
+ */
+#include "client/io/mdc_data.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lun/lun.h"
+
+static const char luns_file[] = "/etc/mdcpair/luns";
+
+struct search {
+	char *paths; /* separated by commas or white space */
+	const char *source;
+	char why[512];
+};
+
+static char *read_luns_file(void)
+{
+	FILE *f = fopen(luns_file, "re");
+	char *text = NULL, *line = NULL;
+	size_t size = 0, len = 0;
+
+	if (!f)
+		return NULL;
+	while (getline(&line, &size, f) > 0) {
+		size_t n = strcspn(line, "#\n");
+		char *more = realloc(text, len + n + 2);
+
+		if (!more)
+			break;
+		text = more;
+		memcpy(text + len, line, n);
+		text[len + n] = ',';
+		text[len + n + 1] = '\0';
+		len += n + 1;
+	}
+	free(line);
+	fclose(f);
+	return text;
+}
+
+static void search_start(struct search *s, const char *given)
+{
+	const char *env = getenv("MDCPAIR_LUNS");
+
+	*s = (struct search){ .source = "the option luns=" };
+	if (given) {
+		s->paths = strdup(given);
+	} else if (env && *env) {
+		s->paths = strdup(env);
+		s->source = "MDCPAIR_LUNS";
+	} else {
+		s->paths = read_luns_file();
+		s->source = luns_file;
+	}
+}
+
+/* Opens path if its label has the UUID. NULL: why says what it is instead. */
+static struct lun *try_path(struct search *s, const char *path, const struct pr_uuid *uuid, unsigned int flags)
+{
+	struct lun_label label;
+	struct lun *lun;
+
+	if (lun_open(path, flags, &lun, s->why, sizeof(s->why)) < 0)
+		return NULL;
+	if (lun_label_read(lun, &label, s->why, sizeof(s->why)) == 0) {
+		if (pr_uuid_equal(&label.lun, uuid))
+			return lun;
+		snprintf(s->why, sizeof(s->why), "%s is another LUN (%s)", path, label.name);
+	}
+	lun_close(lun);
+	return NULL;
+}
+
+static struct lun *find(struct search *s, const struct pr_lun_ref *ref, unsigned int flags)
+{
+	char hint[256], *copy = s->paths ? strdup(s->paths) : NULL, *save = NULL;
+	struct lun *lun = NULL;
+
+	s->why[0] = '\0';
+	if (copy)
+		for (char *path = strtok_r(copy, ", \t", &save); path && !lun; path = strtok_r(NULL, ", \t", &save))
+			lun = try_path(s, path, &ref->uuid, flags);
+	free(copy);
+	if (!lun && ref->hint.len)
+		lun = try_path(s, pr_bytes_copy(hint, sizeof(hint), ref->hint), &ref->uuid, flags);
+	return lun;
+}
+
+static int open_disk(struct mdc *mdc, struct mdc_disk *disk, struct search *s, const struct pr_lun_ref *ref)
+{
+	unsigned int flags = mdc->flags & MDC_OPEN_READER ? LUN_READ_ONLY : 0;
+	char uuid[PR_UUID_TEXT];
+	int r;
+
+	pr_bytes_copy(disk->name, sizeof(disk->name), ref->name);
+	disk->number = ref->lun;
+	disk->lun = find(s, ref, flags);
+	if (!disk->lun)
+		return mdc_fail(-ENODEV,
+				"LUN %s (%s) of volume %s was not found%s%s; name its path by the option "
+				"luns=PATH, MDCPAIR_LUNS or %s",
+				disk->name, pr_uuid_format(uuid, &ref->uuid), mdc->volume, s->why[0] ? ": " : "",
+				s->why, luns_file);
+	disk->fd = lun_fd(disk->lun);
+	r = lun_key_hold(disk->lun, mdc->key);
+	if (r == -EBUSY)
+		return mdc_fail(r, "LUN %s: the key of this session is held by somebody else", lun_path(disk->lun));
+	if (r < 0)
+		return mdc_fail(r, "LUN %s: cannot hold the key of this session: %s", lun_path(disk->lun),
+				strerror(-r));
+	return 0;
+}
+
+int mdc_files_open(struct mdc *mdc, const struct pr_session_open_r *open)
+{
+	struct mdc_files *files = calloc(1, sizeof(*files));
+	struct pr_list it = open->luns;
+	struct pr_lun_ref ref;
+	struct search search;
+	int r;
+
+	if (!files)
+		return mdc_fail(-ENOMEM, "no memory for the data path");
+	files->mdc = mdc;
+	files->dirty_end = &files->dirty;
+	mdc->files = files;
+	r = mdc_data_need(mdc->loop);
+	if (r < 0)
+		return r;
+	if (open->block_bytes != CL_BLOCK_BYTES)
+		return mdc_fail(-EPROTONOSUPPORT, "blocks of %u bytes are not understood", open->block_bytes);
+	if (it.count > 64)
+		return mdc_fail(-EPROTONOSUPPORT, "more than 64 LUNs are not understood");
+	files->hash_size = 256;
+	files->hash = calloc(files->hash_size, sizeof(struct mdc_inode *));
+	files->disks = calloc(it.count ? it.count : 1, sizeof(*files->disks));
+	if (!files->hash || !files->disks)
+		return mdc_fail(-ENOMEM, "no memory for the data path");
+	search_start(&search, mdc->luns);
+	while (r == 0 && pr_lun_ref_next(&it, &ref))
+		r = open_disk(mdc, &files->disks[files->disk_count++], &search, &ref);
+	free(search.paths);
+	return r;
+}
+
+struct mdc_disk *mdc_disk_of(struct mdc_files *files, uint16_t number)
+{
+	for (uint32_t i = 0; i < files->disk_count; i++)
+		if (files->disks[i].number == number)
+			return &files->disks[i];
+	return NULL;
+}
+
+void mdc_files_free(struct mdc *mdc)
+{
+	struct mdc_files *files = mdc->files;
+
+	if (!files)
+		return;
+	for (uint32_t i = 0; i < files->disk_count; i++)
+		lun_close(files->disks[i].lun);
+	mdc_inodes_free(files);
+	mdc->files = NULL;
+	free(files->disks);
+	free(files->hash);
+	free(files);
+}

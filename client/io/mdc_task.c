@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What needs an inode for itself: giving back a layout, changing the size, allocating, setting times. Tasks of an inode run one after
+ * the other; all but TIMES let no I/O start, wait for what runs, and commit what is dirty before their own part.
+ */
+#include "client/io/mdc_data.h"
+
+#include <errno.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void advance(struct mdc_inode *inode);
+
+struct mdc_task *mdc_task_new(enum mdc_task_kind kind)
+{
+	struct mdc_task *task = calloc(1, sizeof(*task));
+
+	if (task)
+		task->kind = kind;
+	return task;
+}
+
+static void task_free(struct mdc_task *task)
+{
+	free(task->groups);
+	free(task);
+}
+
+int mdc_task_carry(struct mdc_task *task, const struct mdc_request *q)
+{
+	task->request = *q;
+	if (q->cred) {
+		task->cred = *q->cred;
+		task->groups = malloc((q->cred->group_count + 1) * sizeof(uint32_t));
+		if (!task->groups)
+			return -ENOMEM;
+		memcpy(task->groups, q->cred->groups, q->cred->group_count * sizeof(uint32_t));
+		task->cred.groups = task->groups;
+		task->request.cred = &task->cred;
+	}
+	if (q->set) {
+		task->set = *q->set;
+		task->request.set = &task->set;
+	}
+	return 0;
+}
+
+bool mdc_tasks_freeze(const struct mdc_inode *inode)
+{
+	return inode->tasks && inode->tasks->kind != MDC_TASK_TIMES;
+}
+
+bool mdc_tasks_hold_commit(const struct mdc_inode *inode)
+{
+	return inode->tasks && inode->tasks->kind == MDC_TASK_TIMES && inode->tasks->started;
+}
+
+void mdc_task_add(struct mdc_inode *inode, struct mdc_task *task)
+{
+	struct mdc_task **at = &inode->tasks;
+
+	while (*at)
+		at = &(*at)->next;
+	*at = task;
+	mdc_tasks_run(inode);
+}
+
+/* reply: what the task's request gave, or an error before it could be asked. */
+static void task_over(struct mdc_inode *inode, struct mdc_reply *reply)
+{
+	struct mdc_task *task = inode->tasks;
+
+	inode->tasks = task->next;
+	inode->pins++;
+	if (task->request.done) {
+		inode->mdc->loop->completed++;
+		task->request.done(task->request.user, reply);
+	}
+	task_free(task);
+	mdc_tasks_run(inode);
+	mdc_io_run(inode);
+	mdc_commit_run(inode);
+	inode->pins--;
+	mdc_inode_settle(inode);
+}
+
+static void task_fail(struct mdc_inode *inode, int error)
+{
+	task_over(inode, &(struct mdc_reply){ .error = error, .text = "" });
+}
+
+static void next_step(struct mdc_inode *inode)
+{
+	inode->tasks->step++;
+	advance(inode);
+}
+
+/* ---- giving back the layout ---- */
+
+static void returned(struct mdc_pending *pending, int error, const uint8_t *p, uint32_t len)
+{
+	struct mdc_inode *inode = pending->object;
+
+	/* An error means that the controller knows of no such layout: just as well. */
+	inode->layout = PR_LAYOUT_NONE;
+	inode->generation = 0;
+	next_step(inode);
+}
+
+static void give_back(struct mdc_inode *inode)
+{
+	struct pr_layout_return back = { .ino = inode->ino, .generation = inode->generation };
+	struct mdc *mdc = inode->mdc;
+	struct pr_buf *b;
+
+	cl_map_free(&inode->map);
+	inode->window = 0;
+	if (inode->layout == PR_LAYOUT_NONE) {
+		next_step(inode);
+		return;
+	}
+	b = cl_prepare(mdc->cl, pr_layout_return_size(&back));
+	if (!b || pr_layout_return_encode(b, &back) < 0 ||
+	    !mdc_raw_submit(mdc, PR_T_LAYOUT_RETURN, returned, inode))
+		task_fail(inode, -ENOMEM);
+}
+
+/* ---- pieces of the others ---- */
+
+/* The library's own part of a reply comes first, then the caller's. */
+static void answered(void *user, struct mdc_reply *reply)
+{
+	struct mdc_inode *inode = user;
+	struct mdc_task *task = inode->tasks;
+
+	if (!reply->error) {
+		if (task->kind == MDC_TASK_SIZE)
+			inode->size_dirty = false;
+		mdc_inode_told(inode, &reply->attr);
+		if (task->kind == MDC_TASK_TIMES && inode->mtime_dirty && task->seq == inode->seq)
+			inode->mtime_ns = reply->attr.mtime_ns;
+		mdc_files_overlay(inode->mdc->files, &reply->attr);
+	}
+	task_over(inode, reply);
+}
+
+static void ask(struct mdc_inode *inode)
+{
+	struct mdc_request q = inode->tasks->request;
+	int r;
+
+	q.done = answered;
+	q.user = inode;
+	r = mdc_request_send(inode->mdc, &q, NULL);
+	if (r < 0)
+		task_fail(inode, r);
+}
+
+static void looked(struct mdc_pending *pending, int error, const uint8_t *p, uint32_t len)
+{
+	struct mdc_inode *inode = pending->object;
+	struct pr_getattr_r r;
+	struct mdc_attr attr;
+
+	if (!error && pr_getattr_r_decode(&r, p, len) < 0)
+		error = -EPROTO;
+	if (error) {
+		task_fail(inode, error);
+		return;
+	}
+	mdc_attr_from(&attr, &r.attr);
+	mdc_inode_told(inode, &attr);
+	next_step(inode);
+}
+
+/* A size must be known before it can be decided what lies behind it. */
+static void look(struct mdc_inode *inode)
+{
+	struct pr_getattr get = { .ino = inode->ino };
+	struct mdc *mdc = inode->mdc;
+	struct pr_buf *b;
+
+	if (inode->known) {
+		next_step(inode);
+		return;
+	}
+	b = cl_prepare(mdc->cl, pr_getattr_size(&get));
+	if (!b || pr_getattr_encode(b, &get) < 0 || !mdc_raw_submit(mdc, PR_T_GETATTR, looked, inode))
+		task_fail(inode, -ENOMEM);
+}
+
+static void zeroed(void *user, ssize_t result)
+{
+	struct mdc_inode *inode = user;
+
+	if (result < 0)
+		task_fail(inode, (int)result);
+	else
+		next_step(inode);
+}
+
+/* Zeros [from, to), which lies in one block. */
+static void zero(struct mdc_inode *inode, uint64_t from, uint64_t to)
+{
+	int r;
+
+	if (from >= to) {
+		next_step(inode);
+		return;
+	}
+	r = mdc_io_zero(inode, from, to - from, true, zeroed, inode);
+	if (r < 0)
+		task_fail(inode, r);
+	else
+		mdc_io_run(inode);
+}
+
+static uint64_t up(uint64_t offset)
+{
+	return (offset + CL_BLOCK_BYTES - 1) & ~(uint64_t)(CL_BLOCK_BYTES - 1);
+}
+
+static uint64_t down(uint64_t offset)
+{
+	return offset & ~(uint64_t)(CL_BLOCK_BYTES - 1);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The zeros are on the LUN before the controller makes them part of the file. */
+static void settle_writes(struct mdc_inode *inode)
+{
+	if (!mdc_inode_is_dirty(inode)) {
+		next_step(inode);
+		return;
+	}
+	inode->commit_wanted = true;
+	mdc_commit_run(inode);
+}
+
+static void size_step(struct mdc_inode *inode, struct mdc_task *task)
+{
+	const struct cl_ext *beyond;
+
+	switch (task->step) {
+	case 0:
+		look(inode);
+		break;
+	case 1:
+		zero(inode, inode->size_seen,
+		     task->size > inode->size_seen ? up(inode->size_seen) : inode->size_seen);
+		break;
+	case 2:
+		settle_writes(inode);
+		break;
+	case 3:
+		beyond = cl_map_find(&inode->map, up(task->size) / CL_BLOCK_BYTES);
+		if (beyond && task->size < inode->size_seen)
+			give_back(inode);
+		else
+			next_step(inode);
+		break;
+	default:
+		ask(inode);
+		break;
+	}
+}
+
+static void allocated(struct mdc_pending *pending, int error, const uint8_t *p, uint32_t len)
+{
+	struct mdc_inode *inode = pending->object;
+	struct mdc_reply reply = { .error = error, .text = "" };
+	struct pr_allocate_r r;
+
+	if (!error && pr_allocate_r_decode(&r, p, len) < 0)
+		reply.error = -EPROTO;
+	if (!reply.error) {
+		mdc_attr_from(&reply.attr, &r.attr);
+		mdc_inode_told(inode, &reply.attr);
+	}
+	task_over(inode, &reply);
+}
+
+/* Whole blocks are the controller's part. */
+static void allocate(struct mdc_inode *inode, struct mdc_task *task)
+{
+	struct pr_allocate a = { .ino = inode->ino, .mode = task->mode };
+	uint64_t from = task->offset, to = task->offset + task->bytes;
+	struct mdc *mdc = inode->mdc;
+	struct pr_buf *b;
+
+	if (task->mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
+		from = up(from);
+		to = to >= inode->size_seen ? to : down(to);
+		if (task->mode & FALLOC_FL_PUNCH_HOLE)
+			to = to >= inode->size_seen ? up(to) : to;
+	}
+	if (from >= to) {
+		struct mdc_reply none = { .text = "" };
+
+		task_over(inode, &none);
+		return;
+	}
+	a.offset = from;
+	a.length = to - from;
+	mdc_cred_to(&a.cred, task->request.cred);
+	b = cl_prepare(mdc->cl, pr_allocate_size(&a));
+	if (!b || pr_allocate_encode(b, &a) < 0 || !mdc_raw_submit(mdc, PR_T_ALLOCATE, allocated, inode))
+		task_fail(inode, -ENOMEM);
+}
+
+static void allocate_step(struct mdc_inode *inode, struct mdc_task *task)
+{
+	uint64_t from = task->offset, to = task->offset + task->bytes, eof = inode->size_seen;
+	bool zeroes = task->mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE);
+	bool grows = !(task->mode & FALLOC_FL_KEEP_SIZE) && to > eof;
+
+	switch (task->step) {
+	case 0:
+		look(inode);
+		break;
+	case 1:
+		zero(inode, eof, grows ? up(eof) : eof);
+		break;
+	case 2:
+		zero(inode, from, zeroes ? least(least(up(from), to), eof) : from);
+		break;
+	case 3:
+		/* The tail's block, unless it is the head's, or the file ends in it and it goes as a whole. */
+		zero(inode, zeroes && to < eof && down(to) >= from ? down(to) : to, to);
+		break;
+	case 4:
+		settle_writes(inode);
+		break;
+	case 5:
+		give_back(inode);
+		break;
+	default:
+		allocate(inode, task);
+		break;
+	}
+}
+
+/* ---- running ---- */
+
+static void advance(struct mdc_inode *inode)
+{
+	struct mdc_task *task = inode->tasks;
+
+	if (inode->mdc->failed) {
+		task_fail(inode, inode->mdc->failed == -ESTALE ? -ESTALE : -EIO);
+		return;
+	}
+	switch (task->kind) {
+	case MDC_TASK_RETURN:
+		if (task->step == 0)
+			give_back(inode);
+		else
+			task_fail(inode, 0);
+		break;
+	case MDC_TASK_SIZE:
+		size_step(inode, task);
+		break;
+	case MDC_TASK_TIMES:
+		ask(inode);
+		break;
+	case MDC_TASK_ALLOCATE:
+		allocate_step(inode, task);
+		break;
+	}
+}
+
+static bool waits_for_commit(const struct mdc_task *task)
+{
+	return (task->kind == MDC_TASK_SIZE && task->step == 2) ||
+	       (task->kind == MDC_TASK_ALLOCATE && task->step == 4);
+}
+
+void mdc_tasks_run(struct mdc_inode *inode)
+{
+	struct mdc_task *task = inode->tasks;
+
+	if (!task || inode->commit != MDC_COMMIT_IDLE)
+		return;
+	if (task->started) {
+		if (waits_for_commit(task) && !mdc_inode_is_dirty(inode))
+			next_step(inode);
+		return;
+	}
+	if (task->kind == MDC_TASK_TIMES) {
+		task->started = true;
+		task->seq = inode->seq;
+		advance(inode);
+		return;
+	}
+	if (!mdc_io_quiet(inode))
+		return;
+	if (mdc_inode_is_dirty(inode) && !inode->mdc->failed) {
+		inode->commit_wanted = true;
+		mdc_commit_run(inode);
+		return;
+	}
+	task->started = true;
+	advance(inode);
+}
+
+/* ---- setattr ---- */
+
+int mdc_files_setattr(struct mdc *mdc, const struct mdc_request *q, uint64_t *ret_id)
+{
+	bool sized = q->valid & MDC_SET_SIZE;
+	struct mdc_inode *inode = sized ? mdc_inode_get(mdc, q->ino) : mdc_inode_find(mdc->files, q->ino);
+	struct mdc_task *task;
+
+	if (!inode && !sized)
+		return mdc_request_send(mdc, q, ret_id);
+	if (!inode)
+		return mdc_fail(-ENOMEM, "no memory for an inode");
+	if (!sized && !mdc_inode_is_dirty(inode) && inode->commit == MDC_COMMIT_IDLE && !inode->running &&
+	    !inode->waiting)
+		return mdc_request_send(mdc, q, ret_id);
+	task = mdc_task_new(sized ? MDC_TASK_SIZE : MDC_TASK_TIMES);
+	if (!task || mdc_task_carry(task, q) < 0) {
+		if (task)
+			task_free(task);
+		return mdc_fail(-ENOMEM, "no memory for a request");
+	}
+	task->size = q->set->size;
+	if (ret_id)
+		*ret_id = 0;
+	mdc_task_add(inode, task);
+	mdc_touch(mdc);
+	return 0;
+}
