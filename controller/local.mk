@@ -28,4 +28,54 @@ controller_core = \
 	controller/core/tx.h \
 	controller/core/tx_rows.h
 
-controller_io =
+# What the tools and the daemon both have.
+controller_io = \
+	controller/io/admin.c \
+	controller/io/admin.h \
+	controller/io/conf.c \
+	controller/io/conf.h \
+	controller/io/log.c \
+	controller/io/log.h \
+	controller/io/loop.c \
+	controller/io/loop.h \
+	controller/io/lun_tool.c \
+	controller/io/lun_tool.h
+
+mdcd_io = \
+	controller/io/edge.c \
+	controller/io/edge.h \
+	controller/io/edge_start.c \
+	controller/io/edge_status.c \
+	controller/io/ports.c \
+	controller/io/ports.h \
+	controller/io/store.c \
+	controller/io/store.h \
+	controller/io/store_rows.c \
+	controller/io/store_rows.h
+
+pair_tools = \
+	controller/io/admin_client.c \
+	controller/io/admin_client.h \
+	controller/io/pair_dir.c \
+	controller/io/pair_dir.h \
+	controller/io/pair_print.c \
+	controller/io/pair_print.h \
+	controller/io/pair_socket.c \
+	controller/io/pair_socket.h \
+	controller/io/pair_status.c \
+	controller/io/pair_status.h \
+	controller/io/volume_tool.c \
+	controller/io/volume_tool.h
+
+controller_libs = libmdcio.la libmdccore.la $(LMDB_LIBS) $(QB_LIBS) $(JANSSON_LIBS) $(INIH_LIBS)
+
+bin_PROGRAMS += mdcctl mdcpair
+
+mdcctl_SOURCES = controller/mdcctl.c $(controller_io) $(pair_tools)
+mdcctl_LDADD = $(controller_libs)
+
+mdcpair_SOURCES = controller/mdcpair.c controller/io/supervisor.c controller/io/supervisor.h \
+	$(controller_io) $(pair_tools)
+mdcpair_LDADD = $(controller_libs)
+
+EXTRA_DIST += controller/mdcd.c $(mdcd_io)

@@ -15,8 +15,9 @@ struct admin;
 enum { ADMIN_MESSAGE_BYTES = 64 << 10, ADMIN_REQUEST = 1, ADMIN_PIECE = 2, ADMIN_LAST = 3 };
 
 /* 0, or -errno and a sentence. One in a process: libqb's callbacks carry no context. */
-int admin_open(struct loop *, const char *name, void (*request)(void *user, uint64_t ticket, const char *text),
-	       void *user, struct admin **ret, char *why, size_t why_size);
+int admin_open(struct loop *, const char *name,
+	       void (*request)(void *user, uint64_t ticket, const char *text), void *user,
+	       struct admin **ret, char *why, size_t why_size);
 void admin_free(struct admin *); /* NULL is fine */
 /* Answers a request; error 0 or a negative errno. A caller that is gone is passed over. */
 void admin_reply(struct admin *, uint64_t ticket, int error, const void *json, size_t len);

@@ -76,16 +76,34 @@ struct reader {
 	char *why;
 };
 
+/* dir is a real path, so that ".." may simply take a part away. */
+static int join_relative(char out[PATH_MAX], const char *dir, const char *path)
+{
+	int len = (int)strlen(dir);
+
+	while (path[0] == '.' &&
+	       (path[1] == '/' || !path[1] || (path[1] == '.' && (path[2] == '/' || !path[2])))) {
+		if (path[1] == '.')
+			while (len > 0 && dir[--len] != '/')
+				;
+		path += path[1] == '.' ? 2 : 1;
+		path += strspn(path, "/");
+	}
+	return snprintf(out, PATH_MAX, "%.*s%s%s", len, dir,
+			path[0]	   ? "/"
+			: len == 0 ? "/"
+				   : "",
+			path);
+}
+
 int conf_join(char out[PATH_MAX], const char *dir, const char *path)
 {
 	int n;
 
 	if (path[0] == '/' || strstr(path, "://"))
 		n = snprintf(out, PATH_MAX, "%s", path);
-	else if (strcmp(path, ".") == 0)
-		n = snprintf(out, PATH_MAX, "%s", dir);
 	else
-		n = snprintf(out, PATH_MAX, "%s/%s", dir, path);
+		n = join_relative(out, dir, path);
 	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 

@@ -31,10 +31,10 @@ struct conf {
 	uint32_t beat_ms, link_lease_ms, drop_ms, link_dead_ms;
 	uint32_t sessions_max, slots_max, connections_max;
 	bool freeze_on_peer_loss;
-	char admin[64]; /* name of the admin socket; empty: made from dir */
-	int supervisor_fd; /* -1: a real cluster orders the roles */
+	char admin[64];	       /* name of the admin socket; empty: made from dir */
+	int supervisor_fd;     /* -1: a real cluster orders the roles */
 	char log_to[PATH_MAX]; /* "stderr", "syslog" or a file */
-	int log_level; /* of syslog(3) */
+	int log_level;	       /* of syslog(3) */
 };
 
 /* 0, or a negative errno and one line in why: "FILE:LINE: section.key: what is wrong; what is allowed". */

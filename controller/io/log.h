@@ -11,8 +11,8 @@
 int log_open(const char *program, const char *to, int level, const char *crash_dir);
 void log_close(void);
 
-#define log_error(...) qb_log(LOG_ERR, __VA_ARGS__)
+#define log_error(...)	 qb_log(LOG_ERR, __VA_ARGS__)
 #define log_warning(...) qb_log(LOG_WARNING, __VA_ARGS__)
-#define log_notice(...) qb_log(LOG_NOTICE, __VA_ARGS__)
-#define log_info(...) qb_log(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) qb_log(LOG_DEBUG, __VA_ARGS__)
+#define log_notice(...)	 qb_log(LOG_NOTICE, __VA_ARGS__)
+#define log_info(...)	 qb_log(LOG_INFO, __VA_ARGS__)
+#define log_debug(...)	 qb_log(LOG_DEBUG, __VA_ARGS__)

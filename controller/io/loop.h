@@ -27,9 +27,11 @@ int loop_new(struct loop **ret);
 void loop_free(struct loop *);
 
 /* events: EPOLLIN, EPOLLOUT. The source lives until loop_remove, also inside its own function. */
-int loop_add(struct loop *, int fd, uint32_t events, loop_fn fn, void *user, struct loop_source **ret);
+int loop_add(struct loop *, int fd, uint32_t events, loop_fn fn, void *user,
+	     struct loop_source **ret);
 void loop_change(struct loop *, struct loop_source *, uint32_t events);
-void loop_remove(struct loop *, struct loop_source *); /* before its descriptor is closed; NULL is fine */
+void loop_remove(struct loop *,
+		 struct loop_source *); /* before its descriptor is closed; NULL is fine */
 
 /* The timer's memory is the caller's. Setting it again moves it. */
 void loop_set_timer(struct loop *, struct loop_timer *, uint64_t at_ms);

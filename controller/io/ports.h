@@ -21,7 +21,8 @@ struct ports_config {
 	uint32_t connections_max;
 	void (*up)(void *user, uint64_t conn, const char *peer);
 	void (*down)(void *user, uint64_t conn);
-	void (*frame)(void *user, uint64_t conn, const struct pr_frame *frame, const uint8_t *payload);
+	void (*frame)(void *user, uint64_t conn, const struct pr_frame *frame,
+		      const uint8_t *payload);
 	void *user;
 };
 

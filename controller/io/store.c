@@ -31,7 +31,7 @@ enum {
 };
 #define MAP_GRAIN ((uint64_t)1 << 30)
 
-enum work { FETCH, COPY_READ, FLUSH, COPY_BEGIN, COPY_PUT, COPY_END };
+enum work { FETCH, COPY_READ, FLUSH, COPY_BEGIN, COPY_PUT, COPY_END, COPY_KEEP };
 
 struct task {
 	struct task *next;
@@ -708,6 +708,11 @@ static void *writer(void *user)
 		if (!t)
 			return NULL;
 		t->next = NULL;
+		if (t->work == COPY_KEEP) {
+			remove_env(s, "store.old");
+			free_task(t);
+			continue;
+		}
 		do_write(s, t);
 		finish(s, t);
 	}
@@ -797,6 +802,11 @@ void store_copy_end(struct store *s, uint64_t lsn)
 
 	t->done.lsn = lsn;
 	add_write(s, t);
+}
+
+void store_copy_keep(struct store *s)
+{
+	add_write(s, copy_task(COPY_KEEP));
 }
 
 int store_fd(const struct store *s)

@@ -7,7 +7,7 @@
  *
  * Order of a flush: rows and LSN in one transaction, durable at its commit, then reported. Order of a
  * full copy: rows into DIR/store.new, made durable, exchanged by name with DIR/store, directory synced,
- * then reported; the old environment stays in DIR/store.old until the next start or copy.
+ * then reported; the old environment stays in DIR/store.old until store_copy_keep, the next start or copy.
  */
 #pragma once
 
@@ -21,7 +21,7 @@ struct store_config {
 	struct pr_uuid cluster;
 	uint64_t map_bytes; /* to start with; grows by itself */
 	uint32_t readers;
-	uint32_t flush_ms;  /* how often flushes come: each is spread over a part of it */
+	uint32_t flush_ms; /* how often flushes come: each is spread over a part of it */
 };
 
 enum store_done_type { STORE_ROWS, STORE_FLUSHED, STORE_COPY_ROWS, STORE_COPY_APPLIED };
@@ -44,13 +44,14 @@ struct store_done {
 
 struct store_stats {
 	uint64_t lsn, map_bytes, used_bytes, entries;
-	uint64_t fetches, fetched_rows, fetches_again, flushes, flushed_rows, flush_ms, map_grown, no_space;
+	uint64_t fetches, fetched_rows, fetches_again, flushes, flushed_rows, flush_ms, map_grown,
+		no_space;
 	bool flushing;
 };
 
 /* 0, or -errno and a sentence. */
 int store_open(const struct store_config *, struct store **ret, char *why, size_t why_size);
-void store_close(struct store *); /* waits for what runs; NULL is fine */
+void store_close(struct store *);	  /* waits for what runs; NULL is fine */
 uint64_t store_lsn(const struct store *); /* at open, then of the last flush reported */
 
 void store_fetch(struct store *, uint64_t ticket, const struct ctl_fetch *);
@@ -61,8 +62,10 @@ void store_copy_read(struct store *, uint64_t cookie);
 void store_copy_begin(struct store *);
 void store_copy_put(struct store *, const uint8_t *p, uint32_t len);
 void store_copy_end(struct store *, uint64_t lsn);
+void store_copy_keep(
+	struct store *); /* the copy is here to stay: what stood before it may go. No answer */
 
-void store_kick(struct store *);	/* end of a round: what was asked since is handed to the threads */
-int store_fd(const struct store *);	/* readable: call store_next until false */
+void store_kick(struct store *); /* end of a round: what was asked since is handed to the threads */
+int store_fd(const struct store *); /* readable: call store_next until false */
 bool store_next(struct store *, struct store_done *ret);
 void store_get_stats(struct store *, struct store_stats *ret);

@@ -79,7 +79,7 @@ static int open_lun(struct arbiter *a, uint32_t i, struct order *o)
 /* The writer's lock of one LUN: whoever had it is gone, or gave it back, and so is all it wrote. */
 static int hold(struct arbiter *a, uint32_t i, struct order *o)
 {
-	const struct timespec turn = { .tv_nsec = TURN_MS * 1000000L };
+	const struct timespec turn = {.tv_nsec = TURN_MS * 1000000L};
 	char who[48] = "";
 	int error;
 
@@ -93,9 +93,10 @@ static int hold(struct arbiter *a, uint32_t i, struct order *o)
 	}
 	a->held[i] = error == 0;
 	if (error == -EBUSY)
-		snprintf(o->done.text, sizeof(o->done.text),
-			 "%.120s: %s still has the right to write the arbiter record: end that process",
-			 a->path[i], who[0] ? who : "another controller");
+		snprintf(
+			o->done.text, sizeof(o->done.text),
+			"%.120s: %s still has the right to write the arbiter record: end that process",
+			a->path[i], who[0] ? who : "another controller");
 	return error;
 }
 
@@ -105,9 +106,9 @@ static int read_record(struct arbiter *a, struct ha_arbiter *ret, int *ret_rewri
 
 	for (int i = 0; i < 2; i++)
 		copies[i] = lun_block_read(a->lun[0], (uint64_t)LUN_ARBITER_BLOCK + (unsigned)i,
-					   a->block[i]) == 0 ?
-				    a->block[i] :
-				    NULL;
+					   a->block[i]) == 0
+				    ? a->block[i]
+				    : NULL;
 	if (!copies[0] && !copies[1])
 		return -EIO;
 	return ha_arbiter_pick(ret, copies, ret_rewrite);
@@ -117,15 +118,16 @@ static int write_copy(struct arbiter *a, int copy, const struct ha_arbiter *reco
 {
 	memset(a->block[0], 0, LUN_BLOCK_BYTES);
 	ha_arbiter_encode(a->block[0], record);
-	return lun_block_write(a->lun[0], (uint64_t)LUN_ARBITER_BLOCK + (unsigned)copy, a->block[0]);
+	return lun_block_write(a->lun[0], (uint64_t)LUN_ARBITER_BLOCK + (unsigned)copy,
+			       a->block[0]);
 }
 
 static bool same(const struct ha_arbiter *a, const struct ha_arbiter *b)
 {
 	if (a->seq == 0 && b->seq == 0) /* blank */
 		return true;
-	return memcmp(a->cluster, b->cluster, 16) == 0 && a->seq == b->seq && a->epoch == b->epoch &&
-	       a->members == b->members && a->active == b->active;
+	return memcmp(a->cluster, b->cluster, 16) == 0 && a->seq == b->seq &&
+	       a->epoch == b->epoch && a->members == b->members && a->active == b->active;
 }
 
 static uint64_t read_floor(struct arbiter *a)
@@ -133,7 +135,8 @@ static uint64_t read_floor(struct arbiter *a)
 	uint64_t epoch, lsn, best_epoch = 0, best_lsn = 0;
 
 	for (int i = 0; i < 2; i++) {
-		if (lun_block_read(a->lun[0], (uint64_t)LUN_FLOOR_BLOCK + (unsigned)i, a->block[i]) != 0 ||
+		if (lun_block_read(a->lun[0], (uint64_t)LUN_FLOOR_BLOCK + (unsigned)i,
+				   a->block[i]) != 0 ||
 		    ha_floor_decode(a->block[i], a->cluster, &epoch, &lsn) != 0)
 			continue;
 		if (epoch > best_epoch || (epoch == best_epoch && lsn > best_lsn)) {
@@ -158,7 +161,7 @@ static int do_read(struct arbiter *a, struct order *o)
 /* What stands is completed first, then compared; the new record goes to copy 0, then to copy 1. */
 static int do_cas(struct arbiter *a, struct order *o)
 {
-	struct ha_arbiter next = o->done.record, stands = { 0 };
+	struct ha_arbiter next = o->done.record, stands = {0};
 	int rewrite = -1, error = open_lun(a, 0, o);
 
 	if (!error)
@@ -190,7 +193,8 @@ static int do_floor(struct arbiter *a, struct order *o)
 	memset(a->block[0], 0, LUN_BLOCK_BYTES);
 	ha_floor_encode(a->block[0], a->cluster, o->epoch, o->lsn);
 	for (int i = 0; i < 2 && !error; i++)
-		error = lun_block_write(a->lun[0], (uint64_t)LUN_FLOOR_BLOCK + (unsigned)i, a->block[0]);
+		error = lun_block_write(a->lun[0], (uint64_t)LUN_FLOOR_BLOCK + (unsigned)i,
+					a->block[0]);
 	return error;
 }
 
@@ -228,9 +232,10 @@ static void work(struct job *j)
 		o->done.error = do_preempt(a, o);
 		break;
 	}
-	if (o->done.error && o->done.error != -ENOENT && o->done.error != -ESTALE && !o->done.text[0])
-		snprintf(o->done.text, sizeof(o->done.text), "arbiter record on %.160s: %s", a->path[0],
-			 strerror(-o->done.error));
+	if (o->done.error && o->done.error != -ENOENT && o->done.error != -ESTALE &&
+	    !o->done.text[0])
+		snprintf(o->done.text, sizeof(o->done.text), "arbiter record on %.160s: %s",
+			 a->path[0], strerror(-o->done.error));
 }
 
 struct release {
@@ -266,7 +271,7 @@ static void append(struct order **list, struct order *o)
 
 static void arm(struct arbiter *a)
 {
-	struct itimerspec t = { 0 };
+	struct itimerspec t = {0};
 	uint64_t now = now_ms(), due;
 
 	for (struct order *o = a->open; o; o = o->next) {
@@ -314,8 +319,8 @@ static void look_at_clock(struct arbiter *a)
 		answer->done.type = o->done.type;
 		answer->done.error = -ETIMEDOUT;
 		snprintf(answer->done.text, sizeof(answer->done.text),
-			 "arbiter record on %.140s: no answer for %u ms, the outcome is unknown", a->path[0],
-			 a->patience_ms);
+			 "arbiter record on %.140s: no answer for %u ms, the outcome is unknown",
+			 a->path[0], a->patience_ms);
 		append(&a->ready, answer);
 	}
 	arm(a);
@@ -323,7 +328,7 @@ static void look_at_clock(struct arbiter *a)
 
 static void give(struct arbiter *a, struct order *o, enum arbiter_done_type type)
 {
-	o->job = (struct job){ .work = work, .done = finished };
+	o->job = (struct job){.work = work, .done = finished};
 	o->arbiter = a;
 	o->done.type = type;
 	o->begun_ms = now_ms();
@@ -374,7 +379,7 @@ void arbiter_release(struct arbiter *a)
 	struct release *r = calloc(1, sizeof(*r));
 
 	ASSERT(r);
-	*r = (struct release){ .job = { .work = do_release, .done = released }, .arbiter = a };
+	*r = (struct release){.job = {.work = do_release, .done = released}, .arbiter = a};
 	worker_add(a->worker, &r->job);
 }
 
@@ -402,7 +407,7 @@ bool arbiter_next(struct arbiter *a, struct arbiter_done *ret)
 
 static int watch(struct arbiter *a, int fd)
 {
-	struct epoll_event e = { .events = EPOLLIN };
+	struct epoll_event e = {.events = EPOLLIN};
 
 	return epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }

@@ -51,13 +51,15 @@ static int is_silent(struct client_fence *f, struct target *t)
 
 	for (uint32_t i = 0; i < f->count && !error; i++) {
 		if (!f->lun[i])
-			error = lun_open(f->path[i], 0, &f->lun[i], t->done.text, sizeof(t->done.text));
+			error = lun_open(f->path[i], 0, &f->lun[i], t->done.text,
+					 sizeof(t->done.text));
 		if (!error)
 			error = lun_key_is_free(f->lun[i], t->key);
 		if (error == -EBUSY)
-			snprintf(t->done.text, sizeof(t->done.text),
-				 "client of session %llu still has %.120s open: end its process (mdcfs) to let others go on",
-				 (unsigned long long)t->done.session, f->path[i]);
+			snprintf(
+				t->done.text, sizeof(t->done.text),
+				"client of session %llu still has %.120s open: end its process (mdcfs) to let others go on",
+				(unsigned long long)t->done.session, f->path[i]);
 		else if (error && !t->done.text[0])
 			snprintf(t->done.text, sizeof(t->done.text), "%.160s: %s", f->path[i],
 				 strerror(-error));

@@ -89,7 +89,7 @@ static struct piece *new_piece(const uint8_t *p, size_t len, struct jr_batch *ba
 
 	ASSERT(n); /* a queue that lost a piece would be a different stream */
 	*n = (struct piece){.batch = batch, .len = len};
-	if (!batch)
+	if (p)
 		memcpy(n->bytes, p, len);
 	return n;
 }

@@ -25,7 +25,8 @@ struct hl_config {
 	uint32_t dead_ms; /* TCP_USER_TIMEOUT */
 	void (*up)(void *user, uint64_t conn);
 	void (*down)(void *user, uint64_t conn);
-	void (*frame)(void *user, uint64_t conn, const struct pr_frame *frame, const uint8_t *payload);
+	void (*frame)(void *user, uint64_t conn, const struct pr_frame *frame,
+		      const uint8_t *payload);
 	void (*log)(void *user, int level, const char *text);
 	void *user;
 };
@@ -42,4 +43,4 @@ void hl_run(struct hl *);
  */
 void hl_send(struct hl *, uint64_t conn, const uint8_t *p, uint32_t len, struct jr_batch *batch);
 void hl_close(struct hl *, uint64_t conn); /* after what was queued; no down() follows */
-void hl_flush(struct hl *); /* end of a round: one sendmsg for all that was queued */
+void hl_flush(struct hl *);		   /* end of a round: one sendmsg for all that was queued */

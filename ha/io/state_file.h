@@ -15,8 +15,8 @@ struct state_file;
  * -EUCLEAN fewer than two copies agree. Returns 0, or -errno and a sentence when the file cannot be
  * used at all.
  */
-int state_file_open(const char *dir, struct state_file **ret, struct ha_state *ret_state, int *ret_error,
-		    char *why, size_t why_size);
+int state_file_open(const char *dir, struct state_file **ret, struct ha_state *ret_state,
+		    int *ret_error, char *why, size_t why_size);
 void state_file_close(struct state_file *); /* NULL is fine */
 
 /* One at a time. Blocks until three copies are durable: 0, or -EIO. For a thread of its own. */

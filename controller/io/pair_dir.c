@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "controller/io/pair_dir.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "controller/io/conf.h"
+#include "controller/io/lun_tool.h"
+#include "proto/hash.h"
+
+enum { ACCESS_PORT = 60598, COORD_PORT = 60766, HEARTBEAT_PORT = 60599, ADDRESS_TRIES = 200 };
+
+static int __attribute__((format(printf, 4, 5)))
+say(char *why, size_t size, int error, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(why, size, format, ap);
+	va_end(ap);
+	return error;
+}
+
+int pair_parse_bytes(const char *text, uint64_t *ret)
+{
+	static const char units[] = "KMGT";
+	char *end;
+	unsigned long long v = strtoull(text, &end, 10);
+	const char *unit = *end ? strchr(units, *end) : NULL;
+
+	if (end == text || text[0] == '-' || (*end && (!unit || end[1])))
+		return -EINVAL;
+	for (long i = unit ? unit - units + 1 : 0; i > 0; i--) {
+		if (v >> 54)
+			return -EINVAL;
+		v <<= 10;
+	}
+	*ret = v;
+	return 0;
+}
+
+static int set_paths(struct pair_dir *d, const char *path, char *why, size_t size)
+{
+	char real[PATH_MAX];
+
+	if (!realpath(path, real))
+		return say(why, size, -errno, "%s: %s", path, strerror(errno));
+	if (strlen(real) >= sizeof(d->path))
+		return say(why, size, -ENAMETOOLONG, "%s: the path is too long", real);
+	strcpy(d->path, real);
+	for (int i = 0; i < 2; i++)
+		snprintf(d->node[i], sizeof(d->node[i]), "%s/node%d", d->path, i + 1);
+	return 0;
+}
+
+static bool is_empty(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *e;
+	bool empty = true;
+
+	while (dir && empty && (e = readdir(dir)))
+		empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	if (dir)
+		closedir(dir);
+	return empty;
+}
+
+static bool has(const struct pair_dir *d, const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", d->path, name);
+	return access(path, F_OK) == 0;
+}
+
+/* What both controllers agree on is read from the first one's configuration. */
+static int read_conf(struct pair_dir *d, char *why, size_t size)
+{
+	static struct conf c;
+	char path[PATH_MAX + 16], text[512];
+	int error;
+
+	snprintf(path, sizeof(path), "%s/mdcd.conf", d->node[0]);
+	error = conf_read(path, &c, text);
+	if (error < 0)
+		return say(why, size, error, "%s", text);
+	d->cluster = c.cluster;
+	d->access_port = (uint16_t)c.access_port;
+	for (int i = 0; i < 2; i++)
+		strcpy(d->address[i], c.access[i]);
+	return 0;
+}
+
+int pair_dir_open(const char *path, struct pair_dir *ret, char *why, size_t size)
+{
+	struct stat st;
+	int error;
+
+	if (stat(path, &st) < 0)
+		return say(why, size, -errno, "%s: %s", path, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return say(why, size, -ENOTDIR, "%s is not a directory", path);
+	error = set_paths(ret, path, why, size);
+	if (error)
+		return error;
+	if (has(ret, "pair"))
+		return read_conf(ret, why, size);
+	if (has(ret, "pair.new") || is_empty(ret->path))
+		return say(why, size, -ENOENT, "%s holds no pair yet: mdcpair up makes one", path);
+	return say(why, size, -EBADF,
+		   "%s is neither empty nor the directory of a pair: take another one", path);
+}
+
+/* ---- making one ---- */
+
+static bool can_bind(const char *address, uint16_t port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+	bool can;
+
+	inet_pton(AF_INET, address, &a.sin_addr);
+	if (fd < 0)
+		return false;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	can = bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+	close(fd);
+	return can;
+}
+
+static bool are_free(struct pair_dir *d)
+{
+	static const uint16_t ports[] = {ACCESS_PORT, COORD_PORT, HEARTBEAT_PORT};
+
+	for (int i = 0; i < 2; i++)
+		for (int j = 0; j < 3; j++)
+			if (!can_bind(d->address[i], ports[j]))
+				return false;
+	return true;
+}
+
+/* Two addresses of 127.0.0.0/8 that follow from the directory's name, so that pairs do not meet. */
+static int choose_addresses(struct pair_dir *d, char *why, size_t size)
+{
+	for (uint64_t try = 0; try < ADDRESS_TRIES; try++) {
+		uint64_t h = pr_hash64(d->path, strlen(d->path), try);
+		unsigned b = 1 + h % 254, c = h >> 8 & 0xff, last = 1 + 2 * (h >> 16 & 0x7e);
+
+		snprintf(d->address[0], sizeof(d->address[0]), "127.%u.%u.%u", b, c, last);
+		snprintf(d->address[1], sizeof(d->address[1]), "127.%u.%u.%u", b, c, last + 1);
+		if (are_free(d))
+			return 0;
+	}
+	return say(
+		why, size, -EADDRINUSE,
+		"no address of 127.0.0.0/8 has ports %d, %d and %d free: is something bound to 0.0.0.0 there? See \"ss -ltnp\"",
+		ACCESS_PORT, COORD_PORT, HEARTBEAT_PORT);
+}
+
+static int write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "we");
+
+	if (!f)
+		return -errno;
+	if (fputs(text, f) < 0 || fflush(f) != 0 || fsync(fileno(f)) < 0) {
+		fclose(f);
+		return -EIO;
+	}
+	return fclose(f) == 0 ? 0 : -errno;
+}
+
+static int write_conf(const struct pair_dir *d, int node)
+{
+	char path[PATH_MAX + 16], text[2048], uuid[PR_UUID_TEXT];
+
+	snprintf(path, sizeof(path), "%s/mdcd.conf", d->node[node - 1]);
+	snprintf(text, sizeof(text),
+		 "# Controller %d of an embedded pair, made by mdcpair up. See mdcd.conf(5).\n"
+		 "[cluster]\nuuid = %s\nname = embedded\n\n"
+		 "[node]\nid = %d\ndir = .\n\n"
+		 "[access]\naddress1 = %s\naddress2 = %s\n\n"
+		 "[heartbeat]\naddress1 = %s\naddress2 = %s\n\n"
+		 "[lun]\npath1 = ../lun0\n\n"
+		 "[supervisor]\nfd = 3\n",
+		 node, pr_uuid_format(uuid, &d->cluster), node, d->address[0], d->address[1],
+		 d->address[0], d->address[1]);
+	return write_file(path, text);
+}
+
+static int make_dir(const char *path)
+{
+	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+/*
+ * The LUN's space is reserved at once: a file system that runs full later must not turn a write to a
+ * LUN into an error, which no SAN would give.
+ */
+static int make_lun(const struct pair_dir *d, uint64_t bytes, char *why, size_t size)
+{
+	char path[PATH_MAX];
+	int fd, error;
+
+	snprintf(path, sizeof(path), "%s/lun0", d->path);
+	unlink(path);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	error = fd < 0 ? -errno : -posix_fallocate(fd, 0, (off_t)bytes);
+	if (fd >= 0)
+		close(fd);
+	if (error == -ENOSPC || error == -EFBIG) {
+		unlink(path);
+		return say(
+			why, size, error,
+			"%s: there is no room for a LUN of %llu MiB: choose a smaller one with --lun-size",
+			path, (unsigned long long)bytes >> 20);
+	}
+	if (error)
+		return say(why, size, error, "%s: %s", path, strerror(-error));
+	return lun_tool_label(path, "lun0", &d->cluster, NULL, why, size);
+}
+
+static int make_all(struct pair_dir *d, uint64_t lun_bytes, char *why, size_t size)
+{
+	char path[PATH_MAX];
+	uint8_t random[16];
+	int error = 0;
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return say(why, size, -EIO, "no random numbers: %s", strerror(errno));
+	d->cluster = pr_uuid_make(random);
+	d->access_port = ACCESS_PORT;
+	for (int i = 0; i < 2 && !error; i++)
+		error = make_dir(d->node[i]);
+	snprintf(path, sizeof(path), "%s/log", d->path);
+	if (!error)
+		error = make_dir(path);
+	if (error)
+		return say(why, size, error, "%s: %s", d->path, strerror(-error));
+	error = choose_addresses(d, why, size);
+	if (!error)
+		error = make_lun(d, lun_bytes, why, size);
+	for (int node = 1; node <= 2 && !error; node++) {
+		error = write_conf(d, node);
+		if (error)
+			say(why, size, error, "%s: %s", d->node[node - 1], strerror(-error));
+	}
+	return error;
+}
+
+int pair_dir_make(const char *path, uint64_t lun_bytes, struct pair_dir *ret, char *why,
+		  size_t size)
+{
+	char began[PATH_MAX], ready[PATH_MAX];
+	int error = make_dir(path);
+
+	if (error)
+		return say(why, size, error, "%s: %s", path, strerror(-error));
+	error = set_paths(ret, path, why, size);
+	if (error)
+		return error;
+	snprintf(began, sizeof(began), "%s/pair.new", ret->path);
+	snprintf(ready, sizeof(ready), "%s/pair", ret->path);
+	error = write_file(began, "an embedded pair of mdcpair\n");
+	if (error)
+		return say(why, size, error, "%s: %s", began, strerror(-error));
+	error = make_all(ret, lun_bytes, why, size);
+	if (!error && rename(began, ready) < 0)
+		error = say(why, size, -errno, "%s: %s", ready, strerror(errno));
+	return error;
+}

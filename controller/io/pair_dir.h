@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The directory of an embedded pair, and where mdcctl finds controllers. In DIR: lun0, node1 and node2
+ * (each with its mdcd.conf), log, the supervisor's pid file and socket, and last the file "pair", which
+ * says that all of it was made.
+ */
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/uuid.h"
+
+struct pair_dir {
+	char path[PATH_MAX - 64]; /* absolute */
+	char node[2][PATH_MAX];	  /* directory of node 1 and 2 */
+	char address[2][64];
+	struct pr_uuid cluster;
+	uint16_t access_port;
+};
+
+/* 0; -ENOENT: nothing is there, or an empty directory; -ENOTDIR ...; -EBADF: it is something else. why is a sentence. */
+int pair_dir_open(const char *path, struct pair_dir *ret, char *why, size_t why_size);
+/* Makes all of it in an empty or missing directory. The LUN is labelled and its space is reserved. */
+int pair_dir_make(const char *path, uint64_t lun_bytes, struct pair_dir *ret, char *why,
+		  size_t why_size);
+/* "4G", "256M" ...: 0 or -EINVAL. */
+int pair_parse_bytes(const char *text, uint64_t *ret);

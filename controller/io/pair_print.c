@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "controller/io/pair_print.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CELL_MAX = 128 };
+
+static const char *text_of(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static json_int_t number_of(const json_t *o, const char *key)
+{
+	return json_integer_value(json_object_get(o, key));
+}
+
+static void cell(const json_t *v, char out[CELL_MAX])
+{
+	if (json_is_string(v))
+		snprintf(out, CELL_MAX, "%s", json_string_value(v));
+	else if (json_is_integer(v))
+		snprintf(out, CELL_MAX, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+	else if (json_is_real(v))
+		snprintf(out, CELL_MAX, "%.1f", json_real_value(v));
+	else if (json_is_boolean(v))
+		snprintf(out, CELL_MAX, "%s", json_is_true(v) ? "yes" : "no");
+	else
+		snprintf(out, CELL_MAX, "-");
+}
+
+void pair_print_table(const json_t *array, const struct pair_column *columns, size_t count)
+{
+	int width[16];
+	char text[CELL_MAX];
+	json_t *row;
+	size_t i;
+
+	for (size_t c = 0; c < count && c < 16; c++) {
+		width[c] = (int)strlen(columns[c].head);
+		json_array_foreach(array, i, row)
+		{
+			cell(json_object_get(row, columns[c].key), text);
+			if ((int)strlen(text) > width[c])
+				width[c] = (int)strlen(text);
+		}
+	}
+	for (size_t c = 0; c < count; c++)
+		printf(columns[c].right ? "%*s%s" : "%-*s%s", width[c], columns[c].head,
+		       c + 1 < count ? "  " : "\n");
+	json_array_foreach(array, i, row) for (size_t c = 0; c < count; c++)
+	{
+		cell(json_object_get(row, columns[c].key), text);
+		printf(columns[c].right ? "%*s%s" : "%-*s%s", width[c], text,
+		       c + 1 < count ? "  " : "\n");
+	}
+}
+
+bool pair_print_resync(const json_t *status, FILE *to)
+{
+	json_t *controllers = json_object_get(status, "controllers"), *c, *r;
+	size_t i;
+
+	json_array_foreach(controllers, i, c)
+	{
+		r = json_object_get(c, "resync");
+		if (!json_is_object(r) || strcmp(text_of(c, "role"), "active") != 0)
+			continue;
+		fprintf(to, "resync of the standby: %" JSON_INTEGER_FORMAT " %%, %.1f of %.1f MiB",
+			number_of(r, "percent"), (double)number_of(r, "done_bytes") / 1048576,
+			(double)number_of(r, "total_bytes") / 1048576);
+		if (number_of(r, "eta_ms"))
+			fprintf(to, ", %" JSON_INTEGER_FORMAT " s left",
+				(number_of(r, "eta_ms") + 999) / 1000);
+		fprintf(to, "\n");
+		return true;
+	}
+	return false;
+}
+
+static void print_promotion(const json_t *p)
+{
+	json_t *first = json_object_get(p, "first_client_op_ms");
+
+	if (!json_is_object(p))
+		return;
+	printf("last promotion: node %" JSON_INTEGER_FORMAT
+	       " after a %s; noticed %" JSON_INTEGER_FORMAT " ms, active %" JSON_INTEGER_FORMAT
+	       " ms",
+	       number_of(p, "node"), text_of(p, "cause"), number_of(p, "detect_ms"),
+	       number_of(p, "promote_ms"));
+	if (json_is_integer(first))
+		printf(", first client operation %" JSON_INTEGER_FORMAT " ms",
+		       json_integer_value(first));
+	printf(" after it\n");
+}
+
+static void print_notes(const json_t *controllers)
+{
+	json_t *c, *a;
+	size_t i, j;
+
+	json_array_foreach(controllers, i, c)
+	{
+		json_array_foreach(json_object_get(c, "alarms"), j, a)
+			printf("ALARM on node %" JSON_INTEGER_FORMAT ": %s: %s\n",
+			       number_of(c, "node"), text_of(a, "name"), text_of(a, "text"));
+		if (text_of(c, "refused")[0])
+			printf("node %" JSON_INTEGER_FORMAT " refused its last promotion: %s\n",
+			       number_of(c, "node"), text_of(c, "refused"));
+		if (text_of(c, "error")[0])
+			printf("node %" JSON_INTEGER_FORMAT " does not answer: %s\n",
+			       number_of(c, "node"), text_of(c, "error"));
+		if (number_of(c, "alone_operations"))
+			printf("node %" JSON_INTEGER_FORMAT ": %" JSON_INTEGER_FORMAT
+			       " operations stand in one copy only\n",
+			       number_of(c, "node"), number_of(c, "alone_operations"));
+	}
+}
+
+static int exit_status(const json_t *status)
+{
+	const char *health = pair_health(status);
+	json_t *controllers = json_object_get(status, "controllers"), *c;
+	size_t i;
+
+	if (strcmp(health, "ok") == 0)
+		return PAIR_OK;
+	json_array_foreach(controllers, i,
+			   c) if (strcmp(text_of(c, "role"), "down") != 0) return PAIR_DEGRADED;
+	return PAIR_UNREACHABLE;
+}
+
+int pair_print_status(const struct pair_place *place, bool as_json)
+{
+	static const struct pair_column columns[] = {
+		{"node", "NODE", true},
+		{"role", "ROLE", false},
+		{"mode", "MODE", false},
+		{"state", "DATA", false},
+		{"epoch", "EPOCH", true},
+		{"tail_lsn", "LSN", true},
+		{"commit_lsn", "COMMITTED", true},
+		{"link_up", "LINK", false},
+		{"address", "ADDRESS", false},
+		{"pid", "PID", true},
+	};
+	json_t *status = pair_status(place), *controllers = json_object_get(status, "controllers");
+	int code = exit_status(status);
+
+	if (as_json) {
+		json_dumpf(status, stdout, JSON_INDENT(2));
+		printf("\n");
+	} else {
+		pair_print_table(controllers, columns, sizeof(columns) / sizeof(columns[0]));
+		printf("health: %s\n", pair_health(status));
+		print_notes(controllers);
+		pair_print_resync(status, stdout);
+		print_promotion(json_object_get(status, "last_promotion"));
+	}
+	json_decref(status);
+	return code;
+}
+
+void pair_print_waiting(const json_t *status, FILE *to)
+{
+	json_t *controllers = json_object_get(status, "controllers"), *c;
+	size_t i;
+
+	if (pair_print_resync(status, to))
+		return;
+	fprintf(to, "waiting:");
+	json_array_foreach(controllers, i, c)
+		fprintf(to, " node %" JSON_INTEGER_FORMAT " is %s%s%s%s", number_of(c, "node"),
+			text_of(c, "role"), text_of(c, "mode")[0] ? " " : "", text_of(c, "mode"),
+			i == 0 ? "," : "");
+	fprintf(to, "\n");
+	json_array_foreach(controllers, i, c) if (text_of(c, "refused")[0])
+		fprintf(to, "node %" JSON_INTEGER_FORMAT " refused: %s\n", number_of(c, "node"),
+			text_of(c, "refused"));
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The pair's status for people: tables, percent and time left; or the JSON as it is. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "controller/io/pair_status.h"
+
+/* Exit statuses of mdcctl and mdcpair. */
+enum { PAIR_OK = 0, PAIR_FAILED = 1, PAIR_USAGE = 2, PAIR_UNREACHABLE = 3, PAIR_DEGRADED = 4 };
+
+int pair_print_status(const struct pair_place *, bool as_json);
+/* One line: what is not there yet. */
+void pair_print_waiting(const json_t *status, FILE *to);
+/* "resync of node 2: 41 %, 3 s left"; false: none is under way. */
+bool pair_print_resync(const json_t *status, FILE *to);
+
+struct pair_column {
+	const char *key, *head;
+	bool right;
+};
+/* A table of an array of objects. */
+void pair_print_table(const json_t *array, const struct pair_column *columns, size_t count);

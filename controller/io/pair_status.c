@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "controller/io/pair_status.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "controller/io/admin_client.h"
+#include "controller/io/conf.h"
+#include "controller/io/pair_dir.h"
+#include "controller/io/pair_socket.h"
+
+enum { STATUS_WAIT_MS = 1500 };
+
+static bool exists(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	return snprintf(path, sizeof(path), "%s/%s", dir, name) < (int)sizeof(path) &&
+	       access(path, F_OK) == 0;
+}
+
+static int find_by_conf(const char *conf_path, struct pair_place *ret, char *why, size_t size)
+{
+	static struct conf c;
+	char text[512];
+	int error = conf_read(conf_path, &c, text);
+
+	if (error < 0) {
+		snprintf(why, size, "%s (or say with -C where the pair is)", text);
+		return error;
+	}
+	snprintf(ret->dir[0], PATH_MAX, "%s", c.dir);
+	snprintf(ret->conf, PATH_MAX, "%s", c.path);
+	return 0;
+}
+
+int pair_find(const char *path, struct pair_place *ret, char *why, size_t size)
+{
+	struct pair_dir d;
+	struct stat st;
+	int error;
+
+	*ret = (struct pair_place){0};
+	if (!path)
+		return find_by_conf("/etc/mdcpair/mdcd.conf", ret, why, size);
+	if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
+		return find_by_conf(path, ret, why, size);
+	if (exists(path, "admin")) {
+		snprintf(ret->dir[0], PATH_MAX, "%s", path);
+		if (exists(path, "mdcd.conf"))
+			snprintf(ret->conf, PATH_MAX, "%.4000s/mdcd.conf", path);
+		return 0;
+	}
+	error = pair_dir_open(path, &d, why, size);
+	if (error)
+		return error;
+	snprintf(ret->pair, PATH_MAX, "%s", d.path);
+	for (int i = 0; i < 2; i++)
+		snprintf(ret->dir[i], PATH_MAX, "%s", d.node[i]);
+	snprintf(ret->conf, PATH_MAX, "%.4000s/mdcd.conf", d.node[0]);
+	return 0;
+}
+
+static json_t *ask_status(const char *dir, int node)
+{
+	char *text;
+	int error, rc = admin_ask(dir, "status", STATUS_WAIT_MS, &text, &error);
+	json_t *o = NULL;
+
+	if (rc == 0) {
+		o = json_loads(text, 0, NULL);
+		free(text);
+	}
+	if (o)
+		return o;
+	o = json_object();
+	if (node)
+		json_object_set_new(o, "node", json_integer(node));
+	json_object_set_new(o, "role", json_string("down"));
+	json_object_set_new(o, "error",
+			    json_string(rc < 0 ? strerror(-rc) : "no sense in its answer"));
+	return o;
+}
+
+static json_t *ask_supervisor(const char *pair)
+{
+	char *text;
+	json_t *o;
+
+	if (!pair[0] || pair_socket_ask(pair, "status", STATUS_WAIT_MS, &text) < 0)
+		return json_null();
+	o = json_loads(text, 0, NULL);
+	free(text);
+	return o ? o : json_null();
+}
+
+static json_int_t number(const json_t *o, const char *key)
+{
+	return json_integer_value(json_object_get(o, key));
+}
+
+static bool has_role(const json_t *controller, const char *role)
+{
+	const char *r = json_string_value(json_object_get(controller, "role"));
+
+	return r && strcmp(r, role) == 0;
+}
+
+static json_t *find_active(const json_t *controllers)
+{
+	json_t *c;
+	size_t i;
+
+	json_array_foreach(controllers, i, c) if (has_role(c, "active")) return c;
+	return NULL;
+}
+
+static json_t *since(json_int_t at, json_int_t event)
+{
+	return at >= event && at > 0 ? json_integer(at - event) : json_null();
+}
+
+/*
+ * What began the last outage: a death the supervisor saw, or an order to switch over, whichever came
+ * last before this active became active; else the order to promote itself.
+ */
+static json_t *last_promotion(const json_t *controllers, const json_t *supervisor)
+{
+	json_t *a = find_active(controllers), *p = json_object_get(a, "promotion"), *c, *o;
+	json_int_t active = number(p, "active_ms"), event = 0, noticed, at;
+	const char *cause = "start";
+	size_t i;
+
+	if (!a || !active)
+		return json_null();
+	noticed = event = number(p, "asked_ms") ? number(p, "asked_ms") : active;
+	at = number(supervisor, "outage_ms");
+	if (at && at <= active) {
+		event = at;
+		noticed = number(supervisor, "noticed_ms");
+		cause = "death";
+	}
+	json_array_foreach(controllers, i, c)
+	{
+		at = number(c, "handover_asked_ms");
+		if (at && at <= active && at > event) {
+			event = noticed = at;
+			cause = "switchover";
+		}
+	}
+	o = json_object();
+	json_object_set_new(o, "cause", json_string(cause));
+	json_object_set_new(o, "node", json_incref(json_object_get(a, "node")));
+	json_object_set_new(o, "event_ms", json_integer(event));
+	json_object_set_new(o, "detect_ms", since(noticed, event));
+	json_object_set_new(o, "asked_ms", since(number(p, "asked_ms"), event));
+	json_object_set_new(o, "arbiter_ms", since(number(p, "arbiter_ms"), event));
+	json_object_set_new(o, "promote_ms", since(active, event));
+	json_object_set_new(o, "first_client_op_ms", since(number(p, "first_client_op_ms"), event));
+	return o;
+}
+
+const char *pair_health(const json_t *status)
+{
+	json_t *controllers = json_object_get(status, "controllers"), *a = find_active(controllers);
+	const char *mode = json_string_value(json_object_get(a, "mode"));
+
+	if (!a)
+		return "down";
+	if (!mode || strcmp(mode, "SYNC") != 0 ||
+	    !json_is_true(json_object_get(a, "peer_insync")) ||
+	    json_array_size(json_object_get(a, "alarms")) > 0)
+		return "degraded";
+	return "ok";
+}
+
+json_t *pair_status(const struct pair_place *place)
+{
+	json_t *o = json_object(), *controllers = json_array(),
+	       *supervisor = ask_supervisor(place->pair);
+
+	for (int i = 0; i < 2 && place->dir[i][0]; i++)
+		json_array_append_new(controllers,
+				      ask_status(place->dir[i], place->pair[0] ? i + 1 : 0));
+	json_object_set_new(o, "last_promotion", last_promotion(controllers, supervisor));
+	json_object_set_new(o, "controllers", controllers);
+	json_object_set_new(o, "supervisor", supervisor);
+	json_object_set_new(o, "health", json_string(pair_health(o)));
+	return o;
+}
+
+int pair_command(const struct pair_place *place, const char *command, int wait_ms, char **ret,
+		 int *ret_error)
+{
+	json_t *status = pair_status(place), *controllers = json_object_get(status, "controllers");
+	const char *dir = NULL;
+
+	for (int i = 0; i < 2 && place->dir[i][0]; i++) {
+		json_t *c = json_array_get(controllers, (size_t)i);
+
+		if (has_role(c, "active"))
+			dir = place->dir[i];
+		else if (!dir && !has_role(c, "down"))
+			dir = place->dir[i];
+	}
+	json_decref(status);
+	return dir ? admin_ask(dir, command, wait_ms, ret, ret_error) : -ECONNREFUSED;
+}

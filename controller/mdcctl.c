@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* mdcctl: asks and orders the controllers of a pair. See mdcctl(8). */
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "controller/io/admin_client.h"
+#include "controller/io/conf.h"
+#include "controller/io/loop.h"
+#include "controller/io/lun_tool.h"
+#include "controller/io/pair_print.h"
+#include "controller/io/pair_status.h"
+#include "controller/io/volume_tool.h"
+#include "proto/assert_stderr.h"
+#include "proto/version.h"
+
+struct options {
+	const char *place;
+	bool json, watch, wait;
+	const char *name, *cluster, *force, *lun;
+};
+
+static struct options opt;
+
+static void usage(FILE *to)
+{
+	fprintf(to,
+		"usage: mdcctl [-C DIR] [--json] COMMAND\n"
+		"\n"
+		"  status [--watch]              both controllers, alarms, resync, last promotion\n"
+		"  switchover                    the active hands over to the standby\n"
+		"  resync --wait                 waits until the standby holds everything\n"
+		"  clients                       sessions\n"
+		"  journal                       what the journal holds\n"
+		"  volume list\n"
+		"  volume create NAME --lun LUN[,LUN]...\n"
+		"  lun list                      LUNs of the configuration and their labels\n"
+		"  lun label PATH --name NAME [--cluster UUID] [--force NAME]\n"
+		"  df                            space of each volume\n"
+		"  override                      (asks first) promote a controller that may miss operations\n"
+		"\n"
+		"  -C DIR    directory of an embedded pair or of a controller, or an mdcd.conf;\n"
+		"            /etc/mdcpair/mdcd.conf if not given\n"
+		"exit status: 0 done, 1 refused or failed, 2 usage, 3 nobody answers, 4 degraded\n");
+}
+
+static int complain(int code, const char *text)
+{
+	fprintf(stderr, "mdcctl: %s\n", text);
+	return code;
+}
+
+static int find(struct pair_place *ret)
+{
+	char why[512];
+
+	return pair_find(opt.place, ret, why, sizeof(why)) == 0 ? PAIR_OK
+								: complain(PAIR_UNREACHABLE, why);
+}
+
+static void pause_ms(int ms)
+{
+	const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+	nanosleep(&t, NULL);
+}
+
+/* ---- answers ---- */
+
+static void print_value(const char *key, const json_t *v)
+{
+	if (json_is_string(v))
+		printf("%-24s %s\n", key, json_string_value(v));
+	else if (json_is_integer(v))
+		printf("%-24s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(v));
+	else if (json_is_boolean(v))
+		printf("%-24s %s\n", key, json_is_true(v) ? "yes" : "no");
+}
+
+/* Any answer of a controller: an array, or an object with one array in it, as a table; else line by line. */
+static void print_answer(const json_t *o)
+{
+	struct pair_column columns[12];
+	const json_t *table = json_is_array(o) ? o : NULL;
+	const char *key;
+	json_t *v, *row;
+	size_t n = 0;
+
+	json_object_foreach((json_t *)(size_t)o, key, v)
+	{
+		if (json_is_array(v) && !table)
+			table = v;
+		else
+			print_value(key, v);
+	}
+	row = table ? json_array_get(table, 0) : NULL;
+	if (!row)
+		return;
+	json_object_foreach(row, key, v) if (n < 12 && !json_is_object(v) && !json_is_array(v))
+		columns[n++] = (struct pair_column){key, key, json_is_number(v)};
+	pair_print_table(table, columns, n);
+}
+
+/* Sends a command to the active and prints what it says. */
+static int command(const char *text, const char *done)
+{
+	static struct pair_place place;
+	char *answer;
+	const char *said;
+	json_t *o;
+	int error, rc = find(&place);
+
+	if (rc)
+		return rc;
+	rc = pair_command(&place, text, ADMIN_WAIT_MS, &answer, &error);
+	if (rc < 0) {
+		fprintf(stderr, "mdcctl: no controller answers: %s\n", strerror(-rc));
+		return PAIR_UNREACHABLE;
+	}
+	o = json_loads(answer, 0, NULL);
+	said = json_string_value(json_object_get(o, "error"));
+	if (opt.json)
+		printf("%s\n", answer);
+	else if (error || said)
+		fprintf(stderr, "mdcctl: %s\n", said ? said : strerror(error < 0 ? -error : error));
+	else if (done)
+		printf("%s\n", done);
+	else
+		print_answer(o);
+	json_decref(o);
+	free(answer);
+	return error || said ? PAIR_FAILED : PAIR_OK;
+}
+
+/* ---- commands ---- */
+
+static int status(void)
+{
+	static struct pair_place place;
+	int code = find(&place);
+
+	if (code)
+		return code;
+	if (!opt.watch)
+		return pair_print_status(&place, opt.json);
+	for (;;) {
+		if (isatty(STDOUT_FILENO))
+			printf("\033[H\033[2J");
+		code = pair_print_status(&place, opt.json);
+		if (fflush(stdout) != 0)
+			return code;
+		pause_ms(1000);
+	}
+}
+
+static int resync(void)
+{
+	static struct pair_place place;
+	uint64_t said = 0;
+	int code = find(&place);
+
+	if (code)
+		return code;
+	for (;;) {
+		json_t *s = pair_status(&place);
+		bool done = strcmp(pair_health(s), "ok") == 0 || !opt.wait;
+
+		if (done || loop_now_ms() - said >= 1000) {
+			said = loop_now_ms();
+			if (!pair_print_resync(s, stdout))
+				printf("%s\n",
+				       done ? "no resync is under way" : "waiting for the standby");
+			fflush(stdout);
+		}
+		code = strcmp(pair_health(s), "ok") == 0 ? PAIR_OK : PAIR_DEGRADED;
+		json_decref(s);
+		if (done)
+			return code;
+		pause_ms(100);
+	}
+}
+
+static int lun_list(void)
+{
+	static const struct pair_column columns[] = {
+		{"name", "NAME", false}, {"mib", "MIB", true},	      {"arbiter", "ARBITER", false},
+		{"uuid", "UUID", false}, {"volume", "VOLUME", false}, {"path", "PATH", false},
+	};
+	static struct pair_place place;
+	char why[512];
+	json_t *list;
+	int code = find(&place);
+
+	if (code)
+		return code;
+	if (volume_tool_luns(&place, &list, why, sizeof(why)) < 0)
+		return complain(PAIR_FAILED, why);
+	if (opt.json) {
+		json_dumpf(list, stdout, JSON_INDENT(2));
+		printf("\n");
+	} else {
+		pair_print_table(list, columns, sizeof(columns) / sizeof(columns[0]));
+	}
+	json_decref(list);
+	return PAIR_OK;
+}
+
+static int own_cluster(struct pr_uuid *ret)
+{
+	static struct pair_place place;
+	static struct conf c;
+	char why[512];
+
+	if (opt.cluster) {
+		if (pr_uuid_parse(opt.cluster, ret) == 0)
+			return PAIR_OK;
+		fprintf(stderr, "mdcctl: --cluster %s: a UUID is wanted, as uuidgen prints it\n",
+			opt.cluster);
+		return PAIR_USAGE;
+	}
+	if (pair_find(opt.place, &place, why, sizeof(why)) < 0)
+		return complain(PAIR_USAGE, why);
+	if (!place.conf[0] || conf_read(place.conf, &c, why) < 0)
+		return complain(PAIR_USAGE,
+				place.conf[0] ? why
+					      : "say with --cluster which cluster the LUN is for");
+	*ret = c.cluster;
+	return PAIR_OK;
+}
+
+static int lun_label(const char *path)
+{
+	struct pr_uuid cluster;
+	char why[512];
+	int code;
+
+	if (!opt.name)
+		return complain(PAIR_USAGE, "lun label wants --name NAME");
+	code = own_cluster(&cluster);
+	if (code)
+		return code;
+	if (lun_tool_label(path, opt.name, &cluster, opt.force, why, sizeof(why)) < 0)
+		return complain(PAIR_FAILED, why);
+	printf("%s is LUN \"%s\" now\n", path, opt.name);
+	return PAIR_OK;
+}
+
+static int volume_create(const char *name)
+{
+	static struct pair_place place;
+	char why[512];
+	int code;
+
+	if (!opt.lun)
+		return complain(PAIR_USAGE,
+				"volume create wants --lun LUN[,LUN]...; see mdcctl lun list");
+	code = find(&place);
+	if (code)
+		return code;
+	if (volume_tool_create(&place, name, opt.lun, why, sizeof(why)) < 0)
+		return complain(PAIR_FAILED, why);
+	printf("made volume \"%s\"\n", name);
+	return PAIR_OK;
+}
+
+static int override(void)
+{
+	char line[64];
+
+	printf("This makes a controller active although another one may hold operations that clients saw done.\n"
+	       "They would be lost. Do this only if that other controller, or its disk, is gone for good.\n"
+	       "Type \"lose them\" to go on: ");
+	fflush(stdout);
+	if (!fgets(line, sizeof(line), stdin) || strcmp(line, "lose them\n") != 0)
+		return complain(PAIR_FAILED, "nothing was done");
+	return command("override", "the override was accepted");
+}
+
+static int run(int argc, char **argv)
+{
+	const char *a = argc > 0 ? argv[0] : "", *b = argc > 1 ? argv[1] : "";
+
+	if (argc == 1) {
+		if (strcmp(a, "status") == 0)
+			return status();
+		if (strcmp(a, "switchover") == 0)
+			return command(a, "handed over");
+		if (strcmp(a, "resync") == 0)
+			return resync();
+		if (strcmp(a, "override") == 0)
+			return override();
+		if (strcmp(a, "clients") == 0 || strcmp(a, "journal") == 0 || strcmp(a, "df") == 0)
+			return command(a, NULL);
+	}
+	if (argc == 2 && strcmp(a, "volume") == 0 && strcmp(b, "list") == 0)
+		return command("volume list", NULL);
+	if (argc == 3 && strcmp(a, "volume") == 0 && strcmp(b, "create") == 0)
+		return volume_create(argv[2]);
+	if (argc == 2 && strcmp(a, "lun") == 0 && strcmp(b, "list") == 0)
+		return lun_list();
+	if (argc == 3 && strcmp(a, "lun") == 0 && strcmp(b, "label") == 0)
+		return lun_label(argv[2]);
+	usage(stderr);
+	return PAIR_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"json", no_argument, NULL, 'j'},	   {"watch", no_argument, NULL, 'w'},
+		{"wait", no_argument, NULL, 'W'},	   {"name", required_argument, NULL, 'n'},
+		{"cluster", required_argument, NULL, 'u'}, {"force", required_argument, NULL, 'f'},
+		{"lun", required_argument, NULL, 'l'},	   {"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},	   {0},
+	};
+	int c;
+
+	pr_assert_to_stderr();
+	while ((c = getopt_long(argc, argv, "C:h", options, NULL)) != -1) {
+		switch (c) {
+		case 'C':
+			opt.place = optarg;
+			break;
+		case 'j':
+			opt.json = true;
+			break;
+		case 'w':
+			opt.watch = true;
+			break;
+		case 'W':
+			opt.wait = true;
+			break;
+		case 'n':
+			opt.name = optarg;
+			break;
+		case 'u':
+			opt.cluster = optarg;
+			break;
+		case 'f':
+			opt.force = optarg;
+			break;
+		case 'l':
+			opt.lun = optarg;
+			break;
+		case 'v':
+			printf("mdcctl %s\n", pr_version());
+			return PAIR_OK;
+		default:
+			usage(c == 'h' ? stdout : stderr);
+			return c == 'h' ? PAIR_OK : PAIR_USAGE;
+		}
+	}
+	return run(argc - optind, argv + optind);
+}

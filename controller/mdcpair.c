@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* mdcpair: an embedded pair of controllers on one host. See mdcpair(8). */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "controller/io/loop.h"
+#include "controller/io/pair_dir.h"
+#include "controller/io/pair_print.h"
+#include "controller/io/pair_socket.h"
+#include "controller/io/pair_status.h"
+#include "controller/io/supervisor.h"
+#include "controller/io/volume_tool.h"
+#include "proto/assert_stderr.h"
+#include "proto/version.h"
+
+enum { OK = 0, FAILED = 1, USAGE = 2, UNREACHABLE = 3, DEGRADED = 4 };
+enum { UP_WAIT_MS = 60000, DOWN_WAIT_MS = 30000, POLL_MS = 50 };
+static const char default_lun_bytes[] = "4G";
+
+static void usage(FILE *to)
+{
+	fprintf(to,
+		"usage: mdcpair up [--lun-size SIZE] DIR\n"
+		"       mdcpair down DIR\n"
+		"       mdcpair status [--json] DIR\n"
+		"       mdcpair kill DIR active|standby\n"
+		"\n"
+		"An embedded pair of metadata controllers on this host; its whole state is in DIR.\n"
+		"  up      starts it, and makes it first if DIR is empty; prints how to mount\n"
+		"  down    stops it\n"
+		"  status  what both controllers and their supervisor say\n"
+		"  kill    SIGKILL for the controller that has this role now\n"
+		"  --lun-size SIZE   of the LUN made by the first up, reserved at once (%s)\n",
+		default_lun_bytes);
+}
+
+static int complain(const char *text)
+{
+	fprintf(stderr, "mdcpair: %s\n", text);
+	return FAILED;
+}
+
+static void pause_ms(int ms)
+{
+	const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+	nanosleep(&t, NULL);
+}
+
+/* ---- the supervisor's process ---- */
+
+/* mdcd stands beside this program, or in the sbin beside its bin, or in the path. */
+static void find_mdcd(char out[PATH_MAX])
+{
+	static const char *const places[] = {"mdcd", "../sbin/mdcd"};
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n > 0) {
+		self[n] = '\0';
+		slash = strrchr(self, '/');
+		slash[1] = '\0';
+		for (size_t i = 0; i < 2; i++)
+			if (snprintf(out, PATH_MAX, "%s%s", self, places[i]) < PATH_MAX &&
+			    access(out, X_OK) == 0)
+				return;
+	}
+	strcpy(out, "mdcd");
+}
+
+static void redirect(const struct pair_dir *d)
+{
+	char log[PATH_MAX];
+	int fd, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	snprintf(log, sizeof(log), "%s/log/supervisor.log", d->path);
+	fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	dup2(null, STDIN_FILENO);
+	dup2(fd >= 0 ? fd : null, STDOUT_FILENO);
+	dup2(fd >= 0 ? fd : null, STDERR_FILENO);
+}
+
+/* "mdcpair supervise FD DIR": what up starts; the descriptor takes the word that it stands. */
+static int run_supervisor(int argc, char **argv)
+{
+	static struct pair_dir d;
+	char why[512], mdcd[PATH_MAX];
+	int fd;
+
+	if (argc != 2)
+		return USAGE;
+	fd = atoi(argv[0]);
+	fcntl(fd, F_SETFD, FD_CLOEXEC);
+	if (pair_dir_open(argv[1], &d, why, sizeof(why)) < 0)
+		return complain(why);
+	redirect(&d);
+	find_mdcd(mdcd);
+	return supervise(&d, mdcd, fd);
+}
+
+static int spawn_supervisor(const struct pair_dir *d, char *why, size_t size)
+{
+	char word[64] = "", fd_text[16];
+	int pipe_fd[2];
+	pid_t pid;
+	ssize_t n;
+
+	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0) {
+		if (setsid() < 0 || fork() != 0 || chdir("/") < 0)
+			_exit(0);
+		fcntl(pipe_fd[1], F_SETFD, 0);
+		snprintf(fd_text, sizeof(fd_text), "%d", pipe_fd[1]);
+		execl("/proc/self/exe", "mdcpair", "supervise", fd_text, d->path, (char *)NULL);
+		_exit(1);
+	}
+	close(pipe_fd[1]);
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	n = read(pipe_fd[0], word, sizeof(word) - 1);
+	close(pipe_fd[0]);
+	if (n > 0 && strncmp(word, "ok", 2) == 0)
+		return 0;
+	snprintf(why, size, "the supervisor did not start: %s; see %.300s/log/supervisor.log",
+		 n > 0 ? word : "no word from it", d->path);
+	return -EIO;
+}
+
+/* ---- up ---- */
+
+static bool is_up(const struct pair_dir *d)
+{
+	char *answer;
+
+	if (pair_socket_ask(d->path, "status", 1000, &answer) < 0)
+		return false;
+	free(answer);
+	return true;
+}
+
+/* A controller that cannot start, or no supervisor any more: waiting longer is in vain. Says why. */
+static bool is_hopeless(const json_t *status)
+{
+	json_t *s = json_object_get(status, "supervisor"), *c;
+	bool hopeless = false;
+	size_t i;
+
+	if (!json_is_object(s)) {
+		fprintf(stderr, "mdcpair: the supervisor is gone\n");
+		return true;
+	}
+	json_array_foreach(json_object_get(s, "children"), i, c)
+	{
+		if (!json_is_true(json_object_get(c, "hopeless")))
+			continue;
+		fprintf(stderr, "mdcpair: node %d cannot start: %s\n",
+			(int)json_integer_value(json_object_get(c, "node")),
+			json_string_value(json_object_get(c, "why")));
+		hopeless = true;
+	}
+	return hopeless;
+}
+
+/* Says every few seconds what is waited for. */
+static bool wait_for(const struct pair_place *place, bool insync)
+{
+	uint64_t begun = loop_now_ms(), said = begun;
+	const char *health;
+	json_t *s;
+	bool reached, hopeless;
+
+	for (;;) {
+		s = pair_status(place);
+		health = pair_health(s);
+		reached = strcmp(health, "ok") == 0 || (!insync && strcmp(health, "down") != 0);
+		if (!reached && loop_now_ms() - said >= 3000) {
+			said = loop_now_ms();
+			pair_print_waiting(s, stderr);
+		}
+		hopeless = !reached && is_hopeless(s);
+		json_decref(s);
+		if (reached || hopeless || loop_now_ms() - begun > UP_WAIT_MS)
+			return reached;
+		pause_ms(POLL_MS);
+	}
+}
+
+static void print_mount(const struct pair_dir *d)
+{
+	printf("the pair is up: controllers at %s and %s, both hold everything\n"
+	       "mount it:   mdcfs %s,%s:/vol1 MOUNTPOINT\n"
+	       "look at it: mdcctl -C %s status\n"
+	       "stop it:    mdcpair down %s\n",
+	       d->address[0], d->address[1], d->address[0], d->address[1], d->path, d->path);
+}
+
+static int finish_up(const struct pair_dir *d, const struct pair_place *place)
+{
+	char why[512];
+
+	if (!wait_for(place, false)) {
+		fprintf(stderr,
+			"mdcpair: no controller became active; see mdcctl -C %s status and %s/log\n",
+			d->path, d->path);
+		return FAILED;
+	}
+	if (volume_tool_ensure(place, "vol1", "lun0", why, sizeof(why)) < 0)
+		return complain(why);
+	if (!wait_for(place, true)) {
+		fprintf(stderr,
+			"mdcpair: one controller serves, but the other is not in sync yet; see mdcctl -C %s status\n",
+			d->path);
+		return DEGRADED;
+	}
+	print_mount(d);
+	return OK;
+}
+
+static int up(const char *path, const char *lun_size)
+{
+	static struct pair_dir d;
+	static struct pair_place place;
+	uint64_t lun_bytes;
+	char why[512];
+	int error;
+
+	if (pair_parse_bytes(lun_size, &lun_bytes) < 0 || lun_bytes < 16 << 20) {
+		fprintf(stderr,
+			"mdcpair: --lun-size %s: a size like 512M or 4G is wanted, at least 16M\n",
+			lun_size);
+		return USAGE;
+	}
+	error = pair_dir_open(path, &d, why, sizeof(why));
+	if (error == -ENOENT) {
+		error = pair_dir_make(path, lun_bytes, &d, why, sizeof(why));
+		if (!error)
+			printf("made a pair in %s: LUN of %llu MiB, its space reserved\n", d.path,
+			       (unsigned long long)lun_bytes >> 20);
+	}
+	if (!error && is_up(&d)) {
+		printf("the pair in %s is already up\n", d.path);
+		return OK;
+	}
+	if (!error)
+		error = spawn_supervisor(&d, why, sizeof(why));
+	if (!error)
+		error = pair_find(path, &place, why, sizeof(why));
+	return error ? complain(why) : finish_up(&d, &place);
+}
+
+/* ---- down, kill, status ---- */
+
+static int open_pair(const char *path, struct pair_dir *d)
+{
+	char why[512];
+
+	if (pair_dir_open(path, d, why, sizeof(why)) == 0)
+		return OK;
+	complain(why);
+	return UNREACHABLE;
+}
+
+static int down(const char *path)
+{
+	static struct pair_dir d;
+	char *answer;
+	int error = open_pair(path, &d);
+
+	if (error)
+		return error;
+	error = pair_socket_ask(d.path, "stop", DOWN_WAIT_MS, &answer);
+	if (error == -ENOENT || error == -ECONNREFUSED) {
+		printf("the pair in %s is not up\n", d.path);
+		return OK;
+	}
+	if (error < 0 && error != -EPIPE) {
+		fprintf(stderr,
+			"mdcpair: the supervisor does not stop: %s; see %s/log/supervisor.log\n",
+			strerror(-error), d.path);
+		return FAILED;
+	}
+	if (error == 0)
+		free(answer);
+	printf("the pair in %s is down\n", d.path);
+	return OK;
+}
+
+static int kill_role(const char *path, const char *role)
+{
+	static struct pair_dir d;
+	char request[64], *answer = NULL;
+	const char *refused;
+	json_t *o;
+	int error = open_pair(path, &d);
+
+	if (error)
+		return error;
+	if (strcmp(role, "active") != 0 && strcmp(role, "standby") != 0) {
+		usage(stderr);
+		return USAGE;
+	}
+	snprintf(request, sizeof(request), "kill %s", role);
+	error = pair_socket_ask(d.path, request, 5000, &answer);
+	if (error < 0) {
+		fprintf(stderr, "mdcpair: the pair in %s is not up (%s)\n", d.path,
+			strerror(-error));
+		return UNREACHABLE;
+	}
+	o = json_loads(answer, 0, NULL);
+	free(answer);
+	refused = json_string_value(json_object_get(o, "error"));
+	if (refused)
+		fprintf(stderr, "mdcpair: %s\n", refused);
+	else
+		printf("killed the %s, node %d, PID %d\n", role,
+		       (int)json_integer_value(json_object_get(o, "node")),
+		       (int)json_integer_value(json_object_get(o, "pid")));
+	json_decref(o);
+	return refused ? FAILED : OK;
+}
+
+static int status(const char *path, bool as_json)
+{
+	static struct pair_place place;
+	char why[512];
+	int error = pair_find(path, &place, why, sizeof(why));
+
+	if (error) {
+		complain(why);
+		return UNREACHABLE;
+	}
+	return pair_print_status(&place, as_json);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"lun-size", required_argument, NULL, 's'},
+		{"json", no_argument, NULL, 'j'},
+		{"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	const char *lun_size = default_lun_bytes, *verb;
+	bool as_json = false;
+	int c;
+
+	pr_assert_to_stderr();
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGPIPE, SIG_IGN);
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (c == 's') {
+			lun_size = optarg;
+		} else if (c == 'j') {
+			as_json = true;
+		} else if (c == 'v') {
+			printf("mdcpair %s\n", pr_version());
+			return OK;
+		} else {
+			usage(c == 'h' ? stdout : stderr);
+			return c == 'h' ? OK : USAGE;
+		}
+	}
+	argc -= optind;
+	argv += optind;
+	verb = argc > 0 ? argv[0] : "";
+	if (strcmp(verb, "supervise") == 0)
+		return run_supervisor(argc - 1, argv + 1);
+	if (strcmp(verb, "up") == 0 && argc == 2)
+		return up(argv[1], lun_size);
+	if (strcmp(verb, "down") == 0 && argc == 2)
+		return down(argv[1]);
+	if (strcmp(verb, "status") == 0 && argc == 2)
+		return status(argv[1], as_json);
+	if (strcmp(verb, "kill") == 0 && argc == 3)
+		return kill_role(argv[1], argv[2]);
+	usage(stderr);
+	return USAGE;
+}
