@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The life of a mount: a session on the volume, then the kernel's mount, then the background. Whatever can go wrong before that
- * is told on standard error, with an exit code; a parent waits for it. Going the other way, the kernel's mount ends first, and then
- * what is dirty is written back and the session given up, so that nobody else has to wait for it to expire.
+ * The life of a mount: a session on the volume, then the kernel's mount, then the background.
+ * Whatever can go wrong before that is told on standard error, with an exit code; a parent waits
+ * for it. Going the other way, the kernel's mount ends first, and then what is dirty is written
+ * back and the session given up, so that nobody else has to wait for it to expire.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,10 +39,11 @@ static void start(void *user, struct fuse_conn_info *conn)
 				FUSE_CAP_EXPLICIT_INVAL_DATA;
 
 	/*
-	 * Pages are dropped at an open or when a controller says so, never by guessing from a time of modification that this
-	 * mount's own writes move. Attributes that come with a listing would have expired before anybody looks, so listings go without.
-	 * The kernel's write-back cache would make this host's clock and its idea of the size the truth, and tell a full LUN
-	 * too late: writes go through.
+	 * Pages are dropped at an open or when a controller says so, never by guessing from a time
+	 * of modification that this mount's own writes move. Attributes that come with a listing
+	 * would have expired before anybody looks, so listings go without. The kernel's write-back
+	 * cache would make this host's clock and its idea of the size the truth, and tell a full
+	 * LUN too late: writes go through.
 	 */
 	conn->want = conn->capable & wanted;
 	conn->max_write = MF_MAX_WRITE;
@@ -58,7 +60,10 @@ static void no_ioctl(fuse_req_t req, fuse_ino_t node, unsigned cmd, void *arg,
 	fuse_reply_err(req, ENOTTY);
 }
 
-/* Left out: what the kernel does well by itself once it hears ENOSYS (poll, copy_file_range), and locks, which are one host's. */
+/*
+ * Left out: what the kernel does well by itself once it hears ENOSYS (poll, copy_file_range), and
+ * locks, which are one host's.
+ */
 const struct fuse_lowlevel_ops mf_ops = {
 	.init = start,
 	.lookup = mf_lookup,
@@ -111,7 +116,10 @@ static void fuse_log_line(enum fuse_log_level level, const char *format, va_list
 
 /* ---- what the library tells ---- */
 
-/* The kernel may first have to wait for pages that this very process must bring: in a thread of its own. */
+/*
+ * The kernel may first have to wait for pages that this very process must bring: in a thread of its
+ * own.
+ */
 static void *invalidate(void *arg)
 {
 	uint64_t ino = (uint64_t)(uintptr_t)arg;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * mdcfs, the mount: turns requests of the kernel (libfuse's low-level API) into requests of libmdcpair and their answers back. It
- * owns what the kernel's view needs (open handles, what is known of the page cache, requests that wait) and decides nothing that
- * the controllers or the library decide. It never keeps names or attributes: every lookup and stat asks.
+ * mdcfs, the mount: turns requests of the kernel (libfuse's low-level API) into requests of
+ * libmdcpair and their answers back. It owns what the kernel's view needs (open handles, what is
+ * known of the page cache, requests that wait) and decides nothing that the controllers or the
+ * library decide. It never keeps names or attributes: every lookup and stat asks.
  *
- * No thread of libfuse waits for an answer: requests are submitted, and answered by the library's thread. So an outage fills
- * no thread pool, and the kernel can always tell which waiting request was interrupted.
+ * No thread of libfuse waits for an answer: requests are submitted, and answered by the library's
+ * thread. So an outage fills no thread pool, and the kernel can always tell which waiting request
+ * was interrupted.
  */
 #pragma once
 
@@ -40,10 +42,16 @@ struct mf {
 
 extern struct mf mf;
 
-/* Root may read further ahead than the kernel's 128 KiB. To be called after INIT, with which the kernel takes its defaults. */
+/*
+ * Root may read further ahead than the kernel's 128 KiB. To be called after INIT, with which the
+ * kernel takes its defaults.
+ */
 void mf_tune(void);
 
-/* mdcfs_log.c: to standard error while somebody listens there, to syslog afterwards. priority as of syslog(3). */
+/*
+ * mdcfs_log.c: to standard error while somebody listens there, to syslog afterwards. priority as of
+ * syslog(3).
+ */
 void mf_log(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void mf_log_to_syslog(void);
 
@@ -56,8 +64,9 @@ struct mf_op;
 typedef void (*mf_finish)(struct mf_op *, struct mdc_reply *);
 
 /*
- * Lives from the kernel's request to the library's answer. req is taken exactly once, by who answers: the finish function, or the
- * watcher when the waiting process is asked to end. Who comes second finds NULL, and puts away what the answer brought.
+ * Lives from the kernel's request to the library's answer. req is taken exactly once, by who
+ * answers: the finish function, or the watcher when the waiting process is asked to end. Who comes
+ * second finds NULL, and puts away what the answer brought.
  */
 struct mf_op {
 	struct mf_op *next, **prev; /* among the waiting, oldest first */
@@ -71,7 +80,7 @@ struct mf_op {
 	uint32_t *groups;
 	/* of the operation */
 	uint64_t ino, offset;
-	size_t size;
+	size_t size, bytes;
 	uint32_t flags;
 	void *handle, *buffer;
 };
@@ -83,7 +92,10 @@ bool mf_ops_none(void);
 
 /* NULL: answered with ENOMEM. with_groups: the operation checks permissions. */
 struct mf_op *mf_op_new(fuse_req_t, mf_finish, bool with_groups);
-/* Submits with the op's credentials and consumes the caller's reference; failing is answered through finish. */
+/*
+ * Submits with the op's credentials and consumes the caller's reference; failing is answered
+ * through finish.
+ */
 void mf_op_submit(struct mf_op *, struct mdc_request *);
 fuse_req_t mf_op_take(struct mf_op *);
 /* For operations that do not go through mf_op_submit: one reference belongs to the completion. */
@@ -125,9 +137,12 @@ void mf_touch(uint64_t ino);
 bool mf_inode_opened(const struct mdc_attr *, bool writes, bool is_new);
 void mf_inode_closed(uint64_t ino, bool writes);
 void mf_inode_forget(uint64_t ino);
+/* Had it set-id bits when this mount last heard of its mode? */
+void mf_inode_mode(const struct mdc_attr *);
+bool mf_inode_is_setid(uint64_t ino);
 /*
- * The kernel asks for security.capability before every write. While this mount has the file open for writing, a "none" stays true
- * until somebody sets one here.
+ * The kernel asks for security.capability before every write. While this mount has the file open
+ * for writing, a "none" stays true until somebody sets one here.
  */
 bool mf_inode_without_caps(uint64_t ino);
 void mf_inode_no_caps(uint64_t ino);

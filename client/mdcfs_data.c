@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* File data: between the kernel's page cache and the LUNs, through one buffer that both sides take without another copy. */
+/*
+ * File data: between the kernel's page cache and the LUNs, through one buffer that both sides take
+ * without another copy.
+ */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -86,32 +89,74 @@ static void write_done(void *user, ssize_t result)
 	data_end(op);
 }
 
+static void write_start(struct mf_op *op)
+{
+	struct mf_file *f = op->handle;
+	int r = mdc_file_write_start(f->file, op->buffer, op->bytes, op->offset, op->flags,
+				     write_done, op);
+
+	if (r < 0)
+		data_fail(op, r);
+}
+
+static void write_killed(struct mf_op *op, struct mdc_reply *reply)
+{
+	if (reply->error) {
+		data_fail(op, reply->error);
+		return;
+	}
+	mf_inode_mode(&reply->attr);
+	write_start(op);
+}
+
+/* A commit clears the set-id bits too, but late; nobody may see them after a write by others. */
+static void kill_privileges(struct mf_op *op)
+{
+	static const struct mdc_cred root;
+	struct mf_file *f = op->handle;
+
+	mf_op_ref(op);
+	op->finish = write_killed;
+	mf_op_submit(op, &(struct mdc_request){
+				 .op = MDC_SETATTR,
+				 .cred = &root,
+				 .ino = f->ino,
+				 .valid = MDC_SET_KILLPRIV,
+				 .set = &(struct mdc_attr){0},
+			 });
+}
+
 /*
- * An append goes to the offset that the kernel chose: it is the end of the file as this mount sees it, and the page cache holds the
- * data there. Pages written back later carry nobody's credentials; the write that made them dirty was a store to memory.
+ * An append goes to the offset that the kernel chose: it is the end of the file as this mount sees
+ * it, and the page cache holds the data there. Pages written back later carry nobody's credentials;
+ * the write that made them dirty was a store to memory.
  */
 void mf_write_buf(fuse_req_t req, fuse_ino_t node, struct fuse_bufvec *in, off_t offset,
 		  struct fuse_file_info *fi)
 {
 	size_t size = fuse_buf_size(in);
 	struct fuse_bufvec out = FUSE_BUFVEC_INIT(size);
-	struct mf_file *f = file_of(fi);
-	struct mf_op *op = data_op(req, f, size, offset);
-	uint32_t flags = 0;
+	struct mf_op *op = data_op(req, file_of(fi), size, offset);
 	ssize_t n;
-	int r;
 
 	if (!op)
 		return;
-	if (!fi->writepage && op->cred.uid != 0)
-		flags |= MDC_WRITE_KILLPRIV;
 	out.buf[0].mem = op->buffer;
 	n = fuse_buf_copy(&out, in, 0);
-	r = n < 0 ? (int)n
-		  : mdc_file_write_start(f->file, op->buffer, (size_t)n, op->offset, flags,
-					 write_done, op);
-	if (r < 0)
-		data_fail(op, r);
+	if (n < 0) {
+		data_fail(op, (int)n);
+		return;
+	}
+	op->bytes = (size_t)n;
+	if (fi->writepage || op->cred.uid == 0) {
+		write_start(op);
+		return;
+	}
+	op->flags = MDC_WRITE_KILLPRIV;
+	if (mf_inode_is_setid(mf_ino(node)))
+		kill_privileges(op);
+	else
+		write_start(op);
 }
 
 static void fsync_done(void *user, ssize_t result)

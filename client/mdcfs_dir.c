@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Directories. The offsets that the kernel sees are the controller's cookies, which stay valid while entries come and go; 1 and 2
- * are "." and "..", which the controllers leave free. A handle keeps the rest of one answer, since the kernel asks for less than a message
- * can bring; going anywhere but on, rewinddir(3) above all, asks anew.
+ * Directories. The offsets that the kernel sees are the controller's cookies, which stay valid
+ * while entries come and go; 1 and 2 are "." and "..", which the controllers leave free. A handle
+ * keeps the rest of one answer, since the kernel asks for less than a message can bring; going
+ * anywhere but on, rewinddir(3) above all, asks anew.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Opening and closing. close(2) waits for nothing: what was written and not committed yet is in the library's view, which every
- * process of this mount reads, and becomes durable with the commit that the release starts, or with fsync. So the kernel is told to leave
- * FLUSH out.
+ * Opening and closing. close(2) waits for nothing: what was written and not committed yet is in the
+ * library's view, which every process of this mount reads, and becomes durable with the commit that
+ * the release starts, or with fsync. So the kernel is told to leave FLUSH out.
  */
 #include <errno.h>
 #include <stdlib.h>

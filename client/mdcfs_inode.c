@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What this mount knows of files it has opened: the change counter that the kernel's cached pages belong to. An entry lives until
- * the kernel forgets the inode; losing one costs a cache, never truth.
+ * What this mount knows of files it has opened: the change counter that the kernel's cached pages
+ * belong to. An entry lives until the kernel forgets the inode; losing one costs a cache, never
+ * truth.
  */
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "client/mdcfs.h"
 
@@ -11,7 +13,7 @@ struct inode {
 	struct inode *next;
 	uint64_t ino, change, size;
 	unsigned opens, writers;
-	bool forgotten, no_caps, sets_caps;
+	bool forgotten, no_caps, sets_caps, setid;
 };
 
 static struct {
@@ -84,9 +86,14 @@ static void drop(uint64_t ino)
 	free(e);
 }
 
+static bool is_setid(uint32_t mode)
+{
+	return (mode & S_ISUID) || (mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
+}
+
 /*
- * The pages stay when nothing has changed since they were read, or while this mount has the file open for writing: then changes of
- * the counter are its own, made through these very pages.
+ * The pages stay when nothing has changed since they were read, or while this mount has the file
+ * open for writing: then changes of the counter are its own, made through these very pages.
  */
 bool mf_inode_opened(const struct mdc_attr *a, bool writes, bool is_new)
 {
@@ -105,6 +112,7 @@ bool mf_inode_opened(const struct mdc_attr *a, bool writes, bool is_new)
 		e->opens++;
 		e->writers += writes;
 		e->forgotten = false;
+		e->setid = is_setid(a->mode);
 		if (is_new)
 			e->no_caps = true;
 	}
@@ -139,6 +147,29 @@ void mf_inode_forget(uint64_t ino)
 	else if (e)
 		e->forgotten = true;
 	pthread_mutex_unlock(&table.lock);
+}
+
+void mf_inode_mode(const struct mdc_attr *a)
+{
+	struct inode *e;
+
+	pthread_mutex_lock(&table.lock);
+	e = get(a->ino);
+	if (e)
+		e->setid = is_setid(a->mode);
+	pthread_mutex_unlock(&table.lock);
+}
+
+bool mf_inode_is_setid(uint64_t ino)
+{
+	struct inode *e;
+	bool r;
+
+	pthread_mutex_lock(&table.lock);
+	e = get(ino);
+	r = e && e->setid;
+	pthread_mutex_unlock(&table.lock);
+	return r;
 }
 
 bool mf_inode_without_caps(uint64_t ino)

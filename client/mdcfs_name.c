@@ -77,6 +77,13 @@ void mf_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 		mf_op_submit(op, &(struct mdc_request){.op = MDC_GETATTR, .ino = mf_ino(node)});
 }
 
+static void finish_setattr(struct mf_op *op, struct mdc_reply *reply)
+{
+	if (reply->error == 0)
+		mf_inode_mode(&reply->attr);
+	finish_attr(op, reply);
+}
+
 static int64_t ns_of(const struct timespec *t)
 {
 	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
@@ -109,7 +116,7 @@ void mf_setattr(fuse_req_t req, fuse_ino_t node, struct stat *st, int to_set,
 		struct fuse_file_info *fi)
 {
 	static const struct mdc_cred root;
-	struct mf_op *op = mf_op_new(req, finish_attr, true);
+	struct mf_op *op = mf_op_new(req, finish_setattr, true);
 	struct mdc_attr set = {
 		.mode = st->st_mode & 07777,
 		.uid = st->st_uid,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Requests that wait, and the watcher over them. The kernel says once that a waiting process got a signal, whatever signal it was. A
- * system call on files goes on through most of them, and a program whose timer ticks must not see EINTR for an outage; so the
- * watcher looks which signals are pending, and gives up for those by which somebody asks a process to end.
+ * Requests that wait, and the watcher over them. The kernel says once that a waiting process got a
+ * signal, whatever signal it was. A system call on files goes on through most of them, and a
+ * program whose timer ticks must not see EINTR for an outage; so the watcher looks which signals
+ * are pending, and gives up for those by which somebody asks a process to end.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,8 +19,7 @@
 
 enum {
 	TICK_MS = 100,
-	PATIENCE_MS =
-		500, /* with a signal the process may have a handler for; SIGKILL is served at the next tick */
+	PATIENCE_MS = 500, /* with signals that a process may handle; SIGKILL waits for nothing */
 	GROUPS_FIRST = 32,
 	GROUPS_MAX = 4096,
 	BATCH = 32,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The command line. Options that mean something to mount(8), fstab or systemd alone are taken and forgotten; one that nobody knows
- * is refused by its name, since a mount that silently lacks what was asked for is worse than none.
+ * The command line. Options that mean something to mount(8), fstab or systemd alone are taken and
+ * forgotten; one that nobody knows is refused by its name, since a mount that silently lacks what
+ * was asked for is worse than none.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -87,8 +88,8 @@ static int complain(const char *format, const char *what)
 }
 
 /*
- * Commas separate mount options, so a list of paths has colons: one before a path or a URL begins another. The library wants commas, and
- * paths as seen from here.
+ * Commas separate mount options, so a list of paths has colons: one before a path or a URL begins
+ * another. The library wants commas, and paths as seen from here.
  */
 static char *next_lun(char *text)
 {
@@ -213,7 +214,9 @@ static int option_list(struct mf_conf *conf, const char *list)
 	return r;
 }
 
-/* What the type column and the source column of the mount table show, and what root's mounts have. */
+/*
+ * What the type column and the source column of the mount table show, and what root's mounts have.
+ */
 static void default_options(struct mf_conf *conf)
 {
 	char *name = malloc(2 * strlen(conf->spec) + 8), *p = name;
@@ -237,7 +240,10 @@ int mf_options(int argc, char **argv, struct mf_conf *conf)
 	int c, r;
 
 	*conf = (struct mf_conf){.timeout_s = 30};
-	/* libfuse would forbid set-id programs and devices; for root it is as with every other file system. */
+	/*
+	 * libfuse would forbid set-id programs and devices; for root it is as with every other file
+	 * system.
+	 */
 	conf->fuse_options = strdup(geteuid() == 0 ? "rw,allow_other,suid,dev" : "rw");
 	if (!conf->fuse_options)
 		return MF_EXIT_FAILED;
