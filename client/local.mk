@@ -35,3 +35,21 @@ lib_LTLIBRARIES += libmdcpair.la
 libmdcpair_la_SOURCES = $(proto_core) $(lun_io) $(client_core) $(client_io)
 libmdcpair_la_LIBADD = $(URING_LIBS) $(ISCSI_LIBS) $(XXHASH_LIBS) $(UUID_LIBS)
 libmdcpair_la_LDFLAGS = $(AM_LDFLAGS) -no-undefined -version-info 0:0:0 -export-symbols-regex '^mdc_'
+
+if HAVE_FUSE
+bin_PROGRAMS += mdcfs
+endif
+mdcfs_SOURCES = \
+	client/mdcfs.c \
+	client/mdcfs.h \
+	client/mdcfs_attr.c \
+	client/mdcfs_data.c \
+	client/mdcfs_dir.c \
+	client/mdcfs_file.c \
+	client/mdcfs_inode.c \
+	client/mdcfs_log.c \
+	client/mdcfs_name.c \
+	client/mdcfs_op.c \
+	client/mdcfs_opt.c \
+	client/mdcfs_xattr.c
+mdcfs_LDADD = libmdcpair.la $(FUSE_LIBS)
