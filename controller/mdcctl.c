@@ -300,7 +300,7 @@ static int run(int argc, char **argv)
 			return command(a, NULL);
 	}
 	if (argc == 2 && strcmp(a, "volume") == 0 && strcmp(b, "list") == 0)
-		return command("volume list", NULL);
+		return command("volumes", NULL);
 	if (argc == 3 && strcmp(a, "volume") == 0 && strcmp(b, "create") == 0)
 		return volume_create(argv[2]);
 	if (argc == 2 && strcmp(a, "lun") == 0 && strcmp(b, "list") == 0)

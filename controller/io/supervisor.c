@@ -28,6 +28,7 @@ enum {
 	YOUNG_MS = 3000,
 	HOPELESS = 78, /* its exit status when starting again does not help */
 	HOPELESS_MS = 5000,
+	SETTLE_MS = 200,
 	BOTH_MS = 3000,	     /* a cold start waits that long for both */
 	SCORELESS_MS = 3000, /* then also who thinks that it cannot is asked, for its reason */
 	ORDER_MS = 1500,     /* an order without an answer */
@@ -51,7 +52,7 @@ struct child {
 	uint32_t score;
 	uint64_t epoch;
 	char why[256]; /* of its score, or of its last refusal */
-	uint64_t started_ms, restart_ms, backoff_ms, refused_ms;
+	uint64_t started_ms, known_ms, restart_ms, backoff_ms, refused_ms;
 	uint32_t deaths;
 	uint64_t killed_ms, died_ms; /* kill asked here; waitpid */
 };
@@ -235,12 +236,18 @@ static struct child *candidate(struct supervisor *s, uint64_t now)
 	return b->score > a->score ? b : a;
 }
 
-/* A cold start gives both the time to say who they are. */
+/*
+ * A cold start gives both the time to say who they are, and then to find each other: one that promises
+ * to stand by need not be fenced.
+ */
 static bool too_early(struct supervisor *s, uint64_t now)
 {
-	bool both = s->child[0].known && s->child[1].known;
+	const struct child *a = &s->child[0], *b = &s->child[1];
+	uint64_t later = a->known_ms > b->known_ms ? a->known_ms : b->known_ms;
 
-	return !both && !s->outage_ms && now - s->begun_ms < BOTH_MS;
+	if (s->outage_ms)
+		return false;
+	return a->known && b->known ? now - later < SETTLE_MS : now - s->begun_ms < BOTH_MS;
 }
 
 static void drive(struct supervisor *s)
@@ -297,6 +304,8 @@ static void score_changed(struct child *c, const struct pr_set_score *m)
 	bool was_known = c->known;
 	enum pr_role before = c->role;
 
+	if (!was_known)
+		c->known_ms = loop_now_ms();
 	c->known = true;
 	c->hopeless = false;
 	c->incarnation = m->incarnation;

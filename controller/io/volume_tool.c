@@ -12,7 +12,7 @@
 #include "controller/io/conf.h"
 #include "controller/io/lun_tool.h"
 
-enum { LUNS_MAX = CONF_LUNS_MAX };
+enum { LUNS_MAX = CONF_LUNS_MAX, HINT_MAX = 255 };
 
 struct chosen {
 	const char *path;
@@ -88,7 +88,13 @@ static int choose_all(const struct conf *c, const char *luns, struct chosen list
 	return 0;
 }
 
-/* "volume create NAME VOLUME-UUID {LUN-NAME LUN-UUID BLOCKS DATA-BLOCK HINT}..." with %-escaped hints. */
+/* A path that the command's words cannot carry is no hint: clients then look where they are told. */
+static const char *hint_of(const char *path)
+{
+	return strlen(path) > HINT_MAX || strpbrk(path, " \t\n") ? "-" : path;
+}
+
+/* "volume-create NAME UUID {LUN-NAME LUN-UUID BLOCKS DATA-BLOCK HINT}..." */
 static char *make_command(const char *name, const struct pr_uuid *volume, const struct chosen *list,
 			  uint32_t count)
 {
@@ -98,15 +104,13 @@ static char *make_command(const char *name, const struct pr_uuid *volume, const 
 
 	if (!f)
 		return NULL;
-	fprintf(f, "volume create %s %s", name, pr_uuid_format(uuid, volume));
+	fprintf(f, "volume-create %s %s", name, pr_uuid_format(uuid, volume));
 	for (uint32_t i = 0; i < count; i++) {
 		const struct lun_label *l = &list[i].label;
 
-		fprintf(f, " %s %s %llu %llu ", l->name, pr_uuid_format(uuid, &l->lun),
-			(unsigned long long)l->blocks, (unsigned long long)l->data_block);
-		for (const char *p = list[i].path; *p; p++)
-			fprintf(f, *p <= ' ' || *p == '%' || *p == 127 ? "%%%02x" : "%c",
-				(unsigned char)*p);
+		fprintf(f, " %s %s %llu %llu %s", l->name, pr_uuid_format(uuid, &l->lun),
+			(unsigned long long)l->blocks, (unsigned long long)l->data_block,
+			hint_of(list[i].path));
 	}
 	if (fclose(f) != 0) {
 		free(text);
@@ -142,7 +146,7 @@ static int find_volume(const struct pair_place *place, const char *name, struct 
 		       char *why, size_t size)
 {
 	json_t *o, *v;
-	int error = ask(place, "volume list", &o, why, size);
+	int error = ask(place, "volumes", &o, why, size);
 	size_t i;
 
 	if (error)
