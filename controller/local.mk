@@ -1,5 +1,17 @@
 controller_core = \
+	controller/core/admin.c \
+	controller/core/batch.c \
+	controller/core/boot.c \
+	controller/core/ctl.c \
 	controller/core/ctl.h \
+	controller/core/ctl_flush.c \
+	controller/core/ctl_held.c \
+	controller/core/ctl_int.h \
+	controller/core/ctl_json.c \
+	controller/core/ctl_json.h \
+	controller/core/ctl_kinds.c \
+	controller/core/ctl_op.c \
+	controller/core/ctl_pair.c \
 	controller/core/layout.c \
 	controller/core/ns.c \
 	controller/core/ns.h \
@@ -16,12 +28,14 @@ controller_core = \
 	controller/core/ns_xattr.c \
 	controller/core/perm.c \
 	controller/core/perm.h \
+	controller/core/reply.c \
 	controller/core/rowset.c \
 	controller/core/rowset.h \
 	controller/core/rowset_fetch.c \
 	controller/core/rowset_flush.c \
 	controller/core/rowset_group.c \
 	controller/core/rowset_int.h \
+	controller/core/session.c \
 	controller/core/space.c \
 	controller/core/space.h \
 	controller/core/tx.c \

@@ -178,6 +178,15 @@ uint32_t tx_change_count(const struct tx *tx)
 	return tx->priv->write_count;
 }
 
+void tx_change(const struct tx *tx, uint32_t i, struct pr_bytes *ret_key,
+	       struct pr_bytes *ret_value)
+{
+	const struct tx_write *w = &tx->priv->writes[i];
+
+	*ret_key = (struct pr_bytes){.p = w->key, .len = w->key_len};
+	*ret_value = (struct pr_bytes){.p = w->value, .len = w->bytes};
+}
+
 struct pr_buf *tx_scratch(struct tx *tx)
 {
 	return &tx->priv->scratch;

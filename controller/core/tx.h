@@ -54,6 +54,8 @@ tx_priv_new(struct rowset *); /* reused by one operation after the other; NULL: 
 void tx_priv_free(struct tx_priv *);
 /* Forgets the last run's writes. The caller has filled ctl, session, volume, now_ns, lsn, random. */
 void tx_begin(struct tx *, struct tx_priv *);
+/* Change i of tx_change_count. value.p NULL: deleted. */
+void tx_change(const struct tx *, uint32_t i, struct pr_bytes *ret_key, struct pr_bytes *ret_value);
 /* Append the record of this operation to b: 0 or -EMSGSIZE (b as before). r's changes are filled here; lsn and the rest by the caller. */
 int tx_encode(struct tx *, struct pr_record *r, struct pr_buf *b);
 /* The writes become rows as of lsn. */

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What goes to and from the store: flushes at batch boundaries once they are committed, the journal
+ * released behind them, fetches of what is missing, and the reaping of what is no longer used.
+ */
+#include "controller/core/ctl_int.h"
+
+enum { REAP_STEPS = 16 };
+
+/* ---- flush ---- */
+
+bool ctl_flush_wanted(const struct ctl *c)
+{
+	size_t live = rowset_live_bytes(c->rows);
+
+	if (c->copying || !rowset_can_freeze(c->rows))
+		return false;
+	return live >= c->cfg.overlay_bytes / 2 || c->now_ms >= c->flush_due_ms || c->no_room ||
+	       jr_used_bytes(c->jr) > jr_size_bytes(c->jr) / 2;
+}
+
+/* boundary: every change up to and with it is in the rows, none after it. */
+void ctl_flush_maybe_freeze(struct ctl *c, uint64_t boundary)
+{
+	if (c->flush || c->open_count > 0 || !ctl_flush_wanted(c))
+		return;
+	c->flush = rowset_freeze(c->rows);
+	c->flush_lsn = boundary;
+	c->flush_out = false;
+}
+
+static void release(struct ctl *c)
+{
+	uint64_t keep = ha_keep_lsn(c->ha);
+	uint64_t upto = c->flushed < keep ? c->flushed : keep;
+
+	if (upto <= c->released)
+		return;
+	c->released = upto;
+	jr_release(c->jr, upto);
+	c->no_room = false;
+}
+
+void ctl_flush_step(struct ctl *c)
+{
+	struct ctl_effect *fx;
+
+	if (!c->booted)
+		return;
+	if (!c->flush && c->open_count == 0)
+		ctl_flush_maybe_freeze(c, c->serving ? ha_next_lsn(c->ha) - 1 : c->applied);
+	if (c->flush && !c->flush_out && !c->copying && ha_commit_lsn(c->ha) >= c->flush_lsn) {
+		c->flush_out = true;
+		fx = ctl_emit(c, CTL_FX_FLUSH);
+		fx->flush = c->flush;
+		fx->lsn = c->flush_lsn;
+	}
+	release(c);
+}
+
+void ctl_flushed(struct ctl *c, uint64_t lsn, int error)
+{
+	struct ha_event e = {.type = HA_EV_STORE_FLUSHED, .lsn = c->flush_lsn};
+
+	ASSERT(c->flush && c->flush_out);
+	if (error) {
+		struct ctl_effect *fx = ctl_emit(c, CTL_FX_DIE);
+
+		fx->text = "the store could not be written";
+		c->dead = true;
+		return;
+	}
+	rowset_flushed(c->rows);
+	c->flush = NULL;
+	c->flush_out = false;
+	c->flush_due_ms = c->now_ms + c->cfg.flush_ms;
+	if (c->copy_begin_waits) {
+		c->copy_begin_waits = false;
+		ctl_emit(c, CTL_FX_COPY_BEGIN);
+		return;
+	}
+	c->flushed = e.lsn;
+	ctl_pair_event(c, &e);
+}
+
+/* ---- fetches ---- */
+
+void ctl_fetches(struct ctl *c)
+{
+	const struct rowset_fetch *f;
+
+	while ((f = rowset_next_fetch(c->rows))) {
+		struct ctl_effect *fx = ctl_emit(c, CTL_FX_FETCH);
+
+		fx->ticket = f->ticket;
+		fx->fetch.kind = f->kind == ROWSET_FETCH_ONE	? CTL_FETCH_ONE
+				 : f->kind == ROWSET_FETCH_FROM ? CTL_FETCH_FROM
+								: CTL_FETCH_BEFORE;
+		fx->fetch.key = f->key;
+		fx->fetch.prefix_len = f->prefix_len;
+		fx->fetch.rows_max = f->rows_max;
+		c->count_misses++;
+	}
+}
+
+void ctl_rows(struct ctl *c, const struct ctl_event *ev)
+{
+	struct rowset_row *rows;
+
+	if (ev->error) {
+		struct ctl_effect *fx = ctl_emit(c, CTL_FX_DIE);
+
+		fx->text = "the store could not be read";
+		c->dead = true;
+		return;
+	}
+	rows = ctl_step_alloc(c, (ev->row_count + 1) * sizeof(*rows));
+	for (uint32_t i = 0; i < ev->row_count; i++)
+		rows[i] = (struct rowset_row){.key = ev->rows[i].key.b,
+					      .key_len = ev->rows[i].key.len,
+					      .value = ev->rows[i].value,
+					      .bytes = ev->rows[i].bytes};
+	rowset_fetched(c->rows, ev->ticket, rows, ev->row_count, ev->complete, ctl_ops_wake, c);
+}
+
+/* ---- reaping ---- */
+
+int run_reap(struct ctl *c, struct ctl_op *op, struct tx *tx, struct pr_buf *out)
+{
+	int r = ns_reap_step(tx, &c->gate);
+
+	op->arg = r > 0;
+	return r > 0 ? 0 : r;
+}
+
+int run_rest(struct ctl *c, struct ctl_op *op, struct tx *tx, struct pr_buf *out)
+{
+	int r = ns_rest_step(tx, &c->gate);
+
+	op->arg = r > 0;
+	return r > 0 ? 0 : r;
+}
+
+static bool anybody_waits(const struct ctl *c)
+{
+	return !ctl_link_empty(&c->blocked) || c->open_count > 0;
+}
+
+static const struct ctl_kind *next_job(struct ctl_volume *v)
+{
+	if (v->reap_wanted) {
+		v->reap_wanted = v->reap_held = false;
+		return &ctl_kind_reap;
+	}
+	if (v->rest_wanted) {
+		v->rest_wanted = v->rest_held = false;
+		return &ctl_kind_rest;
+	}
+	return NULL;
+}
+
+/* Only while nothing more urgent is to be written, unless somebody is short of space. */
+static bool may_reap_now(struct ctl *c)
+{
+	if (!c->serving || c->reaping || !ctl_can_write(c) || c->unbound > 0)
+		return false;
+	return !ctl_link_empty(&c->space_waits) || !anybody_waits(c);
+}
+
+void ctl_background(struct ctl *c)
+{
+	struct ctl_volume *v = c->volumes;
+
+	for (int steps = 0; v && steps < REAP_STEPS && may_reap_now(c);) {
+		const struct ctl_kind *kind = next_job(v);
+
+		if (!kind) {
+			v = v->next;
+			continue;
+		}
+		c->reaping = true;
+		ctl_job(c, kind, v->id, 0);
+		ctl_ops_run(c);
+		steps++;
+	}
+}
