@@ -228,7 +228,7 @@ static void explain(int error)
 		hint = "; name the volume's LUNs with -o luns=PATH[:PATH]";
 	else if (error == -ETIMEDOUT)
 		hint = "; -o timeout=SECONDS waits longer, -o bg goes on in the background";
-	mf_log(LOG_ERR, "%s: %s%s", mf.conf.spec, mdc_error(), hint);
+	mf_log(LOG_ERR, "%s%s", mdc_error(), hint);
 }
 
 /* on_wait is called once when it takes long. */
@@ -326,8 +326,7 @@ static void tell_ready(void)
 static void on_wait(void)
 {
 	if (mf.conf.background) {
-		mf_log(LOG_WARNING, "%s: %s; goes on waiting in the background", mf.conf.spec,
-		       mdc_error());
+		mf_log(LOG_WARNING, "%s; goes on waiting in the background", mdc_error());
 		tell_ready();
 	} else {
 		mf_log(LOG_WARNING,
