@@ -416,10 +416,8 @@ int main(int argc, char **argv)
 	serve();
 	fuse_remove_signal_handlers(mf.session);
 	fuse_session_unmount(mf.session);
-	r = finish();
 	mf_ops_stop();
-	/* Who still waits in a thread would answer through the session. */
-	if (mf_ops_none())
-		fuse_session_destroy(mf.session);
+	r = finish();
+	fuse_session_destroy(mf.session);
 	return r;
 }

@@ -86,9 +86,8 @@ struct mf_op {
 };
 
 int mf_ops_start(void);
-void mf_ops_stop(
-	void); /* nobody listens any more: forgets all requests; false answers are not sent */
-bool mf_ops_none(void);
+/* Nobody listens any more: gives up all that wait. */
+void mf_ops_stop(void);
 
 /* NULL: answered with ENOMEM. with_groups: the operation checks permissions. */
 struct mf_op *mf_op_new(fuse_req_t, mf_finish, bool with_groups);

@@ -321,23 +321,32 @@ int mf_ops_start(void)
 	return -pthread_create(&waiting.thread, NULL, watch, NULL);
 }
 
+/* The oldest, with a reference; NULL: none waits. */
+static struct mf_op *oldest(void)
+{
+	struct mf_op *op;
+
+	pthread_mutex_lock(&waiting.lock);
+	op = waiting.first;
+	if (op)
+		mf_op_ref(op);
+	pthread_mutex_unlock(&waiting.lock);
+	return op;
+}
+
 void mf_ops_stop(void)
 {
+	struct mf_op *op;
+
 	pthread_mutex_lock(&waiting.lock);
 	waiting.stop = true;
 	pthread_cond_signal(&waiting.wake);
 	pthread_mutex_unlock(&waiting.lock);
 	pthread_join(waiting.thread, NULL);
-}
-
-bool mf_ops_none(void)
-{
-	bool r;
-
-	pthread_mutex_lock(&waiting.lock);
-	r = !waiting.first;
-	pthread_mutex_unlock(&waiting.lock);
-	return r;
+	while ((op = oldest())) {
+		give_up(op);
+		mf_op_unref(op);
+	}
 }
 
 /* ---- buffers ---- */
