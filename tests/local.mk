@@ -1,5 +1,9 @@
 unit_tests += tests/unit/test_version
 
+unit_tests += tests/unit/test_aio tests/unit/test_label tests/unit/test_jr_append tests/unit/test_jr_recover tests/unit/test_jx
+tests_unit_test_jr_append_SOURCES = tests/unit/test_jr_append.c tests/unit/jr_rig.h tests/sim/simdisk.c tests/sim/simdisk.h
+tests_unit_test_jr_recover_SOURCES = tests/unit/test_jr_recover.c tests/unit/jr_rig.h tests/sim/simdisk.c tests/sim/simdisk.h
+
 unit_tests += tests/unit/test_rowset
 tests_unit_test_rowset_SOURCES = tests/unit/test_rowset.c tests/sim/simstore.c tests/sim/simstore.h
 

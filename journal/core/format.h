@@ -5,7 +5,8 @@
  *
  * Place. A page of the data has a number that only grows: number / pages of a segment is the segment's ordinal, which lies in
  * file 1 + ordinal % segments; the first page of the journal's life is 0. A batch takes whole pages and does not cross a
- * segment's end: what does not fit begins the next segment. So the first batch of a segment lies at its offset 0.
+ * segment's end: what does not fit begins the next segment, and the page after the last batch of the segment it left is zeroed. So the
+ * first batch of a segment lies at its offset 0, and the batch after another either follows it at once or begins the next segment.
  *
  * Image of a batch (the same bytes on both controllers and on the link): the stream {batch header, payload, zeros} cut into
  * sectors of 512 bytes, the last 16 of each its trailer; a multiple of 8 sectors.
@@ -36,7 +37,8 @@
  *	entry	0	4	CRC-32C of bytes 4..511
  *		4	4	magic "mdcR"
  *		8	2	version 1
- *		10	1	kind: 1 BATCH, 2 BASE (begun anew), 3 CUT, 4 START (the beginning moved)
+ *		10	1	kind: 1 BATCH, 2 BASE (begun anew), 3 CUT, 4 START (the beginning moved),
+ *				5 SETTLED (recovery kept batches without entries of their own)
  *		11	1	zero
  *		12	4	in_flight
  *		16	16	cluster
@@ -203,7 +205,7 @@ enum jr_sector jr_sector_judge(const uint8_t *sector, uint64_t epoch, uint64_t f
 
 /* ---- the ring ---- */
 
-enum jr_kind { JR_KIND_BATCH = 1, JR_KIND_BASE, JR_KIND_CUT, JR_KIND_START };
+enum jr_kind { JR_KIND_BATCH = 1, JR_KIND_BASE, JR_KIND_CUT, JR_KIND_START, JR_KIND_SETTLED };
 
 struct jr_entry {
 	enum jr_kind kind;

@@ -8,15 +8,15 @@
 #include "journal/core/jr_state.h"
 #include "proto/assert.h"
 
-/* Tags of jr_io: two for each flight, then these. */
+/* Tags of jr_io: three for each flight, then these. */
 static uint32_t tag_start(const struct jr *jr)
 {
-	return 2 * jr->cfg.in_flight;
+	return 3 * jr->cfg.in_flight;
 }
 
 static uint32_t tag_job(const struct jr *jr)
 {
-	return 2 * jr->cfg.in_flight + 1;
+	return 3 * jr->cfg.in_flight + 1;
 }
 
 static bool config_ok(const struct jr_config *c)
@@ -29,7 +29,7 @@ static bool config_ok(const struct jr_config *c)
 
 struct jr *jr_new(const struct jr_config *cfg)
 {
-	size_t entry_bytes = (size_t)(cfg->in_flight + 2) * JR_PAGE_BYTES;
+	size_t entry_bytes = (size_t)(cfg->in_flight + 3) * JR_PAGE_BYTES;
 	struct jr *jr;
 	uintptr_t at;
 
@@ -49,6 +49,7 @@ struct jr *jr_new(const struct jr_config *cfg)
 	at = ((uintptr_t)jr->buffers + JR_PAGE_BYTES - 1) & ~(uintptr_t)(JR_PAGE_BYTES - 1);
 	jr->entry_pages = (uint8_t *)at;
 	jr->window.p = jr->entry_pages + entry_bytes;
+	memset(jr->window.p - JR_PAGE_BYTES, 0, JR_PAGE_BYTES);
 	jr->flat = jr->window.p + JR_WINDOW_BYTES;
 	return jr;
 }
@@ -137,7 +138,7 @@ static void op_ask(struct jr *jr, uint32_t tag, bool write, uint8_t file, uint64
 		.io = { .write = write, .file = file, .offset = offset, .buffer = buffer, .bytes = bytes, .tag = tag },
 		.busy = true,
 	};
-	jr->queue[(jr->queue_head + jr->queue_count) % (2 * JR_IN_FLIGHT_MAX + 2)] = tag;
+	jr->queue[(jr->queue_head + jr->queue_count) % JR_OPS_MAX] = tag;
 	jr->queue_count++;
 }
 
@@ -147,7 +148,7 @@ bool jr_next_io(struct jr *jr, struct jr_io *ret)
 	if (jr->queue_count == 0 || jr->life == JR_LIFE_FAILED)
 		return false;
 	*ret = jr->ops[jr->queue[jr->queue_head]].io;
-	jr->queue_head = (jr->queue_head + 1) % (2 * JR_IN_FLIGHT_MAX + 2);
+	jr->queue_head = (jr->queue_head + 1) % JR_OPS_MAX;
 	jr->queue_count--;
 	return true;
 }
@@ -433,7 +434,7 @@ static void index_add(struct jr *jr, const struct jr_batch *b, uint64_t page)
 
 int jr_append(struct jr *jr, struct jr_batch *b)
 {
-	uint64_t page = jr_place(jr, jr->tail.next_page, b->image_bytes / JR_PAGE_BYTES);
+	uint64_t end = jr->tail.next_page, page = jr_place(jr, end, b->image_bytes / JR_PAGE_BYTES);
 	struct jr_entry e;
 	uint8_t *entry_page;
 	uint32_t slot;
@@ -454,14 +455,21 @@ int jr_append(struct jr *jr, struct jr_batch *b)
 	start_move(jr);
 	cache_add(jr, b);
 	slot = (jr->flight_head + jr->flight_count) % jr->cfg.in_flight;
-	jr->flights[slot] = (struct jr_flight){ .batch = jr_batch_ref(b), .start_page = jr->start.page };
+	jr->flights[slot] = (struct jr_flight){
+		.batch = jr_batch_ref(b),
+		.end_done = page == end,
+		.start_page = jr->start.page,
+	};
 	jr->flight_count++;
 
 	jr_entry_fill(jr, &e, JR_KIND_BATCH, ++jr->seq);
 	entry_page = jr->entry_pages + (size_t)slot * JR_PAGE_BYTES;
 	jr_entry_encode(entry_page, &e);
-	op_ask(jr, 2 * slot, true, jr_page_file(jr, page), jr_page_offset(jr, page), b->image, b->image_bytes);
-	op_ask(jr, 2 * slot + 1, true, 0, e.seq % jr->cfg.ring_slots * JR_PAGE_BYTES, entry_page, JR_PAGE_BYTES);
+	op_ask(jr, 3 * slot, true, jr_page_file(jr, page), jr_page_offset(jr, page), b->image, b->image_bytes);
+	op_ask(jr, 3 * slot + 1, true, 0, e.seq % jr->cfg.ring_slots * JR_PAGE_BYTES, entry_page, JR_PAGE_BYTES);
+	/* What a dropped fork left in the rest of the segment must not be taken for this batch. */
+	if (page != end)
+		op_ask(jr, 3 * slot + 2, true, jr_page_file(jr, end), jr_page_offset(jr, end), jr->window.p - JR_PAGE_BYTES, JR_PAGE_BYTES);
 	return 0;
 }
 
@@ -470,7 +478,7 @@ static void flights_land(struct jr *jr)
 	while (jr->flight_count > 0) {
 		struct jr_flight *f = &jr->flights[jr->flight_head];
 
-		if (!f->entry_done || !f->data_done)
+		if (!f->entry_done || !f->data_done || !f->end_done)
 			break;
 		jr->durable_lsn = f->batch->last_lsn;
 		jr->start_durable_page = f->start_page;
@@ -521,12 +529,11 @@ void jr_io_done(struct jr *jr, uint64_t tag, int result)
 		if (jr->start_marked_page > jr->start_durable_page)
 			jr->start_durable_page = jr->start_marked_page;
 	} else {
-		struct jr_flight *f = &jr->flights[tag / 2];
+		struct jr_flight *f = &jr->flights[tag / 3];
 
-		if (tag % 2)
-			f->entry_done = true;
-		else
-			f->data_done = true;
+		f->data_done |= tag % 3 == 0;
+		f->entry_done |= tag % 3 == 1;
+		f->end_done |= tag % 3 == 2;
 		flights_land(jr);
 	}
 	start_write(jr);

@@ -104,7 +104,7 @@ static void ring_step(struct jr *jr)
 static void found_add(struct jr_recovery *r, const struct jr_entry *e)
 {
 	r->found[r->found_count++] = (struct jr_found){
-		.seq = e->kind == JR_KIND_BATCH ? e->seq : 0,
+		.seq = e->seq,
 		.epoch = e->epoch,
 		.first_lsn = e->first_lsn,
 		.last_lsn = e->tail_lsn,
@@ -142,6 +142,10 @@ static void found_build(struct jr *jr)
 		found_drop(r, e->kind == JR_KIND_BATCH ? e->first_lsn - 1 : e->tail_lsn);
 		if (e->kind == JR_KIND_BASE)
 			r->found_count = 0;
+		if (e->kind == JR_KIND_SETTLED || e->kind == JR_KIND_CUT)
+			r->settled_seq = e->seq;
+		if (e->image_bytes == 0)
+			r->empty_seq = e->seq;
 		if (e->kind == JR_KIND_BATCH)
 			found_add(r, e);
 		else if (e->image_bytes > 0 && (r->found_count == 0 || r->found[r->found_count - 1].last_lsn < e->tail_lsn))
@@ -236,8 +240,19 @@ static enum jr_data image_judge(struct jr *jr, const uint8_t *image, uint32_t by
 	return !hash || pr_hash_equal(hash, &ret->hash) ? JR_DATA_WHOLE : JR_DATA_BAD;
 }
 
+/* Can this header be that of the batch after the last one that was kept, before the next that the ring tells of (NULL: none)? */
+static bool header_fits(const struct jr_recovery *r, const struct jr_header *h, const struct jr_found *next)
+{
+	if (h->first_lsn != r->lsn || (r->prev_known && !pr_hash_equal(&h->prev_hash, &r->prev)))
+		return false;
+	if (!next || h->last_lsn + 1 < next->first_lsn)
+		return true;
+	return h->last_lsn + 1 == next->first_lsn &&
+	       (pr_hash_is_zero(&next->prev_hash) || pr_hash_equal(&h->hash, &next->prev_hash));
+}
+
 /* Looks at one place for the batch that follows. False: being read. */
-static bool probe_at(struct jr *jr, uint64_t page)
+static bool probe_at(struct jr *jr, uint64_t page, const struct jr_found *next)
 {
 	struct jr_recovery *r = &jr->rec;
 	struct jr_probe *b = &r->probe;
@@ -248,7 +263,7 @@ static bool probe_at(struct jr *jr, uint64_t page)
 
 	if (!p)
 		return false;
-	if (!jr_header_peek(p, &h) && h.first_lsn == r->lsn && (!r->prev_known || pr_hash_equal(&h.prev_hash, &r->prev))) {
+	if (!jr_header_peek(p, &h) && header_fits(r, &h, next)) {
 		if (jr_place(jr, page, h.image_bytes / JR_PAGE_BYTES) != page) {
 			data = JR_DATA_BAD;
 		} else {
@@ -275,18 +290,18 @@ static bool probe_at(struct jr *jr, uint64_t page)
 	return true;
 }
 
-static bool probe_run(struct jr *jr)
+static bool probe_run(struct jr *jr, const struct jr_found *found)
 {
 	struct jr_recovery *r = &jr->rec;
 	uint64_t next = jr_place(jr, r->page, jr->segment_pages);
 
 	if (r->probe.step == 0) {
-		if (!probe_at(jr, r->page))
+		if (!probe_at(jr, r->page, found))
 			return false;
 		r->probe.step = 1;
 	}
 	if (r->probe.step == 1 && r->probe.data != JR_DATA_WHOLE && next != r->page) {
-		if (!probe_at(jr, next))
+		if (!probe_at(jr, next, found))
 			return false;
 	}
 	r->probe.step = 2;
@@ -409,16 +424,16 @@ static void act(struct jr *jr, const struct verdict *v)
 		 jr_head_name(v->head), jr_data_name(v->data), jr_proof_name(v->proof));
 	switch (jr_decide(v->head, v->data, v->proof)) {
 	case JR_DO_KEEP_NOTE:
-		r->noted++;
 		jr_damage(jr, r->lsn, v->page, 0, why);
 		/* fallthrough */
 	case JR_DO_KEEP:
 		batch_kept(jr, v->header, v->page);
+		r->settle |= v->head == JR_HEAD_OLD || v->head == JR_HEAD_BAD;
 		break;
 	case JR_DO_ADOPT:
 		jr_damage(jr, r->lsn, v->page, 0, why);
 		batch_kept(jr, v->header, v->page);
-		r->adopted = true;
+		r->settle = true;
 		r->last_seq++;
 		break;
 	case JR_DO_CUT:
@@ -440,7 +455,8 @@ static void act(struct jr *jr, const struct verdict *v)
 		halt(jr, why);
 		break;
 	default:
-		ASSERT(!"a row of the decision table that cannot be");
+		snprintf(why, sizeof(why), "batch at LSN %llu: states that exclude each other", (unsigned long long)r->lsn);
+		halt(jr, why);
 	}
 }
 
@@ -468,18 +484,23 @@ static enum jr_head head_missing(const struct jr *jr, const struct jr_found *nex
 {
 	const struct jr_recovery *r = &jr->rec;
 	const struct jr_found *before = next > r->found ? next - 1 : NULL;
-	uint64_t seq = r->head.seq > jr->cfg.ring_slots ? r->head.seq - jr->cfg.ring_slots + 1 : 1;
-	uint64_t end = next->seq ? next->seq : r->head.seq;
+	bool wrapped = r->head.seq > jr->cfg.ring_slots;
+	uint64_t seq = wrapped ? r->head.seq - jr->cfg.ring_slots + 1 : 1;
 
-	if (before && before->seq)
+	/* A recovery has judged this hole already, and wrote so. */
+	if (next->seq <= r->settled_seq)
+		return JR_HEAD_GONE;
+	if (before)
 		seq = before->seq + 1;
-	for (; seq < end; seq++) {
+	else if (r->empty_seq > 0)
+		seq = r->empty_seq + 1;
+	for (; seq < next->seq; seq++) {
 		uint32_t slot = (uint32_t)(seq % jr->cfg.ring_slots);
 
 		if (r->slots[slot].seq != seq && r->states[slot] == JR_SLOT_BAD)
 			return JR_HEAD_BAD;
 	}
-	return before ? JR_HEAD_OLD : JR_HEAD_GONE;
+	return before || r->empty_seq > 0 || !wrapped ? JR_HEAD_OLD : JR_HEAD_GONE;
 }
 
 static void walk_known(struct jr *jr, const struct jr_found *f, enum jr_proof proof)
@@ -513,7 +534,7 @@ static void walk_unknown(struct jr *jr, const struct jr_found *next, enum jr_pro
 	struct verdict v = { .head = head_missing(jr, next), .proof = proof };
 	struct jr_probe b;
 
-	if (!probe_run(jr))
+	if (!probe_run(jr, next))
 		return;
 	b = r->probe;
 	r->probe.step = 0;
@@ -521,8 +542,6 @@ static void walk_unknown(struct jr *jr, const struct jr_found *next, enum jr_pro
 	v.header = &b.header;
 	v.page = b.page;
 	v.sector = b.sector;
-	if (b.data == JR_DATA_WHOLE && b.header.last_lsn >= next->first_lsn)
-		v.data = JR_DATA_BAD;
 	act(jr, &v);
 }
 
@@ -581,7 +600,7 @@ static void beyond_step(struct jr *jr)
 
 	v.data = JR_DATA_TORN;
 	if (bad && may_blank(jr, r->page)) {
-		if (!probe_run(jr))
+		if (!probe_run(jr, NULL))
 			return;
 		b = r->probe;
 		r->probe.step = 0;
@@ -633,7 +652,7 @@ static void settle_step(struct jr *jr)
 static void write_step(struct jr *jr)
 {
 	struct jr_recovery *r = &jr->rec;
-	bool again = !r->cut && !r->adopted && r->head.blank_page != JR_NO_PAGE && jr->tail.lsn == r->head.tail_lsn &&
+	bool again = !r->cut && !r->settle && r->head.blank_page != JR_NO_PAGE && jr->tail.lsn == r->head.tail_lsn &&
 		     (r->head.kind == JR_KIND_CUT || r->head.kind == JR_KIND_BASE);
 	bool done = true;
 
@@ -641,8 +660,8 @@ static void write_step(struct jr *jr)
 		done = jr_mark_write(jr, JR_KIND_BASE, JR_NO_PAGE);
 	else if (r->cut)
 		done = jr_mark_write(jr, JR_KIND_CUT, r->blank_page);
-	else if (r->adopted)
-		done = jr_mark_write(jr, JR_KIND_START, JR_NO_PAGE);
+	else if (r->settle)
+		done = jr_mark_write(jr, JR_KIND_SETTLED, JR_NO_PAGE);
 	else if (again)
 		done = jr_mark_write(jr, r->head.kind, r->head.blank_page);
 	if (done)

@@ -43,7 +43,7 @@ void jr_entry_encode(uint8_t page[JR_PAGE_BYTES], const struct jr_entry *e)
 
 static const char *entry_reject(const uint8_t *p, const struct jr_entry *e)
 {
-	if (e->kind < JR_KIND_BATCH || e->kind > JR_KIND_START)
+	if (e->kind < JR_KIND_BATCH || e->kind > JR_KIND_SETTLED)
 		return "unknown kind of ring entry";
 	if (p[ENTRY_AT(zero)] != 0 || !jr_is_zero(p + ENTRY_AT(zero2), JR_SECTOR_BYTES - ENTRY_AT(zero2)))
 		return "reserved bytes are not zero";

@@ -18,6 +18,7 @@ enum {
 	JR_WINDOW_BYTES = JR_BATCH_BYTES_MAX,
 	JR_READ_BYTES = 1 << 20,
 	JR_ARCHIVE = 255,
+	JR_OPS_MAX = 3 * JR_IN_FLIGHT_MAX + 2,	/* three for each flight, START, the job's */
 };
 
 enum jr_life { JR_LIFE_NEW, JR_LIFE_OPENING, JR_LIFE_READY, JR_LIFE_HALTED, JR_LIFE_FAILED };
@@ -26,7 +27,7 @@ enum jr_job { JR_JOB_NONE, JR_JOB_OPEN, JR_JOB_FETCH, JR_JOB_VERIFY, JR_JOB_CUT,
 /* A batch between jr_append and APPENDED. */
 struct jr_flight {
 	struct jr_batch *batch;
-	bool entry_done, data_done;
+	bool entry_done, data_done, end_done;	/* end_done: the zero page behind the last batch of the segment before */
 	uint64_t start_page;		/* the beginning its ring entry names */
 };
 
@@ -59,7 +60,7 @@ struct jr_window {
 };
 
 struct jr_found {			/* a batch that the ring tells of */
-	uint64_t seq;			/* 0: only named as the tail by a later entry */
+	uint64_t seq;			/* of the entry that tells of it: its own, or a later one that names it as the tail */
 	uint64_t epoch, first_lsn, last_lsn, page;
 	struct pr_hash prev_hash, hash;
 	uint32_t image_bytes;
@@ -82,17 +83,17 @@ struct jr_recovery {
 	struct jr_found *found;
 	uint32_t found_count, entries, bad, foreign;
 	struct jr_entry stranger, head;
-	uint64_t acked_lsn, last_seq;
+	uint64_t acked_lsn, last_seq, settled_seq, empty_seq;
 
 	uint64_t lsn, page;		/* the walk: the next batch's first_lsn, where */
 	struct pr_hash prev;
 	bool prev_known;
 	struct jr_probe probe;
 	uint64_t gap_scan;		/* next page to look at behind damage; JR_NO_PAGE: not looking */
-	uint32_t damaged, noted;
+	uint32_t damaged;
 	uint64_t damaged_first, damaged_last;
 
-	bool cut, adopted, halt, empty;
+	bool cut, settle, halt, empty;
 	uint64_t blank_page;
 	char why[120];
 };
@@ -118,10 +119,10 @@ struct jr {
 	uint32_t cache_head, cache_count;
 	uint64_t cache_bytes;
 
-	struct jr_op ops[2 * JR_IN_FLIGHT_MAX + 2];
-	uint32_t queue[2 * JR_IN_FLIGHT_MAX + 2];
+	struct jr_op ops[JR_OPS_MAX];
+	uint32_t queue[JR_OPS_MAX];
 	uint32_t queue_head, queue_count;
-	uint8_t *entry_pages;		/* one for each flight, one for START, one for jobs */
+	uint8_t *entry_pages;		/* one for each flight, one for START, one for jobs, one of zeros */
 
 	struct jr_event events[JR_EVENTS];
 	uint32_t event_head, event_count;
@@ -186,7 +187,7 @@ static inline uint64_t jr_place(const struct jr *jr, uint64_t page, uint32_t pag
 
 static inline struct jr_op *jr_job_op(struct jr *jr)
 {
-	return &jr->ops[2 * jr->cfg.in_flight + 1];
+	return &jr->ops[3 * jr->cfg.in_flight + 1];
 }
 
 /* jr_job.c */

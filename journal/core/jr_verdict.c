@@ -25,9 +25,10 @@ const unsigned char jr_decisions[JR_HEADS][JR_DATAS][JR_PROOFS] = {
 	ROW(BAD, TORN, CUT, REPAIR, END),
 	ROW(BAD, BAD, REPAIR, REPAIR, HALT),
 
-	ROW(GONE, WHOLE, KEEP, KEEP, NEVER),
-	ROW(GONE, TORN, REPAIR, REPAIR, NEVER),
-	ROW(GONE, BAD, REPAIR, REPAIR, NEVER),
+	/* The ring reaches further back than in_flight batches: what is older is proven. */
+	ROW(GONE, WHOLE, NEVER, KEEP, NEVER),
+	ROW(GONE, TORN, NEVER, REPAIR, NEVER),
+	ROW(GONE, BAD, NEVER, REPAIR, NEVER),
 };
 
 const char *jr_head_name(enum jr_head head)

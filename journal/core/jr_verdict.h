@@ -40,7 +40,7 @@ enum jr_action {
 	JR_DO_END,		/* the tail ends before it, as the head says */
 	JR_DO_REPAIR,		/* only the peer's copy will do */
 	JR_DO_HALT,		/* nobody can tell what stood here */
-	JR_DO_NEVER,		/* cannot come about: by definition of the states */
+	JR_DO_NEVER,		/* cannot come about, by definition of the states; if it does, HALT */
 	JR_DOS,
 };
 
