@@ -83,7 +83,11 @@ pair_tools = \
 
 controller_libs = libmdcio.la libmdccore.la $(LMDB_LIBS) $(QB_LIBS) $(JANSSON_LIBS) $(INIH_LIBS)
 
+sbin_PROGRAMS += mdcd
 bin_PROGRAMS += mdcctl mdcpair
+
+mdcd_SOURCES = controller/mdcd.c $(controller_io) $(mdcd_io)
+mdcd_LDADD = $(controller_libs)
 
 mdcctl_SOURCES = controller/mdcctl.c $(controller_io) $(pair_tools)
 mdcctl_LDADD = $(controller_libs)
@@ -91,5 +95,3 @@ mdcctl_LDADD = $(controller_libs)
 mdcpair_SOURCES = controller/mdcpair.c controller/io/supervisor.c controller/io/supervisor.h \
 	$(controller_io) $(pair_tools)
 mdcpair_LDADD = $(controller_libs)
-
-EXTRA_DIST += controller/mdcd.c $(mdcd_io)

@@ -99,6 +99,19 @@ static void tell_score(struct edge *e, const char *why)
 		loop_stop(e->loop);
 }
 
+static void link_ready(void *user, uint32_t events)
+{
+	hl_run(((struct edge *)user)->hl);
+}
+
+/* Only a core that has recovered its journal can say hello to its peer; until then the peer waits. */
+static void open_link(struct edge *e)
+{
+	struct loop_source *ignored;
+
+	ASSERT(loop_add(e->loop, hl_fd(e->hl), EPOLLIN, link_ready, e, &ignored) == 0);
+}
+
 static void role_changed(struct edge *e)
 {
 	enum pr_role role = ha_role(ctl_ha(e->ctl));
@@ -110,6 +123,8 @@ static void role_changed(struct edge *e)
 	}
 	log_notice("node %u is %s now, epoch %llu", e->conf.node, pr_role_name(role),
 		   (unsigned long long)ha_epoch(ctl_ha(e->ctl)));
+	if (e->role == PR_ROLE_STARTING)
+		open_link(e);
 	e->role = role;
 	if (role == PR_ROLE_ACTIVE) {
 		e->active_since_ms = loop_now_ms();
@@ -339,11 +354,6 @@ static void link_log(void *user, int level, const char *text)
 	qb_log((uint8_t)level, "%s", text);
 }
 
-static void link_ready(void *user, uint32_t events)
-{
-	hl_run(((struct edge *)user)->hl);
-}
-
 static void timer_fired(void *user)
 {
 	struct ctl_event ev = {.type = CTL_EV_TIMER};
@@ -554,7 +564,6 @@ static void add(struct edge *e, int fd, loop_fn fn)
 
 void edge_add_sources(struct edge *e)
 {
-	add(e, hl_fd(e->hl), link_ready);
 	add(e, store_fd(e->store), store_ready);
 	add(e, jx_fd(e->jx), journal_ready);
 	add(e, worker_fd(e->state_worker), state_ready);

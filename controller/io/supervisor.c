@@ -26,13 +26,13 @@ enum {
 	RESTART_MS = 150,	/* a death and the next start */
 	RESTART_MAX_MS = 10000, /* while it dies young again and again */
 	YOUNG_MS = 3000,
+	HANDOVER_MS = 2000,
 	HOPELESS = 78, /* its exit status when starting again does not help */
 	HOPELESS_MS = 5000,
 	SETTLE_MS = 200,
-	BOTH_MS = 3000,	     /* a cold start waits that long for both */
-	SCORELESS_MS = 3000, /* then also who thinks that it cannot is asked, for its reason */
-	ORDER_MS = 1500,     /* an order without an answer */
-	AGAIN_MS = 200,	     /* before an order that was refused is given again */
+	BOTH_MS = 3000,	 /* a cold start waits that long for both */
+	ORDER_MS = 1500, /* an order without an answer */
+	AGAIN_MS = 200,	 /* before an order that was refused is given again; doubled four times */
 	STOP_MS = 10000,
 	TICK_MS = 50,
 	ASKERS_MAX = 16,
@@ -53,7 +53,7 @@ struct child {
 	uint64_t epoch;
 	char why[256]; /* of its score, or of its last refusal */
 	uint64_t started_ms, known_ms, restart_ms, backoff_ms, refused_ms;
-	uint32_t deaths;
+	uint32_t deaths, refusals;
 	uint64_t killed_ms, died_ms; /* kill asked here; waitpid */
 };
 
@@ -83,6 +83,7 @@ struct supervisor {
 	int ordered;				  /* node */
 	bool stopping;
 	uint64_t stop_ms;
+	uint64_t handover_until_ms; /* the active stood down: its heir comes by itself */
 	/* the last outage: what began it, for timelines */
 	uint64_t outage_ms, noticed_ms, promoted_ms;
 	struct happening happening[EVENTS_MAX];
@@ -191,7 +192,7 @@ static void start(struct child *c)
 	c->role = PR_ROLE_STARTING;
 	c->score = 0;
 	c->started_ms = loop_now_ms();
-	c->refused_ms = c->killed_ms = 0;
+	c->refused_ms = c->refusals = c->killed_ms = 0;
 	c->why[0] = '\0';
 	ASSERT(super_new(pair[0], &c->channel) == 0);
 	ASSERT(loop_add(s->loop, pair[0], EPOLLIN, child_ready, c, &c->source) == 0);
@@ -218,10 +219,15 @@ static struct child *active(struct supervisor *s)
 	return NULL;
 }
 
+/*
+ * A score only orders the candidates. Who survived the active is asked whatever it says of itself: a
+ * refusal costs a millisecond, a stale hint would cost an outage.
+ */
 static bool may_try(const struct child *c, uint64_t now)
 {
-	return c->pid && c->known && !c->stopped && now - c->refused_ms >= AGAIN_MS &&
-	       (c->score > 0 || now - c->started_ms >= SCORELESS_MS);
+	uint64_t wait_ms = c->refusals ? AGAIN_MS << (c->refusals < 5 ? c->refusals - 1 : 4) : 0;
+
+	return c->pid && c->known && !c->stopped && now - c->refused_ms >= wait_ms;
 }
 
 /* The one with the better score; at equal scores the one that was not refused last. */
@@ -256,13 +262,14 @@ static void drive(struct supervisor *s)
 	struct pr_order_promote m;
 	struct child *c;
 
-	if (s->stopping || active(s) || too_early(s, now))
+	if (s->stopping || active(s) || too_early(s, now) || now < s->handover_until_ms)
 		return;
 	if (s->ticket && now - s->ordered_ms < ORDER_MS)
 		return;
 	if (s->ticket) {
 		note(s, s->ordered, "has not answered the order to promote");
 		s->child[s->ordered - 1].refused_ms = now;
+		s->child[s->ordered - 1].refusals++;
 		s->ticket = 0;
 	}
 	c = candidate(s, now);
@@ -285,7 +292,7 @@ static void order_answered(struct child *c, const struct pr_order_result *r)
 	s->ticket = 0;
 	if (r->status == 0) {
 		c->role = PR_ROLE_ACTIVE;
-		c->refused_ms = 0;
+		c->refused_ms = c->refusals = 0;
 		s->promoted_ms = loop_now_ms();
 		note(s, c->node, "is active, %" PRIu64 " ms after the order",
 		     s->promoted_ms - s->ordered_ms);
@@ -293,6 +300,7 @@ static void order_answered(struct child *c, const struct pr_order_result *r)
 	}
 	pr_bytes_copy(c->why, sizeof(c->why), r->why);
 	c->refused_ms = loop_now_ms();
+	c->refusals++;
 	note(s, c->node, "refused: %s", c->why);
 	drive(s);
 }
@@ -309,10 +317,14 @@ static void score_changed(struct child *c, const struct pr_set_score *m)
 	c->known = true;
 	c->hopeless = false;
 	c->incarnation = m->incarnation;
+	if (c->score != m->score)
+		c->refused_ms = c->refusals = 0;
 	c->score = m->score;
 	c->role = m->role;
 	c->epoch = m->epoch;
 	pr_bytes_copy(c->why, sizeof(c->why), m->why);
+	if (before == PR_ROLE_ACTIVE && c->role == PR_ROLE_STANDBY)
+		c->s->handover_until_ms = loop_now_ms() + HANDOVER_MS;
 	if (c->role != before)
 		note(c->s, c->node, "is %s, epoch %" PRIu64, pr_role_name(m->role), m->epoch);
 	if (!was_known) {
@@ -452,6 +464,7 @@ static void died(struct child *c, int status)
 	tell_fenced(other(c));
 	close_channel(c);
 	note(s, c->node, "(%s) %s", pr_role_name((uint8_t)role), how);
+	s->handover_until_ms = 0;
 	if (s->ticket && s->ordered == c->node)
 		s->ticket = 0;
 	if (role == PR_ROLE_ACTIVE) {
