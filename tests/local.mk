@@ -11,6 +11,17 @@ check_PROGRAMS += tests/sim/ha_sim
 tests_sim_ha_sim_SOURCES = tests/sim/ha_sim.c
 tests_sim_ha_sim_LDADD = libmdccore.la
 
+ns_fake = tests/unit/ns_fake.c tests/unit/ns_fake.h
+unit_tests += \
+	tests/unit/test_ns_layout \
+	tests/unit/test_ns_model \
+	tests/unit/test_ns_perm \
+	tests/unit/test_ns_rules
+tests_unit_test_ns_layout_SOURCES = tests/unit/test_ns_layout.c $(ns_fake)
+tests_unit_test_ns_model_SOURCES = tests/unit/test_ns_model.c $(ns_fake)
+tests_unit_test_ns_perm_SOURCES = tests/unit/test_ns_perm.c $(ns_fake)
+tests_unit_test_ns_rules_SOURCES = tests/unit/test_ns_rules.c $(ns_fake)
+
 if HAVE_CRITERION
 check_PROGRAMS += $(unit_tests)
 endif

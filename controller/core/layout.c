@@ -261,6 +261,7 @@ struct alloc {
 	uint64_t from,
 		to; /* blocks: whole ones where something is taken away, all touched where it is added */
 	uint64_t end; /* byte */
+	struct space_cursor cursor;
 };
 
 static int alloc_parse(const struct pr_allocate *q, struct alloc *ret)
@@ -287,23 +288,21 @@ static int alloc_parse(const struct pr_allocate *q, struct alloc *ret)
 }
 
 /* NS_AGAIN while holes are left. */
-static int alloc_fill(struct tx *tx, struct ns_node *n, const struct alloc *a)
+static int alloc_fill(struct tx *tx, struct ns_node *n, struct alloc *a)
 {
 	uint64_t end = a->from, had = n->row.blocks;
-	struct space_cursor cursor;
 	int r = 0;
 
-	space_cursor_load(tx, &cursor, had == 0);
+	space_cursor_load(tx, &a->cursor, had == 0);
 	/* A run that only walked over what is there would never come to an end. */
 	while (r == 0 && end < a->to && n->row.blocks == had)
-		r = map_fill(tx, n, &cursor, end, a->to, &end);
-	if (r)
-		return r;
-	space_cursor_keep(tx, &cursor);
-	return end < a->to ? NS_AGAIN : 0;
+		r = map_fill(tx, n, &a->cursor, end, a->to, &end);
+	if (r == 0 && end < a->to)
+		r = NS_AGAIN;
+	return r;
 }
 
-static int alloc_map(struct tx *tx, struct ns_node *n, const struct alloc *a)
+static int alloc_map(struct tx *tx, struct ns_node *n, struct alloc *a)
 {
 	int r;
 
@@ -315,9 +314,23 @@ static int alloc_map(struct tx *tx, struct ns_node *n, const struct alloc *a)
 	return r;
 }
 
+/* The map is as wanted: now the attributes. */
+static int alloc_finish(struct tx *tx, const struct pr_cred *cred, struct ns_node *n,
+			const struct alloc *a)
+{
+	int r = perm_is_root(cred) ? 0 : ns_node_killpriv(tx, n);
+
+	if (!(a->mode & ALLOC_KEEP_SIZE) && a->end > n->row.size)
+		n->row.size = a->end;
+	if (!(a->mode & ALLOC_PUNCH_HOLE) && a->to > ns_blocks_of(n->row.size))
+		n->row.flags |= NS_F_KEEP;
+	ns_node_modify(tx, n);
+	return r;
+}
+
 int ns_allocate(struct tx *tx, const struct pr_allocate *q, struct pr_allocate_r *ret)
 {
-	struct alloc a;
+	struct alloc a = {0};
 	struct ns_node n;
 	int r = alloc_parse(q, &a);
 
@@ -330,18 +343,12 @@ int ns_allocate(struct tx *tx, const struct pr_allocate *q, struct pr_allocate_r
 		r = settle(tx, &n);
 	if (r == 0)
 		r = alloc_map(tx, &n, &a);
-	if (r == NS_AGAIN)
-		ns_node_put(tx, &n);
-	if (r == 0 && !perm_is_root(&q->cred))
-		r = ns_node_killpriv(tx, &n);
-	if (r)
+	if (r == 0)
+		r = alloc_finish(tx, &q->cred, &n, &a);
+	if (r < 0)
 		return r;
-	if (!(a.mode & ALLOC_KEEP_SIZE) && a.end > n.row.size)
-		n.row.size = a.end;
-	if (!(a.mode & ALLOC_PUNCH_HOLE) && a.to > ns_blocks_of(n.row.size))
-		n.row.flags |= NS_F_KEEP;
-	ns_node_modify(tx, &n);
 	ns_node_put(tx, &n);
+	space_cursor_keep(tx, &a.cursor);
 	ret->attr = ns_attr(&n);
-	return 0;
+	return r;
 }
