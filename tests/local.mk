@@ -7,6 +7,10 @@ tests_unit_test_jr_recover_SOURCES = tests/unit/test_jr_recover.c tests/unit/jr_
 unit_tests += tests/unit/test_rowset
 tests_unit_test_rowset_SOURCES = tests/unit/test_rowset.c tests/sim/simstore.c tests/sim/simstore.h
 
+unit_tests += tests/unit/test_ctl
+tests_unit_test_ctl_SOURCES = tests/unit/test_ctl.c tests/unit/ctl_rig.c tests/unit/ctl_rig.h \
+	tests/sim/simstore.c tests/sim/simstore.h tests/sim/simdisk.c tests/sim/simdisk.h
+
 check_PROGRAMS += tests/sim/ha_sim
 tests_sim_ha_sim_SOURCES = tests/sim/ha_sim.c
 tests_sim_ha_sim_LDADD = libmdccore.la
