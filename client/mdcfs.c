@@ -143,7 +143,7 @@ static void told(void *user, const struct mdc_event *e)
 
 	switch (e->type) {
 	case MDC_EVENT_ACTIVE:
-		if (e->gap_ms)
+		if (mf.session && e->gap_ms)
 			mf_log(LOG_NOTICE, "served again by %s, epoch %llu, after %u ms", text,
 			       (unsigned long long)e->epoch, e->gap_ms);
 		break;
@@ -206,8 +206,7 @@ static bool mountpoint_ok(const char *path)
 static int open_once(uint64_t wait_ms)
 {
 	struct mdc_options o = {
-		.flags = MDC_OPEN_EXCLUSIVE | MDC_OPEN_NO_WAIT |
-			 (mf.conf.readonly ? MDC_OPEN_READER : 0),
+		.flags = MDC_OPEN_EXCLUSIVE | MDC_OPEN_NO_WAIT,
 		.access_port = (uint16_t)mf.conf.access_port,
 		.coord_port = (uint16_t)mf.conf.coord_port,
 		.open_ms = (uint32_t)wait_ms,
