@@ -17,3 +17,13 @@ journal_io = \
 	journal/io/jx.h \
 	journal/io/jx_files.c \
 	journal/io/jx_files.h
+
+sbin_PROGRAMS += mdcjournal
+mdcjournal_SOURCES = journal/mdcjournal.c
+
+noinst_PROGRAMS += journal-bench
+journal_bench_SOURCES = journal/bench.c
+journal_bench_LDADD = libmdcio.la libmdccore.la
+
+EXTRA_DIST += journal/README.md
+dist_man_MANS += deploy/man/mdcjournal.1

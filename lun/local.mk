@@ -1,3 +1,5 @@
+EXTRA_DIST += lun/README.md
+
 lun_io = \
 	lun/aio.c \
 	lun/aio.h \

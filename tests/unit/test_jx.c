@@ -288,3 +288,74 @@ Test(jx, geometry_is_read_from_the_files)
 	cr_assert_eq(jx_geometry(where, &g, again, sizeof(again), why, sizeof(why)), 0, "%s", why);
 	dir_remove();
 }
+
+static int mdcjournal(const char *arguments, char *out, size_t size)
+{
+	char command[256];
+	FILE *f;
+	size_t n;
+	int status;
+
+	snprintf(command, sizeof(command), "./mdcjournal %s %s 2>&1", arguments, dir);
+	f = popen(command, "r");
+	cr_assert_not_null(f);
+	n = fread(out, 1, size - 1, f);
+	out[n] = '\0';
+	status = pclose(f);
+	cr_assert(WIFEXITED(status), "%s", out);
+	return WEXITSTATUS(status);
+}
+
+static void flip(const char *name, off_t offset)
+{
+	char path[128], c;
+	int fd;
+
+	path_of(path, sizeof(path), name);
+	fd = open(path, O_RDWR);
+	cr_assert_eq(pread(fd, &c, 1, offset), 1);
+	c ^= 8;
+	cr_assert_eq(pwrite(fd, &c, 1, offset), 1);
+	close(fd);
+}
+
+Test(mdcjournal, says_what_is_there_and_what_is_wrong)
+{
+	static char out[1 << 16];
+	struct jx_config c;
+	struct jr_event ev;
+	struct jx *x;
+	struct jr *jr;
+
+	if (access("./mdcjournal", X_OK) < 0)
+		cr_skip_test("mdcjournal is not built");
+	dir_make();
+	cr_assert_eq(mdcjournal("verify", out, sizeof(out)), 66, "%s", out);
+	c = config(AIO_AUTO);
+	cr_assert_eq(jx_open_with(&c, &x, why, sizeof(why)), 0, "%s", why);
+	jr = journal_open(x, &c, &ev);
+	for (unsigned i = 0; i < 9; i++) {
+		cr_assert_eq(append(jr, &c, 3000), 0);
+		jx_drive(x, jr);
+	}
+	cr_assert_eq(mdcjournal("verify", out, sizeof(out)), 0, "%s", out);
+	cr_assert(strstr(out, "in use by") && strstr(out, "verdict: clean") && strstr(out, "LSN 1 to 9"), "%s", out);
+	jr_cut(jr, 8);
+	wait_for(x, jr, JR_EV_CUT);
+	jr_free(jr);
+	jx_close(x);
+	cr_assert_eq(mdcjournal("verify --json", out, sizeof(out)), 0, "%s", out);
+	cr_assert(strstr(out, "\"verdict\":\"clean\"") && strstr(out, "\"tail_lsn\":8"), "%s", out);
+	cr_assert_eq(mdcjournal("dump --from 3 --to 4", out, sizeof(out)), 0, "%s", out);
+	cr_assert(strstr(out, "batch 3..3 epoch=1") && !strstr(out, "batch 5..5") && strstr(out, "not a record"), "%s", out);
+	cr_assert_eq(mdcjournal("dump --archive", out, sizeof(out)), 0, "%s", out);
+	cr_assert(strstr(out, "batch 9..9") && !strstr(out, "batch 8..8"), "%s", out);
+	flip("segment-001", 2 * 4096 + 1000);
+	cr_assert_eq(mdcjournal("verify", out, sizeof(out)), 2, "%s", out);
+	cr_assert(strstr(out, "damage: LSN 3, segment-001 offset 8704:") && strstr(out, "from the peer"), "%s", out);
+	cr_assert_eq(mdcjournal("dump", out, sizeof(out)), 2, "%s", out);
+	cr_assert(strstr(out, "batch 3..3 damaged") && strstr(out, "batch 8..8 epoch"), "%s", out);
+	cr_assert_eq(mdcjournal("verify --from x", out, sizeof(out)), 64, "%s", out);
+	cr_assert_eq(mdcjournal("frobnicate", out, sizeof(out)), 64, "%s", out);
+	dir_remove();
+}
