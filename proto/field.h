@@ -154,6 +154,11 @@ static inline bool pr_field_get_bytes(struct pr_cur *c, struct pr_bytes *v, uint
 	return pr_field_get_run(c, v, len, where);
 }
 
+static inline bool pr_field_get_uuid(struct pr_cur *c, struct pr_uuid *v, const char *where)
+{
+	return pr_get_bytes(c, v->b, sizeof(v->b)) || pr_cur_fail(c, where, "cut short");
+}
+
 static inline bool pr_field_get_zero(struct pr_cur *c, size_t len)
 {
 	const uint8_t *r = pr_cur_take(c, len);
