@@ -125,7 +125,8 @@ enum ha_effect_type {
 	HA_FX_SAVE_STATE,			/* state (valid until the next ha_step) */
 	HA_FX_ARB_READ, HA_FX_ARB_CAS, HA_FX_ARB_FLOOR,	/* - | expect, next | epoch, lsn */
 	HA_FX_ASK_FENCE,			/* incarnation */
-	HA_FX_PREEMPT,				/* take the old active's lock or key on every metadata LUN, drain, verify */
+	HA_FX_PREEMPT,				/* take the old active's lock or key on every metadata LUN (a former process here counts as one), drain,
+						   verify. At a promotion before anything is written; after a handover while SERVE is already on */
 	HA_FX_SCORE,				/* score, text */
 	HA_FX_ORDER_RESULT,			/* ticket, error, text: promotion or switchover done or refused (names what is missing and the next command) */
 	HA_FX_SERVE,				/* be active in this epoch: rows stand at lsn; new LSNs from lsn + 1 */

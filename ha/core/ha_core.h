@@ -206,9 +206,11 @@ struct ha {
 	/* promotion */
 	enum ha_promote_step p;
 	bool p_ordered, p_override, p_session_ended, preempt_busy, preempt_done;
+	bool hold_owed;			/* heir: the old active's hold on the LUNs is still to be taken */
 	int preempt_error;
 	uint64_t p_ticket, p_read, p_since_ms, p_ended_ms, p_wait_ms;
-	bool p_asked_promise, p_asked_fence, p_fresh_promise;
+	bool p_asked_promise, p_asked_fence;
+	unsigned p_tries;
 	uint64_t promise_epoch;		/* the peer promised me this epoch; 0: none */
 	bool promise_refused;
 	char promise_why[256];

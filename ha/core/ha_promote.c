@@ -56,8 +56,9 @@ void ha_on_promote(struct ha *h, uint64_t ticket, bool override)
 	memset(&h->st.promotion, 0, sizeof(h->st.promotion));
 	h->st.promotion.asked_ms = h->p_ended_ms = h->now_ms;
 	h->st.refused[0] = '\0';
-	h->p_asked_promise = h->p_asked_fence = h->p_fresh_promise = h->promise_refused = false;
+	h->p_asked_promise = h->p_asked_fence = h->promise_refused = false;
 	h->promise_epoch = 0;
+	h->p_tries = 0;
 	enter(h, HA_P_TAIL);
 }
 
@@ -219,6 +220,11 @@ static bool run_cas(struct ha *h)
 {
 	if (h->arb.outcome == HA_PENDING)
 		return false;
+	/* What the dead active had on its way may have landed before its lock was ours: look again, a few times. */
+	if (h->arb.outcome == HA_REFUSED && h->p_tries++ < 3 && (h->p_override || !not_named(h))) {
+		enter(h, HA_P_PROOF);
+		return true;
+	}
 	if (h->arb.outcome != HA_DONE) {
 		ha_promote_cancel(h, -EAGAIN, h->arb.outcome == HA_REFUSED ?
 				  "the arbiter record was changed by the peer meanwhile: look who is active" :
@@ -377,6 +383,9 @@ bool ha_run_promote(struct ha *h)
 		h->commit = h->tail;
 		h->heir.epoch = 0;
 		enter(h, HA_P_IDLE);
+		h->hold_owed = true;
+		h->preempt_busy = false;
+		h->arb.retry_ms = h->now_ms;
 		ha_become_active(h, HA_SYNC);
 		return true;
 	}

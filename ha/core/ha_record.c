@@ -25,7 +25,30 @@ bool ha_arb_was_read(const struct ha *h, uint64_t ticket)
 
 bool ha_arb_free(const struct ha *h)
 {
-	return h->arb.write == HA_WRITE_NONE;
+	return h->arb.write == HA_WRITE_NONE && !h->hold_owed;
+}
+
+/* An heir takes the old active's hold on the LUNs while it serves already; it writes nothing before it has it. */
+static bool run_hold(struct ha *h)
+{
+	if (h->role != PR_ROLE_ACTIVE || !h->hold_owed)
+		return false;
+	if (h->preempt_busy) {
+		if (!h->preempt_done)
+			return false;
+		h->preempt_busy = false;
+		h->hold_owed = h->preempt_error != 0;
+		h->arb.retry_ms = h->now_ms + (h->hold_owed ? HA_ARBITER_RETRY_MS : 0);
+		return true;
+	}
+	if (h->now_ms < h->arb.retry_ms) {
+		ha_note_deadline(h, h->arb.retry_ms);
+		return false;
+	}
+	h->preempt_busy = true;
+	h->preempt_done = false;
+	ha_emit(h, HA_FX_PREEMPT);
+	return true;
 }
 
 /* S5: a promise given binds until the record reaches its epoch or the peer is proven dead. */
@@ -200,14 +223,14 @@ bool ha_run_arbiter(struct ha *h)
 		h->vote_epoch = 0;
 		return true;
 	}
-	/* T7: the record names a newer epoch than mine, and no change of mine is under way that would explain it. */
-	if (h->role == PR_ROLE_ACTIVE && h->arb.known && ha_arb_free(h) && h->t4 == HA_T4_IDLE && h->rs != HA_RS_CAS &&
-	    h->sw == HA_SW_IDLE &&
+	/* T7: the record names a newer epoch than mine, and it was not I who wrote it just now. */
+	if (h->role == PR_ROLE_ACTIVE && h->arb.known && h->arb.write != HA_WRITE_CAS &&
+	    !(h->arb.outcome == HA_DONE && (h->t4 == HA_T4_CAS || h->sw == HA_SW_CAS)) &&
 	    (h->arb.record.epoch > h->state.epoch || h->arb.record.active != h->cfg.node)) {
 		ha_die(h, ha_text(h, "the arbiter is in epoch %llu with node %u as active, this controller served epoch %llu",
 				  (unsigned long long)h->arb.record.epoch, h->arb.record.active,
 				  (unsigned long long)h->state.epoch));
 		return false;
 	}
-	return poll(h);
+	return run_hold(h) || poll(h);
 }

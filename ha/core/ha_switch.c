@@ -64,7 +64,7 @@ static void become_standby(struct ha *h)
 	h->held = h->served = false;
 	h->s.open = h->s.opening = false;
 	h->his.answer = false;
-	h->require_ack = false;
+	h->require_ack = h->hold_owed = false;
 	h->applied_lsn = h->tail.lsn;
 	h->r.open = false;
 	h->p = HA_P_IDLE;

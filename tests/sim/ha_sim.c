@@ -5,7 +5,7 @@
  * that can fail does, for a while; after every step the invariants of the pair must hold, and when the faults stop the pair must
  * come back to SYNC and serve.
  *
- * ha_sim [--seeds N] [--seed S] [--trace] [--ms FAULT_MS]
+ * ha_sim [--seeds N] [--seed S] [--trace] [--ms FAULT_MS] [--stop]
  */
 #include <getopt.h>
 #include <setjmp.h>
@@ -70,7 +70,7 @@ struct node {
 enum ev_kind {
 	E_TIMER, E_APPENDED, E_SAVED, E_FETCHED, E_CUT, E_REPAIRED, E_ARB_READ, E_ARB_LAND, E_ARB_ANSWER, E_ARB_FLOOR, E_PREEMPTED,
 	E_LINK_UP, E_LINK_MSG, E_ROWS, E_ROWS_APPLIED, E_PEER, E_FENCE, E_PROMOTE, E_FLUSH, E_CLIENT, E_FAULT, E_SUPER, E_RESTART,
-	E_REQUEST, E_REPLY, E_DRAIN, E_CONNECT, E_SWITCH, E_NODE_DOWN,
+	E_REQUEST, E_REPLY, E_DRAIN, E_CONNECT, E_SWITCH, E_NODE_DOWN, E_HEAL,
 };
 
 struct ev {
@@ -109,7 +109,8 @@ static struct {
 	uint64_t ticket, order_ticket, order_us;
 	uint8_t order_node;
 	bool told_dead[2];
-	bool fence_fails, cluster;
+	bool wrong;				/* this seed's operator confirms fences of the living; the LUN's keys still hold */
+	uint64_t wrong_incarnation[2], locked_out[2];
 	uint64_t next_order_us[2];
 	/* client */
 	struct { uint64_t seq, sent_us, lsn; bool acked; uint8_t to; } slot[SLOTS];
@@ -120,6 +121,8 @@ static struct {
 	struct pr_hash acked_hash, committed_hash;
 	uint8_t alone_node;
 	bool faults;
+	uint64_t fault_mask;			/* each seed has some of them */
+	uint64_t calm_us, restart_us;		/* time between faults, and until a dead process is started again */
 	unsigned syncs, kills, copies, switches, repairs, unknowns, forks;
 } W;
 
@@ -348,7 +351,7 @@ static void node_die(struct node *n, bool clean)
 	if (o->up && W.conn && !W.cut[n - W.node] && chance(800))
 		link_down(o);
 	for_node(500 + upto(20000), E_NODE_DOWN, n);	/* waitpid */
-	later(2000 + upto(W.faults ? 2000000 : 100000), E_RESTART, (unsigned)(n - W.node));
+	later(2000 + upto(W.faults ? W.restart_us : 100000), E_RESTART, (unsigned)(n - W.node));
 	if (W.order_ticket && W.order_node == (n - W.node))
 		W.order_ticket = 0;
 }
@@ -377,6 +380,7 @@ static void node_boot(struct node *n)
 	struct node *o = &W.node[n == W.node];
 	struct ha_config cfg = {
 		.node = n->id, .beat_ms = 20, .lease_ms = 200, .drop_ms = 1500, .link_dead_ms = 150, .in_flight = 2, .drift_ppm = 1000,
+		.fabric_fencing = W.wrong, .takeover_wait_ms = 250,
 	};
 	struct jr_event opened = { .type = JR_EV_OPENED, .verdict = n->log.count ? JR_CLEAN : JR_EMPTY };
 	struct ha_state state;
@@ -458,12 +462,21 @@ static void arb_finish(unsigned i, bool land)
 	e->arb = *a;
 }
 
+/* Each writer locks by its open description: what a former process here had queued is over before this one writes. */
+static void drain_former(const struct node *n)
+{
+	for (unsigned w = 0; w < ARB_WRITES; w++)
+		if (W.write[w].used && W.write[w].node == n - W.node && W.write[w].incarnation != n->incarnation)
+			arb_finish(w, chance(500));
+}
+
 static void arb_cas(struct node *n, const struct ha_effect *fx)
 {
 	unsigned i = 0;
 	uint64_t delay = 200 + upto(2000);
 	struct node *o = &W.node[n == W.node];
 
+	drain_former(n);
 	while (i < ARB_WRITES && W.write[i].used)
 		i++;
 	if (i == ARB_WRITES)
@@ -472,7 +485,8 @@ static void arb_cas(struct node *n, const struct ha_effect *fx)
 		if (W.write[j].used && W.write[j].node == n - W.node && W.write[j].incarnation == n->incarnation)
 			fail("node %u: two arbiter writes in flight", n->id);
 	/* I7: who takes the role over proves that the other does not have it. */
-	if (ha_role(n->ha) == PR_ROLE_PROMOTING && W.arb.members == 3 && o->up && ha_role(o->ha) == PR_ROLE_ACTIVE)
+	if (ha_role(n->ha) == PR_ROLE_PROMOTING && W.arb.members == 3 && o->up && ha_role(o->ha) == PR_ROLE_ACTIVE &&
+	    W.wrong_incarnation[o - W.node] != o->incarnation)
 		fail("I7: node %u promotes itself while node %u is active and a member", n->id, o->id);
 	W.write[i].used = true;
 	W.write[i].node = (uint8_t)(n - W.node);
@@ -481,6 +495,11 @@ static void arb_cas(struct node *n, const struct ha_effect *fx)
 	W.write[i].next = fx->next;
 	W.write[i].id = ++W.write_id;
 	/* Read and check now, write blindly later. */
+	if (W.locked_out[n - W.node] == n->incarnation) {	/* reservation conflict */
+		W.write[i].used = false;
+		for_node(delay, E_ARB_ANSWER, n)->error = -EBADE;
+		return;
+	}
 	W.write[i].checked = memcmp(&W.arb, &fx->expect, sizeof(W.arb)) == 0;
 	if (W.arb_down || chance(W.faults ? 60 : 0)) {
 		struct ev *e = for_node(delay, E_ARB_ANSWER, n);
@@ -804,6 +823,9 @@ static void effect(struct node *n, struct ha_effect *fx)
 		for (unsigned w = 0; w < ARB_WRITES; w++)
 			if (W.write[w].used && W.write[w].node == other)
 				arb_finish(w, chance(500));
+		drain_former(n);
+		W.locked_out[other] = W.node[other].incarnation;
+		W.locked_out[!other] = 0;
 		for_node(100 + upto(3000), E_PREEMPTED, n);
 		break;
 	}
@@ -1051,9 +1073,6 @@ static void supervise(void)
 	}
 	if (W.order_ticket && W.now_us > W.order_us + 8000000)
 		W.order_ticket = 0;
-	/* a rogue order now and then */
-	if (W.faults && active && best >= 0 && chance(3))
-		active = false;
 	if (!active && best >= 0 && !W.order_ticket) {
 		struct ev *e;
 
@@ -1081,7 +1100,7 @@ static void fence(struct ev *e)
 				node_die(o, false);
 		}
 	}
-	if (!error && o->up && o->incarnation == e->a)
+	if (!error && o->up && o->incarnation == e->a && !e->flag2)
 		return;
 	step(n, (struct ha_event){ .type = HA_EV_FENCE, .incarnation = e->a, .error = error });
 }
@@ -1107,10 +1126,14 @@ static void connect_link(void)
 static void fault(void)
 {
 	struct node *n = &W.node[upto(2)];
+	unsigned kind = (unsigned)upto(14);
 
 	if (!W.faults)
 		return;
-	switch (upto(14)) {
+	later(2000 + upto(W.calm_us), E_FAULT, 0);
+	if (!(W.fault_mask & 1u << kind))
+		return;
+	switch (kind) {
 	case 0:
 	case 1:
 	case 2:
@@ -1126,15 +1149,12 @@ static void fault(void)
 	case 4:
 		W.cut[upto(2)] = true;
 		say("link: cut %d %d", W.cut[0], W.cut[1]);
+		later(upto(600000), E_HEAL, 0);
 		break;
 	case 5:
 		W.cut[0] = W.cut[1] = true;
 		say("link: cut both");
-		break;
-	case 6:
-	case 7:
-		W.cut[0] = W.cut[1] = false;
-		later(upto(5000), E_CONNECT, 0);
+		later(upto(600000), E_HEAL, 0);
 		break;
 	case 8:
 		if (W.conn_up[0] && W.conn_up[1])
@@ -1145,22 +1165,31 @@ static void fault(void)
 		say("node %u: disk %s", n->id, n->disk_slow ? "slow" : "fast");
 		break;
 	case 10:
-		W.arb_down = chance(400);
+		W.arb_down = true;
+		later(upto(800000), E_HEAL, 0)->flag = true;
 		break;
+	case 6:
+	case 7:
 	case 11:
 	case 12:
 		for (unsigned i = 0; i < 2; i++)
 			if (W.node[i].up && ha_role(W.node[i].ha) == PR_ROLE_ACTIVE)
 				for_node(upto(2000), E_SWITCH, &W.node[i])->a = ++W.ticket | (uint64_t)1 << 32;
 		break;
-	case 13:
-		if (n->up && chance(100)) {
-			say("node %u: its disk fails", n->id);
-			for_node(upto(2000), E_TIMER, n);
+	case 13:			/* a rogue order */
+		if (!n->up)
+			break;
+		if (W.wrong && chance(600)) {
+			struct node *o = &W.node[n == W.node];
+			struct ev *e = for_node(0, E_FENCE, n);
+
+			e->a = W.wrong_incarnation[o - W.node] = o->incarnation;
+			e->flag2 = true;
+			later(upto(500000), E_HEAL, 0)->flag2 = true;	/* the link breaks about when the successor writes */
 		}
+		for_node(upto(2000), E_PROMOTE, n)->a = ++W.ticket;
 		break;
 	}
-	later(2000 + upto(chance(300) ? 800000 : 60000), E_FAULT, 0);
 }
 
 static void client_send(unsigned s)
@@ -1262,8 +1291,10 @@ static void happen(struct ev *e)
 			say("node %u: link up %llu", n->id, (ull)e->a), step(n, (struct ha_event){ .type = HA_EV_LINK_UP, .conn = e->a });
 		break;
 	case E_LINK_MSG:
-		if (getenv("MSG") && e->type != PR_T_LINK_BEAT) say("-> node %u %s", n->id, pr_type_name(e->type));
-		if (e->a == W.conn)
+		if (e->type != PR_T_LINK_BEAT && e->type != PR_T_LINK_BATCH && e->type != PR_T_LINK_ACK)
+			say("node %u: gets %s", n->id, pr_type_name(e->type));
+		/* Of a connection that is gone, too: the core must know by its number. */
+		if (e->a == W.conn || W.faults)
 			step(n, (struct ha_event){ .type = HA_EV_LINK_MSG, .conn = e->a, .msg_type = e->type, .p = e->p, .len = e->len });
 		break;
 	case E_ROWS:
@@ -1331,6 +1362,16 @@ static void happen(struct ev *e)
 	case E_CONNECT:
 		connect_link();
 		break;
+	case E_HEAL:
+		if (e->flag) {
+			W.arb_down = false;
+			break;
+		}
+		W.cut[0] = W.cut[1] = false;
+		if (e->flag2)
+			link_reset();
+		connect_link();
+		break;
 	}
 	if (e->node < 2)
 		pump(n);
@@ -1365,9 +1406,21 @@ static void run_until(uint64_t us)
 	W.now_us = us;
 }
 
+/* An hour for a standby that was dropped three times; else seconds. */
+static void settle(void)
+{
+	uint64_t began = W.now_us;
+
+	while (!settled() && W.now_us < began + 4000000000ull)
+		run_until(W.now_us + (W.now_us < began + 60000000 ? 100000 : 10000000));
+	if (!settled())
+		fail("liveness: the pair did not come back to SYNC (node 1: up %d, node 2: up %d; members %u active %u)", W.node[0].up,
+		     W.node[1].up, W.arb.members, W.arb.active);
+}
+
 static void finish(void)
 {
-	uint64_t limit, replies;
+	uint64_t replies;
 
 	W.faults = false;
 	W.cut[0] = W.cut[1] = W.arb_down = false;
@@ -1377,16 +1430,17 @@ static void finish(void)
 		if (!W.node[i].up)
 			later(1000 + upto(300000), E_RESTART, i);
 	say("---- the faults stop ----");
-	/* An hour for a standby that was dropped three times; else seconds. */
-	for (limit = W.now_us + 4000000000ull; !settled() && W.now_us < limit;)
-		run_until(W.now_us + (W.now_us + 3900000000ull > limit ? 100000 : 10000000));
-	if (!settled())
-		fail("liveness: the pair did not come back to SYNC (node 1: up %d, node 2: up %d; members %u active %u)", W.node[0].up,
-		     W.node[1].up, W.arb.members, W.arb.active);
-	replies = W.replies;
-	run_until(W.now_us + 500000);
-	if (W.replies < replies + 10)
-		fail("liveness: %llu replies in half a second of calm", (ull)(W.replies - replies));
+	settle();
+	/* What the faults left behind may break a session once more: then it must settle again. */
+	for (unsigned i = 0; i < 5; i++) {
+		replies = W.replies;
+		run_until(W.now_us + 500000);
+		if (settled() && W.replies >= replies + 10)
+			break;
+		if (i == 4)
+			fail("liveness: %llu replies in half a second of calm", (ull)(W.replies - replies));
+		settle();
+	}
 	/* I14: stop the client, let the standby catch up. */
 	for (unsigned s = 0; s < SLOTS; s++)
 		W.slot[s].sent_us = UINT64_MAX - 1000000;
@@ -1407,6 +1461,10 @@ static void begin(uint64_t seed)
 	W.rng = seed * 0x2545f4914f6cdd1d + 1;
 	W.faults = true;
 	W.now_us = 1000000;
+	W.fault_mask = rnd() | rnd();
+	W.calm_us = 10000 << upto(8);
+	W.wrong = chance(250);
+	W.restart_us = chance(500) ? 300000 : 2000000;
 	for (unsigned i = 0; i < 2; i++) {
 		W.node[i].id = (uint8_t)(i + 1);
 		W.node[i].incarnation = upto(100);
@@ -1462,13 +1520,14 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "seeds", required_argument, NULL, 'n' }, { "seed", required_argument, NULL, 's' },
-		{ "trace", no_argument, NULL, 't' }, { "ms", required_argument, NULL, 'm' }, { 0 },
+		{ "trace", no_argument, NULL, 't' }, { "ms", required_argument, NULL, 'm' },
+		{ "stop", no_argument, NULL, '1' }, { 0 },
 	};
-	uint64_t seeds = 1, seed = 1, ms = 8000, bad = 0;
+	uint64_t seeds = 1, seed = 1, ms = 8000, bad = 0, enough = 10;
 	uint64_t replies = 0, kills = 0, copies = 0, switches = 0, repairs = 0, unknowns = 0, forks = 0, steps = 0;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "n:s:tm:", options, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "n:s:tm:1", options, NULL)) != -1)
 		switch (c) {
 		case 'n':
 			seeds = strtoull(optarg, NULL, 0);
@@ -1482,13 +1541,16 @@ int main(int argc, char **argv)
 		case 'm':
 			ms = strtoull(optarg, NULL, 0);
 			break;
+		case '1':
+			enough = 1;
+			break;
 		default:
-			fprintf(stderr, "usage: ha_sim [--seeds N] [--seed S] [--trace] [--ms FAULT_MS]\n");
+			fprintf(stderr, "usage: ha_sim [--seeds N] [--seed S] [--trace] [--ms FAULT_MS] [--stop]\n");
 			return 2;
 		}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	pr_assert_handler = on_assert;
-	for (uint64_t i = 0; i < seeds && bad < 10; i++) {
+	for (uint64_t i = 0; i < seeds && bad < enough; i++) {
 		bad += !run_seed(seed + i, ms);
 		replies += W.replies;
 		kills += W.kills;
