@@ -95,3 +95,5 @@ mdcctl_LDADD = $(controller_libs)
 mdcpair_SOURCES = controller/mdcpair.c controller/io/supervisor.c controller/io/supervisor.h \
 	$(controller_io) $(pair_tools)
 mdcpair_LDADD = $(controller_libs)
+
+EXTRA_DIST += controller/NAMESPACE.md

@@ -198,6 +198,20 @@ Test(ns_layout, blocks_reserved_beyond_the_end_are_given_back)
 	fake_check();
 }
 
+Test(ns_layout, what_was_written_beyond_the_end_may_still_get_its_size)
+{
+	uint64_t f = file("f");
+
+	cr_assert_eq(get(f, 0, 20, PR_LAYOUT_WRITE), 0);
+	cr_assert_eq(commit(f, 5, 5, 4096), 0);
+	cr_assert_eq(FAKE_RUN(ns_trim(&fake_tx, f)), 0);
+	cr_assert_eq(attr(f).blocks, 80, "only the unwritten tail went");
+	cr_assert_eq(commit(f, 0, 0, 10 * 4096), 0);
+	cr_assert_eq(get(f, 5, 5, PR_LAYOUT_READ), 0);
+	cr_assert_eq(first.state, PR_EXTENT_WRITTEN);
+	fake_check();
+}
+
 Test(ns_layout, what_fallocate_reserved_beyond_the_end_stays)
 {
 	uint64_t f = file("f");
@@ -314,6 +328,24 @@ Test(ns_layout, an_orphan_in_many_pieces_is_reaped_in_steps)
 	fake_rest();
 	cr_assert_eq(fake_row_count(PR_ROW_INODE), 1);
 	cr_assert_eq(fake_row_count(PR_ROW_SPACE), 1);
+	fake_check();
+}
+
+Test(ns_layout, an_open_orphan_that_is_cut_and_grows_is_still_reaped)
+{
+	uint64_t f = file("f");
+	struct pr_unlink q = {.cred = FAKE_ROOT, .parent = 1, .name = pr_bytes_str("f")};
+	struct pr_unlink_r a;
+
+	riddle(f, 1000);
+	fake_open[f] = true;
+	cr_assert_eq(FAKE_RUN(ns_unlink(&fake_tx, &q, &a)), 0);
+	cr_assert_eq(truncate_to(f, 4096), 0);
+	cr_assert_eq(truncate_to(f, 4096 * 100), 0);
+	fake_check();
+	fake_open[f] = false;
+	fake_reap();
+	cr_assert_eq(fake_row_count(PR_ROW_INODE), 1);
 	fake_check();
 }
 
