@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <qb/qbipcc.h>
 
@@ -81,6 +82,29 @@ static int receive(qb_ipcc_connection_t *c, int wait_ms, struct answer *a)
 	return 0;
 }
 
+/* A controller that is stopped takes the connection and never answers: so wait with a limit. */
+static qb_ipcc_connection_t *connect_to(const char *name, int wait_ms, int *ret_error)
+{
+	struct pollfd p = {.events = POLLIN};
+	qb_ipcc_connection_t *c;
+	int rc;
+
+	errno = 0;
+	c = qb_ipcc_connect_async(name, ADMIN_MESSAGE_BYTES, &p.fd);
+	if (!c) {
+		*ret_error = errno ? -errno : -ECONNREFUSED;
+		return NULL;
+	}
+	if (poll(&p, 1, wait_ms) <= 0) {
+		close(p.fd); /* the rest of it libqb gives no way to free */
+		*ret_error = -ETIMEDOUT;
+		return NULL;
+	}
+	rc = qb_ipcc_connect_continue(c);
+	*ret_error = rc < 0 ? rc : 0;
+	return rc < 0 ? NULL : c;
+}
+
 int admin_ask(const char *dir, const char *command, int wait_ms, char **ret_json, int *ret_error)
 {
 	struct answer a = {0};
@@ -90,9 +114,9 @@ int admin_ask(const char *dir, const char *command, int wait_ms, char **ret_json
 
 	if (error < 0)
 		return error;
-	c = qb_ipcc_connect(name, ADMIN_MESSAGE_BYTES);
+	c = connect_to(name, wait_ms, &error);
 	if (!c)
-		return errno ? -errno : -ECONNREFUSED;
+		return error;
 	error = send_command(c, command);
 	if (!error)
 		error = receive(c, wait_ms, &a);

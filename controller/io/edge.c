@@ -112,9 +112,18 @@ static void open_link(struct edge *e)
 	ASSERT(loop_add(e->loop, hl_fd(e->hl), EPOLLIN, link_ready, e, &ignored) == 0);
 }
 
-static void role_changed(struct edge *e)
+/* What the core as a whole is: it serves a little later than its pair core is active. */
+static enum pr_role role_named(const char *name)
 {
-	enum pr_role role = ha_role(ctl_ha(e->ctl));
+	uint8_t role = PR_ROLE_STARTING;
+
+	while (role < PR_ROLE_STOPPED && strcmp(pr_role_name(role), name) != 0)
+		role++;
+	return role;
+}
+
+static void role_changed(struct edge *e, enum pr_role role)
+{
 	bool was_active = e->role == PR_ROLE_ACTIVE;
 
 	if (role == e->role) {
@@ -256,7 +265,7 @@ static void perform(struct edge *e, struct ctl_effect *fx)
 		admin_reply(e->admin, fx->ticket, fx->error, fx->p, fx->len);
 		break;
 	case CTL_FX_ROLE:
-		role_changed(e);
+		role_changed(e, role_named(fx->text));
 		break;
 	case CTL_FX_TIMER:
 		set_core_timer(e, fx->at_ms);

@@ -223,9 +223,9 @@ int edge_open(struct edge *e, const struct conf *conf, char *why, size_t size)
 		.conf = *conf, .lock_fd = -1, .signal_fd = -1, .started_ms = loop_now_ms()};
 	why[0] = '\0';
 	raise_descriptor_limit(conf);
-	error = take_directory(e, why, size);
+	error = open_supervisor(e, why, size);
 	if (!error)
-		error = open_supervisor(e, why, size);
+		error = take_directory(e, why, size);
 	if (!error)
 		error = open_signals(e);
 	if (!error)

@@ -124,7 +124,6 @@ static json_t *store_json(const struct edge *e)
 
 static void put_pair(json_t *o, const struct ha_status *s)
 {
-	put_text(o, "role", pr_role_name((uint8_t)s->role));
 	put_text(o, "mode", ha_mode_name(s->mode));
 	put_text(o, "state", ha_dstate_name(s->dstate));
 	put(o, "epoch", s->epoch);
@@ -158,6 +157,7 @@ static json_t *status(const struct edge *e)
 	put(o, "now_ms", loop_now_ms());
 	put(o, "started_ms", e->started_ms);
 	put(o, "handover_asked_ms", e->handover_asked_ms);
+	put_text(o, "role", pr_role_name((uint8_t)e->role));
 	put_pair(o, &s);
 	json_object_set_new(o, "alarms", alarm_list(e, &s));
 	json_object_set_new(o, "promotion", promotion(e, &s));

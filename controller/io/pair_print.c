@@ -82,6 +82,17 @@ bool pair_print_resync(const json_t *status, FILE *to)
 	return false;
 }
 
+/* Only an active's mode says anything. */
+static json_t *for_table(const json_t *controllers)
+{
+	json_t *list = json_deep_copy(controllers), *c;
+	size_t i;
+
+	json_array_foreach(list, i, c) if (strcmp(text_of(c, "role"), "active") != 0)
+		json_object_del(c, "mode");
+	return list;
+}
+
 static void print_promotion(const json_t *p)
 {
 	json_t *first = json_object_get(p, "first_client_op_ms");
@@ -150,18 +161,22 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 		{"pid", "PID", true},
 	};
 	json_t *status = pair_status(place), *controllers = json_object_get(status, "controllers");
+	json_t *table = for_table(controllers);
 	int code = exit_status(status);
 
 	if (as_json) {
+		if (code == PAIR_DEGRADED) /* a program reads "health" */
+			code = PAIR_OK;
 		json_dumpf(status, stdout, JSON_INDENT(2));
 		printf("\n");
 	} else {
-		pair_print_table(controllers, columns, sizeof(columns) / sizeof(columns[0]));
+		pair_print_table(table, columns, sizeof(columns) / sizeof(columns[0]));
 		printf("health: %s\n", pair_health(status));
 		print_notes(controllers);
 		pair_print_resync(status, stdout);
 		print_promotion(json_object_get(status, "last_promotion"));
 	}
+	json_decref(table);
 	json_decref(status);
 	return code;
 }

@@ -65,12 +65,23 @@ int pair_find(const char *path, struct pair_place *ret, char *why, size_t size)
 	return 0;
 }
 
-static json_t *ask_status(const char *dir, int node)
+/* What the supervisor knows to be stopped by a signal is not asked: it would not answer. */
+static bool is_stopped(const json_t *supervisor, int node)
+{
+	return node &&
+	       json_is_true(json_object_get(
+		       json_array_get(json_object_get(supervisor, "children"), (size_t)node - 1),
+		       "stopped"));
+}
+
+static json_t *ask_status(const char *dir, int node, const json_t *supervisor)
 {
 	char *text;
-	int error, rc = admin_ask(dir, "status", STATUS_WAIT_MS, &text, &error);
+	int error, rc = -ETIMEDOUT;
 	json_t *o = NULL;
 
+	if (!is_stopped(supervisor, node))
+		rc = admin_ask(dir, "status", STATUS_WAIT_MS, &text, &error);
 	if (rc == 0) {
 		o = json_loads(text, 0, NULL);
 		free(text);
@@ -82,7 +93,9 @@ static json_t *ask_status(const char *dir, int node)
 		json_object_set_new(o, "node", json_integer(node));
 	json_object_set_new(o, "role", json_string("down"));
 	json_object_set_new(o, "error",
-			    json_string(rc < 0 ? strerror(-rc) : "no sense in its answer"));
+			    json_string(rc == -ETIMEDOUT ? "stopped, or too slow to answer"
+					: rc < 0	 ? strerror(-rc)
+							 : "no sense in its answer"));
 	return o;
 }
 
@@ -180,12 +193,16 @@ const char *pair_health(const json_t *status)
 
 json_t *pair_status(const struct pair_place *place)
 {
-	json_t *o = json_object(), *controllers = json_array(),
-	       *supervisor = ask_supervisor(place->pair);
+	json_t *o = json_object(), *controllers = json_array(), *a;
+	json_t *supervisor = ask_supervisor(place->pair);
 
 	for (int i = 0; i < 2 && place->dir[i][0]; i++)
-		json_array_append_new(controllers,
-				      ask_status(place->dir[i], place->pair[0] ? i + 1 : 0));
+		json_array_append_new(
+			controllers,
+			ask_status(place->dir[i], place->pair[0] ? i + 1 : 0, supervisor));
+	a = find_active(controllers);
+	json_object_set_new(o, "active", a ? json_incref(json_object_get(a, "node")) : json_null());
+	json_object_set_new(o, "epoch", a ? json_incref(json_object_get(a, "epoch")) : json_null());
 	json_object_set_new(o, "last_promotion", last_promotion(controllers, supervisor));
 	json_object_set_new(o, "controllers", controllers);
 	json_object_set_new(o, "supervisor", supervisor);

@@ -20,7 +20,10 @@ struct pair_place {
 /* path: what -C says, or NULL: /etc/mdcpair/mdcd.conf. 0, or -errno and a sentence. */
 int pair_find(const char *path, struct pair_place *ret, char *why, size_t size);
 
-/* Always an object: {"controllers": [...], "last_promotion": {...} or null, "supervisor": {...} or null, "health": ...}. */
+/*
+ * Always an object: {"controllers": [...], "active": node or null, "epoch": its or null, "last_promotion": {...} or null,
+ * "supervisor": {...} or null, "health": ...}.
+ */
 json_t *pair_status(const struct pair_place *);
 /* "ok", "degraded", "down": from an object of pair_status. */
 const char *pair_health(const json_t *status);

@@ -227,7 +227,8 @@ static bool may_try(const struct child *c, uint64_t now)
 {
 	uint64_t wait_ms = c->refusals ? AGAIN_MS << (c->refusals < 5 ? c->refusals - 1 : 4) : 0;
 
-	return c->pid && c->known && !c->stopped && now - c->refused_ms >= wait_ms;
+	return c->pid && c->known && !c->stopped && c->role != PR_ROLE_STARTING &&
+	       now - c->refused_ms >= wait_ms;
 }
 
 /* The one with the better score; at equal scores the one that was not refused last. */

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What the tests of embedded pairs share. To be sourced.
+# shellcheck shell=bash
+# shellcheck source-path=SCRIPTDIR source=../../deploy/pair.sh
+. "$MDC_TOP/deploy/pair.sh"
+
+pair=$TMPDIR/pair
+
+fail() {
+	echo "FAILED: $*"
+	exit 1
+}
+
+pair_clean_up() {
+	local code=$?
+	trap - EXIT
+	if [ "$code" -ne 0 ] && [ -d "$pair/log" ]; then
+		tail -n 25 "$pair"/log/*.log
+	fi
+	mdcpair down "$pair" >/dev/null 2>&1
+	exit "$code"
+}
+
+trap pair_clean_up EXIT
+trap 'exit 130' INT TERM
+
+pair_up() {
+	mdcpair up --lun-size 64M "$pair" || fail "mdcpair up ended with $?"
+}
+
+insync() {
+	wait_for 30 "the pair to be in sync" pair_is_insync || fail "not INSYNC again"
+}
+
+# conf_of NODE: its configuration.
+conf_of() {
+	echo "$pair/node$1/mdcd.conf"
+}
+
+# address_of NODE
+address_of() {
+	sed -n "/^\[access\]/,/^\[/s/^address$1 = //p" "$(conf_of 1)"
+}
+
+supervisor_pid() {
+	cat "$pair/supervisor.pid"
+}
+
+# says CODE TEXT COMMAND...: the command ends with CODE and its output contains TEXT.
+says() {
+	local want=$1 text=$2 code=0 output
+	shift 2
+	output=$(timeout 20 "$@" 2>&1) || code=$?
+	printf '%s\n' "$output"
+	[ "$code" -eq "$want" ] || fail "\"$*\" ended with $code, not with $want"
+	[[ $output == *"$text"* ]] || fail "\"$*\" did not say \"$text\""
+}
