@@ -46,6 +46,7 @@ mdcfs_SOURCES = \
 	client/mdcfs_data.c \
 	client/mdcfs_dir.c \
 	client/mdcfs_file.c \
+	client/mdcfs_init.c \
 	client/mdcfs_inode.c \
 	client/mdcfs_log.c \
 	client/mdcfs_name.c \

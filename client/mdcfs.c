@@ -267,7 +267,7 @@ static int mount_session(void)
 	fuse_opt_free_args(&args);
 	if (!mf.session)
 		return -EINVAL;
-	if (fuse_set_signal_handlers(mf.session) < 0 ||
+	if (mf_init_hook(mf.session) < 0 || fuse_set_signal_handlers(mf.session) < 0 ||
 	    fuse_session_mount(mf.session, mf.conf.mountpoint) < 0) {
 		mf_log(LOG_ERR, "mountpoint %s: could not be mounted", mf.conf.mountpoint);
 		fuse_session_destroy(mf.session);

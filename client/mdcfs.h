@@ -55,6 +55,9 @@ void mf_tune(void);
 void mf_log(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void mf_log_to_syslog(void);
 
+/* mdcfs_init.c: before the mount. 0 or a negative errno. */
+int mf_init_hook(struct fuse_session *);
+
 /* mdcfs_opt.c: fills conf or explains itself on standard error. -1: go on; else the exit code. */
 int mf_options(int argc, char **argv, struct mf_conf *conf);
 
