@@ -97,3 +97,9 @@ mdcpair_SOURCES = controller/mdcpair.c controller/io/supervisor.c controller/io/
 mdcpair_LDADD = $(controller_libs)
 
 EXTRA_DIST += controller/NAMESPACE.md
+
+dist_man_MANS += \
+	deploy/man/mdcctl.8 \
+	deploy/man/mdcd.8 \
+	deploy/man/mdcd.conf.5 \
+	deploy/man/mdcpair.8

@@ -32,6 +32,12 @@ insync() {
 	wait_for 30 "the pair to be in sync" pair_is_insync || fail "not INSYNC again"
 }
 
+# active_is_not "NODE EPOCH": there is an active, and it is another one or of another epoch.
+active_is_not() {
+	local now
+	now=$(pair_active) && [ "$now" != "$1" ]
+}
+
 # conf_of NODE: its configuration.
 conf_of() {
 	echo "$pair/node$1/mdcd.conf"
