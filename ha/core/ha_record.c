@@ -97,7 +97,7 @@ static void conclude(struct ha *h, enum ha_outcome outcome)
 	h->arb.write = HA_WRITE_NONE;
 	h->arb.outcome = outcome;
 	h->arb.unknown = h->arb.read_back = false;
-	h->arb.retry_ms = h->now_ms + HA_ARBITER_RETRY_MS;
+	h->arb.retry_ms = h->now_ms + (outcome == HA_FAILED ? HA_ARBITER_RETRY_MS : 0);
 }
 
 /* The write is over; what stands decides what became of it. */
@@ -188,14 +188,16 @@ void ha_arb_event(struct ha *h, const struct ha_event *e)
 /* The active looks at the record and keeps the floor; the standby looks whether it is still named. */
 static bool poll(struct ha *h)
 {
-	bool active = h->role == PR_ROLE_ACTIVE;
+	bool active = h->role == PR_ROLE_ACTIVE, moved = false;
 
 	if (h->now_ms < h->arb.read_ms + HA_ARBITER_POLL_MS) {
 		ha_note_deadline(h, h->arb.read_ms + HA_ARBITER_POLL_MS);
 		return false;
 	}
-	if (!h->arb.read_busy)
+	if (!h->arb.read_busy) {
 		ha_arb_read(h);
+		moved = true;
+	}
 	if (active && h->mode != HA_FROZEN && ha_arb_free(h) && !h->arb.error && h->sw == HA_SW_IDLE && !ha_vote_binds(h) &&
 	    h->commit.lsn != h->arb.floor_sent_lsn) {
 		struct ha_effect *fx = ha_emit(h, HA_FX_ARB_FLOOR);
@@ -204,8 +206,9 @@ static bool poll(struct ha *h)
 		fx->lsn = h->commit.lsn;
 		h->arb.floor_sent_lsn = h->commit.lsn;
 		h->arb.write = HA_WRITE_FLOOR;
+		moved = true;
 	}
-	return true;
+	return moved;
 }
 
 bool ha_run_arbiter(struct ha *h)
