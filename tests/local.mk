@@ -13,9 +13,28 @@ unit_tests += tests/unit/test_ctl
 tests_unit_test_ctl_SOURCES = tests/unit/test_ctl.c tests/unit/ctl_rig.c tests/unit/ctl_rig.h \
 	tests/sim/simstore.c tests/sim/simstore.h tests/sim/simdisk.c tests/sim/simdisk.h
 
+unit_tests += tests/unit/test_ha_codec
+unit_tests += tests/unit/test_ha_pair
+
 check_PROGRAMS += tests/sim/ha_sim
 tests_sim_ha_sim_SOURCES = tests/sim/ha_sim.c
 tests_sim_ha_sim_LDADD = libmdccore.la
+
+check_PROGRAMS += tests/sim/sim
+tests_sim_sim_SOURCES = \
+	tests/sim/sim.c \
+	tests/sim/sim.h \
+	tests/sim/sim_check.c \
+	tests/sim/sim_client.c \
+	tests/sim/sim_net.c \
+	tests/sim/sim_node.c \
+	tests/sim/sim_super.c \
+	tests/sim/sim_world.c \
+	tests/sim/simdisk.c \
+	tests/sim/simdisk.h \
+	tests/sim/simstore.c \
+	tests/sim/simstore.h
+tests_sim_sim_LDADD = libmdccore.la
 
 ns_fake = tests/unit/ns_fake.c tests/unit/ns_fake.h
 unit_tests += \

@@ -40,6 +40,7 @@ static void draw_swarm(struct sim *s)
 	w->pause = (uint32_t)sim_below(s, 150);
 	w->move = (uint32_t)sim_below(s, 300);
 	w->arb = (uint32_t)sim_below(s, 100);
+	w->think_us = (uint32_t)sim_between(s, 1000, 60000);
 	w->restart_min_ms = (uint32_t)sim_between(s, 1, 100);
 	w->restart_max_ms = w->restart_min_ms + (uint32_t)sim_between(s, 1, 3000);
 	w->segments = (uint32_t)sim_between(s, 3, 8);
@@ -175,6 +176,11 @@ static void run_until(struct sim *s, uint64_t end_us, bool (*until)(struct sim *
 		bury(s);
 }
 
+static bool has_volume(struct sim *s)
+{
+	return s->volume_made;
+}
+
 static bool ops_done(struct sim *s)
 {
 	return sim_client_idle(s);
@@ -185,8 +191,15 @@ static void run(struct sim *s, uint64_t seed)
 	s->seed = seed;
 	seed_rng(s, seed);
 	draw_swarm(s);
+	/* The LUN was labelled: both are members of nothing yet, nobody was active. */
+	s->arbiter = (struct ha_arbiter){ .seq = 1, .members = 3 };
+	memset(s->arbiter.cluster, 0xc5, sizeof(s->arbiter.cluster));
+	s->arbiter_set = true;
 	sim_node_boot(s, 1);
 	sim_node_boot(s, 2);
+	run_until(s, 10000 * SIM_US_MS, has_volume);
+	if (!s->violation && !s->volume_made)
+		sim_fail(s, "liveness", "no volume after ten seconds without a fault");
 	sim_client_start(s);
 	sim_after(s, 400 * SIM_US_MS, 0, fault);
 	run_until(s, (uint64_t)SAFETY_MS_MAX * SIM_US_MS, ops_done);

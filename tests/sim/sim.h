@@ -68,6 +68,7 @@ struct sim_node {
 	unsigned tag_count;
 	uint8_t state[HA_STATE_BYTES];
 	bool has_state;
+	struct sim_event *saving;
 	uint64_t timer_us, paused_until_us;
 	uint64_t arb_busy_until_us;	/* a write of this controller is on its way to the LUN, dead or alive */
 	int score;
@@ -84,7 +85,7 @@ struct sim_worker {
 	uint16_t type;		/* of the request under way */
 	int name, name2;
 	uint32_t mode;
-	uint64_t started_us;
+	uint64_t started_us, next_us;
 	uint64_t ino[SIM_NAMES];	/* 0: no such entry */
 	uint8_t kind[SIM_NAMES];	/* 1 file, 2 directory */
 	uint32_t perm[SIM_NAMES];
@@ -94,7 +95,7 @@ struct sim_worker {
 struct sim_swarm {		/* drawn from the seed */
 	uint32_t ops, faults_mean_ms, net_min_us, net_max_us, disk_min_us, disk_max_us, keep, tear;
 	uint32_t crash, crash_both, cut_link, cut_client, slow, pause, move, arb;
-	uint32_t restart_min_ms, restart_max_ms, segments, overlay_kib, flush_ms;
+	uint32_t think_us, restart_min_ms, restart_max_ms, segments, overlay_kib, flush_ms;
 };
 
 struct sim {

@@ -157,6 +157,8 @@ static void take(struct sim_worker *k, int name, uint64_t ino, uint8_t kind, uin
 	k->perm[name] = perm;
 }
 
+static void pump(struct sim *s, struct sim_event *e);
+
 static void done(struct sim *s, const struct cl_effect *fx)
 {
 	int w = (int)(fx->tag % TAG_MKDIR);
@@ -165,6 +167,8 @@ static void done(struct sim *s, const struct cl_effect *fx)
 	int error = fx->error;
 
 	k->busy = false;
+	k->next_us = s->now_us + sim_below(s, 2ull * s->swarm.think_us + 1);
+	sim_after(s, k->next_us - s->now_us, 0, pump);
 	s->done_ops++;
 	k->ops++;
 	if (fx->tag >= TAG_MKDIR) {
@@ -241,7 +245,7 @@ static void work(struct sim *s)
 	for (int w = 0; w < SIM_WORKERS && s->session && !s->violation; w++) {
 		struct sim_worker *k = &s->worker[w];
 
-		if (k->busy)
+		if (k->busy || k->next_us > s->now_us)
 			continue;
 		if (!k->ready)
 			make_dir(s, w);

@@ -160,16 +160,11 @@ static void state_put(struct sim *s, struct sim_event *e)
 		n->persisted_epoch = st.epoch;
 }
 
-static void state_drop(struct sim *s, struct sim_event *e)
-{
-	if (sim_chance(s, s->swarm.keep))
-		state_put(s, e);
-}
-
 static void state_done(struct sim *s, struct sim_event *e)
 {
 	struct ctl_event ev = { .type = CTL_EV_STATE_SAVED };
 
+	s->node[e->node].saving = NULL;
 	state_put(s, e);
 	sim_node_step(s, e->node, &ev);
 }
@@ -383,7 +378,7 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		e = sim_after(s, disk_us(s, node), node, state_done);
 		e->p = malloc(HA_STATE_BYTES);
 		ha_state_encode(e->p, fx->state);
-		e->drop = state_drop;
+		n->saving = e;
 		break;
 	case CTL_FX_ARB_READ:
 		sim_after(s, arb_wait(s, node), node, arb_read);
@@ -523,7 +518,7 @@ void sim_node_boot(struct sim *s, int node)
 		n->disk = new_disk(s);
 	if (!n->store)
 		n->store = simstore_new();
-	memset(config.ha.cluster, 0xc5, sizeof(config.ha.cluster));
+	memcpy(config.ha.cluster, s->arbiter.cluster, sizeof(config.ha.cluster));
 	memcpy(config.journal.cluster, config.ha.cluster, sizeof(config.journal.cluster));
 	n->up = true;
 	n->gen++;
@@ -566,6 +561,10 @@ void sim_node_crash(struct sim *s, int node, const char *why)
 	if (n->flush && sim_chance(s, s->swarm.keep))
 		flush_apply(s, node);
 	n->flush = NULL;
+	/* Its successor holds the lock only once the last write is over, this way or that. */
+	if (n->saving && sim_chance(s, s->swarm.keep))
+		state_put(s, n->saving);
+	n->saving = NULL;
 	n->up = false;
 	n->gen++;
 	n->role = PR_ROLE_STOPPED;
