@@ -103,3 +103,17 @@ dist_man_MANS += \
 	deploy/man/mdcd.8 \
 	deploy/man/mdcd.conf.5 \
 	deploy/man/mdcpair.8
+
+unit_tests += tests/unit/test_conf tests/unit/test_store
+tests_unit_test_conf_SOURCES = tests/unit/test_conf.c \
+	controller/io/conf.c controller/io/lun_tool.c controller/io/pair_dir.c
+tests_unit_test_store_SOURCES = tests/unit/test_store.c controller/io/store.c controller/io/store_rows.c
+
+EXTRA_DIST += \
+	tests/integration/0-pair-lib.sh \
+	tests/integration/010-pair-up-down \
+	tests/integration/011-pair-kill-active \
+	tests/integration/012-pair-bad-start \
+	tests/integration/013-pair-garbage \
+	tests/integration/014-pair-supervisor-killed \
+	tests/integration/015-pair-stopped-standby

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "controller/io/store.h"
+#include "proto/pr.h"
+
+/* A flush of our own making: inodes ino..ino+count-1 of volume 1, each of one size, or their absence. */
+struct ctl_flush {
+	uint64_t ino, count, size;
+	bool remove;
+	struct pr_key key;
+	uint8_t value[256];
+};
+
+size_t ctl_flush_count(struct ctl_flush *f)
+{
+	return f->count;
+}
+
+void ctl_flush_sort(struct ctl_flush *f)
+{
+}
+
+void ctl_flush_get(struct ctl_flush *f, size_t i, const uint8_t **ret_key, size_t *ret_key_len,
+		   const uint8_t **ret_value, size_t *ret_len)
+{
+	struct pr_row_inode row = {.size = f->size, .nlink = 1};
+	struct pr_buf b = pr_buf_on(f->value, sizeof(f->value));
+
+	pr_key_inode(&f->key, 1, f->ino + i);
+	cr_assert_eq(pr_row_inode_encode(&b, &row), 0);
+	*ret_key = f->key.b;
+	*ret_key_len = f->key.len;
+	*ret_value = f->remove ? NULL : f->value;
+	*ret_len = b.len;
+}
+
+static char dir[] = "/tmp/mdc-store.XXXXXX";
+static struct store *store;
+static struct store_done done;
+static uint64_t map_bytes = 64 << 20;
+static uint8_t cluster = 1;
+
+static int open_store(char *why)
+{
+	struct store_config c = {.dir = dir, .map_bytes = map_bytes, .readers = 2, .flush_ms = 100};
+
+	memset(c.cluster.b, cluster, sizeof(c.cluster.b));
+	return store_open(&c, &store, why, 512);
+}
+
+static void begin(void)
+{
+	char why[512] = "";
+
+	cr_assert_not_null(mkdtemp(dir));
+	cr_assert_eq(open_store(why), 0, "%s", why);
+}
+
+static void end(void)
+{
+	char command[64];
+
+	store_close(store);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	cr_assert_eq(system(command), 0);
+}
+
+static void reopen(void)
+{
+	char why[512] = "";
+
+	store_close(store);
+	store = NULL;
+	cr_assert_eq(open_store(why), 0, "%s", why);
+}
+
+static void wait_done(enum store_done_type type)
+{
+	struct pollfd p = {.fd = store_fd(store), .events = POLLIN};
+
+	store_kick(store);
+	while (!store_next(store, &done)) {
+		store_kick(store);
+		cr_assert_eq(poll(&p, 1, 10000), 1, "the store does not answer");
+	}
+	cr_assert_eq(done.type, type);
+}
+
+static void flush(uint64_t ino, uint64_t count, uint64_t size, uint64_t lsn)
+{
+	struct ctl_flush f = {.ino = ino, .count = count, .size = size};
+
+	store_flush(store, &f, lsn);
+	wait_done(STORE_FLUSHED);
+	cr_assert_eq(done.error, 0, "%s", done.text);
+	cr_assert_eq(done.lsn, lsn);
+}
+
+static void fetch(int kind, uint64_t ino, uint16_t prefix_len, uint32_t rows_max)
+{
+	struct ctl_fetch f = {.kind = kind, .prefix_len = prefix_len, .rows_max = rows_max};
+
+	pr_key_inode(&f.key, 1, ino);
+	store_fetch(store, 7, &f);
+	wait_done(STORE_ROWS);
+	cr_assert_eq(done.error, 0, "%s", done.text);
+	cr_assert_eq(done.ticket, 7u);
+}
+
+static uint64_t ino_of(uint32_t i)
+{
+	uint16_t volume;
+	uint64_t ino;
+
+	cr_assert_eq(pr_key_parse_inode(done.rows[i].key.b, done.rows[i].key.len, &volume, &ino),
+		     0);
+	return ino;
+}
+
+static uint64_t size_of(uint32_t i)
+{
+	struct pr_row_inode row;
+
+	cr_assert_eq(pr_row_inode_decode(&row, done.rows[i].value, done.rows[i].bytes), 0);
+	return row.size;
+}
+
+TestSuite(store, .init = begin, .fini = end);
+
+Test(store, a_new_one_stands_at_lsn_0_and_is_empty)
+{
+	cr_assert_eq(store_lsn(store), 0u);
+	fetch(CTL_FETCH_FROM, 0, 1, 10);
+	cr_assert_eq(done.row_count, 0u);
+	cr_assert(done.complete);
+}
+
+Test(store, rows_and_their_lsn_survive_a_restart)
+{
+	flush(10, 5, 111, 42);
+	reopen();
+	cr_assert_eq(store_lsn(store), 42u);
+	fetch(CTL_FETCH_ONE, 12, 0, 1);
+	cr_assert_eq(done.row_count, 1u);
+	cr_assert_eq(size_of(0), 111u);
+	fetch(CTL_FETCH_ONE, 15, 0, 1);
+	cr_assert_eq(done.row_count, 0u);
+}
+
+Test(store, a_later_flush_replaces_and_deletes)
+{
+	struct ctl_flush gone = {.ino = 11, .count = 1, .remove = true};
+
+	flush(10, 3, 1, 1);
+	flush(10, 1, 2, 2);
+	store_flush(store, &gone, 3);
+	wait_done(STORE_FLUSHED);
+	fetch(CTL_FETCH_FROM, 0, 3, 10);
+	cr_assert_eq(done.row_count, 2u);
+	cr_assert_eq(ino_of(0), 10u);
+	cr_assert_eq(size_of(0), 2u);
+	cr_assert_eq(ino_of(1), 12u);
+	cr_assert_eq(size_of(1), 1u);
+}
+
+Test(store, ranges_go_both_ways_and_say_whether_they_are_complete)
+{
+	flush(10, 10, 1, 1);
+	fetch(CTL_FETCH_FROM, 15, 3, 3);
+	cr_assert_eq(done.row_count, 3u);
+	cr_assert_eq(ino_of(0), 15u);
+	cr_assert_eq(ino_of(2), 17u);
+	cr_assert_not(done.complete);
+	fetch(CTL_FETCH_FROM, 15, 3, 100);
+	cr_assert_eq(done.row_count, 5u);
+	cr_assert(done.complete);
+	fetch(CTL_FETCH_BEFORE, 15, 3, 2);
+	cr_assert_eq(done.row_count, 2u);
+	cr_assert_eq(ino_of(0), 14u);
+	cr_assert_eq(ino_of(1), 13u);
+	cr_assert_not(done.complete);
+	fetch(CTL_FETCH_BEFORE, 100, 3, 100);
+	cr_assert_eq(done.row_count, 10u);
+	cr_assert(done.complete);
+	fetch(CTL_FETCH_BEFORE, 10, 3, 100);
+	cr_assert_eq(done.row_count, 0u);
+	cr_assert(done.complete);
+}
+
+Test(store, a_full_map_grows_and_nothing_is_lost)
+{
+	struct store_stats stats;
+	char command[64];
+
+	map_bytes = 1 << 20;
+	store_close(store);
+	snprintf(command, sizeof(command), "rm -r %s/store", dir);
+	cr_assert_eq(system(command), 0);
+	store = NULL;
+	reopen();
+	for (uint64_t i = 0; i < 4; i++)
+		flush(i * 20000, 20000, i, i + 1);
+	store_get_stats(store, &stats);
+	cr_assert_gt(stats.map_grown, 0u);
+	cr_assert_eq(stats.entries, 80001u);
+	fetch(CTL_FETCH_ONE, 79999, 0, 1);
+	cr_assert_eq(size_of(0), 3u);
+	reopen();
+	cr_assert_eq(store_lsn(store), 4u);
+	fetch(CTL_FETCH_ONE, 0, 0, 1);
+	cr_assert_eq(done.row_count, 1u);
+}
+
+/* The answer to a fetch that ran before a flush, taken after the flush was reported, would be stale. */
+Test(store, no_answer_is_older_than_a_flush_already_reported)
+{
+	struct ctl_flush f = {.ino = 1, .count = 1, .size = 2};
+	struct ctl_fetch one = {.kind = CTL_FETCH_ONE, .rows_max = 1};
+	struct pollfd p = {.fd = store_fd(store), .events = POLLIN};
+	bool flushed = false;
+	int answers = 0;
+
+	flush(1, 1, 1, 1);
+	pr_key_inode(&one.key, 1, 1);
+	for (int i = 0; i < 200; i++)
+		store_fetch(store, 1, &one);
+	store_kick(store);
+	store_flush(store, &f, 2);
+	while (answers < 200 || !flushed) {
+		poll(&p, 1, 10000);
+		while (store_next(store, &done)) {
+			if (done.type == STORE_FLUSHED) {
+				flushed = true;
+				continue;
+			}
+			answers++;
+			if (flushed)
+				cr_assert_eq(size_of(0), 2u);
+		}
+		store_kick(store);
+	}
+}
+
+static void copy_all(struct store *to, uint64_t *ret_bytes)
+{
+	uint64_t cookie = 0, lsn = 0;
+
+	store_copy_begin(to);
+	do {
+		uint8_t *bytes;
+		uint32_t len;
+		bool last;
+
+		store_copy_read(store, cookie++);
+		wait_done(STORE_COPY_ROWS);
+		cr_assert_eq(done.error, 0);
+		if (!lsn)
+			lsn = done.lsn;
+		cr_assert_leq(done.done_bytes, done.total_bytes);
+		bytes = malloc(done.len + 1);
+		len = done.len;
+		last = done.last;
+		*ret_bytes = done.done_bytes;
+		memcpy(bytes, done.p, len);
+		store_copy_put(to, bytes, len);
+		free(bytes);
+		if (last)
+			break;
+	} while (true);
+	store_copy_end(to, lsn);
+}
+
+Test(store, a_full_copy_is_adopted_whole)
+{
+	struct store *source, *target;
+	char target_dir[] = "/tmp/mdc-store.XXXXXX", why[512], command[64];
+	struct store_config c = {
+		.dir = target_dir, .map_bytes = 1 << 20, .readers = 1, .flush_ms = 100};
+	uint64_t bytes;
+	int answers = 0;
+
+	cr_assert_not_null(mkdtemp(target_dir));
+	memset(c.cluster.b, cluster, 16);
+	flush(1, 20000, 5, 77);
+	source = store;
+	cr_assert_eq(store_open(&c, &target, why, sizeof(why)), 0, "%s", why);
+	store = target;
+	flush(500000, 10, 9, 3); /* what the target had must be gone */
+	store = source;
+	copy_all(target, &bytes);
+	cr_assert_gt(bytes, 20000u * 100);
+	store = target;
+	do {
+		wait_done(STORE_COPY_APPLIED);
+		cr_assert_eq(done.error, 0, "%s", done.text);
+		answers++;
+	} while (store_lsn(target) != 77);
+	cr_assert_gt(answers, 3);
+	fetch(CTL_FETCH_ONE, 20000, 0, 1);
+	cr_assert_eq(size_of(0), 5u);
+	fetch(CTL_FETCH_FROM, 20001, 3, 100);
+	cr_assert_eq(done.row_count, 0u);
+	flush(20001, 1, 6, 78); /* the new environment takes flushes */
+	store_copy_keep(target);
+	store_close(target);
+	cr_assert_eq(store_open(&c, &target, why, sizeof(why)), 0, "%s", why);
+	cr_assert_eq(store_lsn(target), 78u);
+	store_close(target);
+	store = source;
+	snprintf(command, sizeof(command), "rm -rf %s", target_dir);
+	cr_assert_eq(system(command), 0);
+}
+
+Test(store, a_damaged_copy_is_refused)
+{
+	static const uint8_t garbage[] = {200, 0, 255, 255, 0, 0, 1, 2, 3};
+
+	store_copy_begin(store);
+	wait_done(STORE_COPY_APPLIED);
+	store_copy_put(store, garbage, sizeof(garbage));
+	wait_done(STORE_COPY_APPLIED);
+	cr_assert_eq(done.error, -EBADMSG);
+}
+
+Test(store, an_interrupted_copy_leaves_the_old_rows)
+{
+	flush(1, 3, 1, 9);
+	store_copy_begin(store);
+	wait_done(STORE_COPY_APPLIED);
+	reopen();
+	cr_assert_eq(store_lsn(store), 9u);
+	fetch(CTL_FETCH_ONE, 3, 0, 1);
+	cr_assert_eq(done.row_count, 1u);
+}
+
+Test(store, the_store_of_another_cluster_is_refused)
+{
+	char why[512] = "";
+
+	store_close(store);
+	store = NULL;
+	cluster = 2;
+	cr_assert_eq(open_store(why), -EXDEV);
+	cr_assert_not_null(strstr(why, "belongs to cluster 01010101"), "%s", why);
+}
