@@ -89,6 +89,10 @@ static bool run_cas(struct ha *h)
 	case HA_FAILED:
 		break;
 	}
+	if (!h->vote_epoch) {		/* the peer is proven dead: the promise is void */
+		go_on(h, "the standby died meanwhile");
+		return true;
+	}
 	if (h->conn && h->his.known) {
 		h->sw = HA_SW_TAKE_BACK;
 		HA_SEND(h, LINK_PROMISE_ASK, link_promise_ask, .epoch = h->vote_epoch, .to = h->cfg.node);

@@ -758,7 +758,7 @@ static void effect(struct node *n, struct ha_effect *fx)
 		for_node(at - W.now_us, E_APPENDED, n)->a = b->last_lsn;
 		if (ha_role(n->ha) == PR_ROLE_ACTIVE && !n->serving)
 			adopt(b->first_lsn - 1, &b->prev_hash);
-		if (ha_role(n->ha) == PR_ROLE_ACTIVE || ha_role(n->ha) == PR_ROLE_PROMOTING)
+		if (ha_role(n->ha) == PR_ROLE_ACTIVE)
 			n->mine[n->mines++] = jr_batch_ref(fx->batch);
 		break;
 	}
@@ -1202,9 +1202,27 @@ static void client_send(unsigned s)
 	e->b = W.slot[s].seq;
 }
 
+static bool settled(void)
+{
+	const struct node *a = NULL, *s = NULL;
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (!W.node[i].up)
+			return false;
+		if (ha_role(W.node[i].ha) == PR_ROLE_ACTIVE)
+			a = &W.node[i];
+		else
+			s = &W.node[i];
+	}
+	return a && s && ha_mode(a->ha) == HA_SYNC && W.arb.members == 3 && a->serving;
+}
+
 static void client(void)
 {
-	for (unsigned s = 0; s < SLOTS; s++)
+	/* During the hour in which a standby may not come back the client rests, or the log would fill. */
+	bool rest = !W.faults && W.now_us > W.end_faults_us + 20000000 && !settled();
+
+	for (unsigned s = 0; s < SLOTS && !rest; s++)
 		if (W.now_us >= W.slot[s].sent_us + 50000)
 			client_send(s);
 	later(5000 + upto(20000), E_CLIENT, 0);
@@ -1222,7 +1240,7 @@ static void replied(struct ev *e)
 	W.slot[s].lsn = e->b;
 	W.slot[s].seq++;
 	W.slot[s].sent_us = W.now_us;
-	if (chance(900))
+	if (chance(900) && (W.faults || W.now_us < W.end_faults_us + 20000000 || settled()))
 		client_send(s);
 }
 
@@ -1377,21 +1395,6 @@ static void happen(struct ev *e)
 		pump(n);
 }
 
-static bool settled(void)
-{
-	const struct node *a = NULL, *s = NULL;
-
-	for (unsigned i = 0; i < 2; i++) {
-		if (!W.node[i].up)
-			return false;
-		if (ha_role(W.node[i].ha) == PR_ROLE_ACTIVE)
-			a = &W.node[i];
-		else
-			s = &W.node[i];
-	}
-	return a && s && ha_mode(a->ha) == HA_SYNC && W.arb.members == 3 && a->serving;
-}
-
 static void run_until(uint64_t us)
 {
 	struct ev e;
@@ -1423,6 +1426,7 @@ static void finish(void)
 	uint64_t replies;
 
 	W.faults = false;
+	W.end_faults_us = W.now_us;
 	W.cut[0] = W.cut[1] = W.arb_down = false;
 	W.node[0].disk_slow = W.node[1].disk_slow = false;
 	later(1, E_CONNECT, 0);
