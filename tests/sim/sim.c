@@ -197,6 +197,7 @@ static void run(struct sim *s, uint64_t seed)
 	s->arbiter_set = true;
 	sim_node_boot(s, 1);
 	sim_node_boot(s, 2);
+	sim_after(s, 0, 0, sim_super_tick);
 	run_until(s, 10000 * SIM_US_MS, has_volume);
 	if (!s->violation && !s->volume_made)
 		sim_fail(s, "liveness", "no volume after ten seconds without a fault");

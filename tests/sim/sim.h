@@ -69,7 +69,7 @@ struct sim_node {
 	uint8_t state[HA_STATE_BYTES];
 	bool has_state;
 	struct sim_event *saving;
-	uint64_t timer_us, paused_until_us;
+	uint64_t timer_us, paused_until_us, settle_us;
 	uint64_t arb_busy_until_us;	/* a write of this controller is on its way to the LUN, dead or alive */
 	int score;
 	enum pr_role role;	/* last seen by the supervisor */
@@ -122,9 +122,8 @@ struct sim {
 	uint64_t done_ops, acked_lsn, acked_epoch;
 	bool healing;
 	/* supervisor */
-	uint64_t ticket, promote_ticket;
+	uint64_t ticket, promote_ticket, promote_until_us;
 	int promoting, last_tried;
-	bool promote_waiting;
 	/* counted */
 	uint64_t crashes, promotions, cuts, moves, pauses, faults, replies, full_copies, alarms, refused;
 	uint64_t epoch_owner[4096], compared;
@@ -149,6 +148,7 @@ void sim_send(struct sim *, int from, uint64_t id, const uint8_t *p, uint32_t le
 void sim_hang_up(struct sim *, int from, uint64_t id);
 void sim_drop_all(struct sim *, int end);		/* that end died */
 void sim_cut(struct sim *, int a, int b, bool on);	/* what a sends to b */
+void sim_dial_link(struct sim *);			/* node 2 dials node 1 unless a link stands */
 void sim_net_free(struct sim *);
 
 /* sim_node.c */
@@ -163,6 +163,7 @@ void sim_super_died(struct sim *, int node);
 void sim_super_result(struct sim *, int node, uint64_t ticket, int error, const char *why);
 void sim_super_fence(struct sim *, int node, uint64_t incarnation);
 void sim_super_look(struct sim *);
+void sim_super_tick(struct sim *, struct sim_event *);
 
 /* sim_client.c */
 void sim_client_start(struct sim *);

@@ -53,13 +53,9 @@ static void tell_down(struct sim *s, int end, uint64_t id, int port, int error)
 	}
 }
 
-static void redial(struct sim *s, struct sim_event *e);
-
 static void down_event(struct sim *s, struct sim_event *e)
 {
 	tell_down(s, (int)e->b, e->a, (int)e->c, e->error);
-	if (e->c == 2 && e->b == 2 && s->node[2].up)
-		sim_after(s, sim_between(s, 1, 20) * SIM_US_MS, 2, redial);
 }
 
 /* The end `side` learns that the stream is gone. */
@@ -114,9 +110,10 @@ uint64_t sim_connect(struct sim *s, int from, int to, int port, uint64_t id_from
 	return c->id[0];
 }
 
-static void redial(struct sim *s, struct sim_event *e)
+void sim_dial_link(struct sim *s)
 {
-	(void)e;
+	if (!s->node[1].up || !s->node[2].up)
+		return;
 	for (size_t i = 0; i < s->conn_count; i++)
 		if (s->conns[i]->open && s->conns[i]->port == 2)
 			return;
@@ -213,8 +210,6 @@ void sim_hang_up(struct sim *s, int from, uint64_t id)
 	c->open = false;
 	if (c->up)
 		lose(s, c, side ^ 1, 0);
-	if (c->port == 2 && s->node[2].up)
-		sim_after(s, sim_between(s, 1, 20) * SIM_US_MS, 2, redial);
 }
 
 void sim_drop_all(struct sim *s, int end)

@@ -546,8 +546,6 @@ void sim_node_boot(struct sim *s, int node)
 	}
 	sim_node_step(s, node, &ev);
 	sim_super_born(s, node);
-	if (s->node[1].up && s->node[2].up)
-		sim_connect(s, 2, 1, 2, 0);
 }
 
 void sim_node_crash(struct sim *s, int node, const char *why)

@@ -30,10 +30,13 @@ static void facts(struct sim *s, struct sim_event *e)
 	sim_super_look(s);
 }
 
-static void look_event(struct sim *s, struct sim_event *e)
+/* The supervisor looks after its pair for ever; so does who dials the link. */
+void sim_super_tick(struct sim *s, struct sim_event *e)
 {
 	(void)e;
 	sim_super_look(s);
+	sim_dial_link(s);
+	sim_after(s, sim_between(s, 10, 40) * SIM_US_MS, 0, sim_super_tick);
 }
 
 static void restart(struct sim *s, struct sim_event *e)
@@ -46,10 +49,10 @@ void sim_super_born(struct sim *s, int node)
 {
 	int peer = 3 - node;
 
+	s->node[node].settle_us = s->now_us + sim_between(s, 5, 300) * SIM_US_MS;
 	sim_after(s, sim_between(s, 100, 2000), node, facts);
 	if (s->node[peer].up)
 		sim_after(s, sim_between(s, 100, 2000), peer, facts);
-	sim_after(s, 60 * SIM_US_MS, 0, look_event);
 }
 
 void sim_super_died(struct sim *s, int node)
@@ -62,7 +65,6 @@ void sim_super_died(struct sim *s, int node)
 	if (s->node[peer].up)
 		sim_after(s, sim_between(s, 200, 3000), peer, facts);
 	sim_after(s, wait_ms * SIM_US_MS, 0, restart)->a = (uint64_t)node;
-	sim_after(s, 5 * SIM_US_MS, 0, look_event);
 }
 
 static void fence_event(struct sim *s, struct sim_event *e)
@@ -92,14 +94,14 @@ void sim_super_look(struct sim *s)
 {
 	int best = 0;
 
-	if (s->promoting)
+	if (s->promoting && s->now_us < s->promote_until_us)
 		return;
 	for (int n = 1; n <= SIM_NODES; n++) {
 		if (!s->node[n].up)
 			continue;
 		if (s->node[n].role == PR_ROLE_ACTIVE || s->node[n].role == PR_ROLE_PROMOTING)
 			return;
-		if (s->node[n].role != PR_ROLE_STANDBY || s->node[n].score <= 0)
+		if (s->node[n].role != PR_ROLE_STANDBY || s->node[n].settle_us > s->now_us)
 			continue;
 		if (!best || s->node[n].score > s->node[best].score)
 			best = n;
@@ -110,6 +112,7 @@ void sim_super_look(struct sim *s)
 		best = 3 - best;
 	s->promoting = best;
 	s->promote_ticket = ++s->ticket;
+	s->promote_until_us = s->now_us + 3000 * SIM_US_MS;
 	sim_after(s, sim_between(s, 50, 1000), best, promote);
 }
 
@@ -122,7 +125,7 @@ void sim_super_result(struct sim *s, int node, uint64_t ticket, int error, const
 	sim_note(s, "node %d: promotion %s %s", node, error ? "refused:" : "done", error && why ? why : "");
 	if (error) {
 		s->refused++;
-		sim_after(s, 50 * SIM_US_MS, 0, look_event);
+		s->node[node].settle_us = s->now_us + 50 * SIM_US_MS;
 	} else {
 		s->promotions++;
 	}
