@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * journal-bench DIR [SECONDS]: appends a second and their latency, with one and two batches in flight, by io_uring and by threads, beside bare
- * 4 KiB O_DSYNC writes to a file of the same directory, measured in turns. Makes and removes DIR/journal.
+ * journal-bench DIR [SECONDS]: appends a second and their latency, with one and two batches in
+ * flight, by io_uring and by threads, beside bare 4 KiB O_DSYNC writes to a file of the same
+ * directory, measured in turns. Makes and removes DIR/journal.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,8 @@ static uint64_t now_ns(void)
 
 static int compare(const void *a, const void *b)
 {
-	return (*(const uint32_t *)a > *(const uint32_t *)b) - (*(const uint32_t *)a < *(const uint32_t *)b);
+	return (*(const uint32_t *)a > *(const uint32_t *)b) -
+	       (*(const uint32_t *)a < *(const uint32_t *)b);
 }
 
 static void sample(uint64_t ns)
@@ -47,7 +49,8 @@ static double report(const char *what, double seconds, double against)
 		return 0;
 	qsort(samples, sample_count, sizeof(samples[0]), compare);
 	p50 = samples[sample_count / 2] / 10.0;
-	printf("%-46s %8.0f /s   p50 %7.1f us   p99 %7.1f us", what, sample_count / seconds, p50, samples[sample_count * 99ull / 100] / 10.0);
+	printf("%-46s %8.0f /s   p50 %7.1f us   p99 %7.1f us", what, sample_count / seconds, p50,
+	       samples[sample_count * 99ull / 100] / 10.0);
 	if (against > 0)
 		printf("   p50 %4.2f of the bare write", p50 / against);
 	putchar('\n');
@@ -139,14 +142,18 @@ static void append_some(struct run *r, uint32_t bytes)
 	}
 }
 
-static void journal_measure(const char *dir, enum aio_engine engine, uint32_t in_flight, uint32_t bytes, double seconds, double bare)
+static void journal_measure(const char *dir, enum aio_engine engine, uint32_t in_flight,
+			    uint32_t bytes, double seconds, double bare)
 {
 	struct jx_config c = {
 		.dir = dir,
 		.engine = engine,
-		.journal = { .segment_bytes = 8 << 20, .segments = 8, .ring_slots = 1024, .in_flight = in_flight },
+		.journal = {.segment_bytes = 8 << 20,
+			    .segments = 8,
+			    .ring_slots = 1024,
+			    .in_flight = in_flight},
 	};
-	struct run r = { .cfg = c.journal };
+	struct run r = {.cfg = c.journal};
 	char why[512], what[80];
 	uint64_t begin, told, tag;
 	int error;
@@ -172,7 +179,8 @@ static void journal_measure(const char *dir, enum aio_engine engine, uint32_t in
 		jr_release(r.jr, jr_durable_lsn(r.jr));
 	}
 	jx_drive(r.x, r.jr);
-	snprintf(what, sizeof(what), "append %u B, %u in flight, %s", bytes, in_flight, jx_describe(r.x));
+	snprintf(what, sizeof(what), "append %u B, %u in flight, %s", bytes, in_flight,
+		 jx_describe(r.x));
 	report(what, (now_ns() - begin) / 1e9, bare);
 	jr_free(r.jr);
 	jx_close(r.x);

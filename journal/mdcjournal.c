@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * mdcjournal: looks at a journal on disk with the daemon's own parser and recovery, and changes nothing.
+ * mdcjournal: looks at a journal on disk with the daemon's own parser and recovery, and changes
+ * nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +38,7 @@ struct look {
 	struct jx *jx;
 	struct jr *jr;
 	struct jr_event opened;
-	json_t *damage;		/* what was reported, also for text */
+	json_t *damage; /* what was reported, also for text */
 };
 
 static const char usage[] =
@@ -61,24 +62,26 @@ static const char usage[] =
 	"the journal of another cluster; 64 wrong command line; 66 no journal there.\n";
 
 static const char *const verdicts[] = {
-	[JR_CLEAN] = "clean", [JR_EMPTY] = "empty", [JR_TORN] = "torn",
-	[JR_REPAIR] = "repair", [JR_HALT] = "halt", [JR_FOREIGN] = "foreign",
+	[JR_CLEAN] = "clean",	[JR_EMPTY] = "empty", [JR_TORN] = "torn",
+	[JR_REPAIR] = "repair", [JR_HALT] = "halt",   [JR_FOREIGN] = "foreign",
 };
 
 static const char *const advice[] = {
 	[JR_CLEAN] = "Recovery would open it as it is.",
 	[JR_EMPTY] = "Recovery would open it as a new journal.",
 	[JR_TORN] = "Recovery would cut the torn tail: it was never reported durable.",
-	[JR_REPAIR] = "Recovery would fetch the damaged batches from the peer; without a peer the daemon stops.",
-	[JR_HALT] = "Recovery would stop: what was acknowledged cannot be told. A full copy from the peer helps.",
+	[JR_REPAIR] =
+		"Recovery would fetch the damaged batches from the peer; without a peer the daemon stops.",
+	[JR_HALT] =
+		"Recovery would stop: what was acknowledged cannot be told. A full copy from the peer helps.",
 	[JR_FOREIGN] = "Recovery would refuse it.",
 };
 
 static int verdict_exit(enum jr_verdict v)
 {
 	static const int codes[] = {
-		[JR_CLEAN] = EXIT_WHOLE, [JR_EMPTY] = EXIT_WHOLE, [JR_TORN] = EXIT_TORN,
-		[JR_REPAIR] = EXIT_DAMAGED, [JR_HALT] = EXIT_LOST, [JR_FOREIGN] = EXIT_LOST,
+		[JR_CLEAN] = EXIT_WHOLE,    [JR_EMPTY] = EXIT_WHOLE, [JR_TORN] = EXIT_TORN,
+		[JR_REPAIR] = EXIT_DAMAGED, [JR_HALT] = EXIT_LOST,   [JR_FOREIGN] = EXIT_LOST,
 	};
 
 	return codes[v];
@@ -97,8 +100,10 @@ static void damage_add(struct look *k, const struct jr_event *ev)
 {
 	char name[32];
 
-	json_array_append_new(k->damage, json_pack("{s:I, s:s, s:I, s:s}", "lsn", (json_int_t)ev->lsn, "file", file_name(ev->file, name),
-						   "offset", (json_int_t)ev->offset, "why", ev->why));
+	json_array_append_new(k->damage,
+			      json_pack("{s:I, s:s, s:I, s:s}", "lsn", (json_int_t)ev->lsn, "file",
+					file_name(ev->file, name), "offset", (json_int_t)ev->offset,
+					"why", ev->why));
 }
 
 /* Runs the core until an event of this type comes. */
@@ -119,7 +124,7 @@ static struct jr_event wait_for(struct look *k, enum jr_event_type type)
 
 static int look_once(struct look *k, char *why, size_t size)
 {
-	struct jx_config c = { .dir = k->dir, .read_only = true };
+	struct jx_config c = {.dir = k->dir, .read_only = true};
 	int r = jx_geometry(k->o.dir, &k->cfg, k->dir, sizeof(k->dir), why, size);
 
 	if (r < 0)
@@ -151,15 +156,18 @@ static void look_end(struct look *k)
 	k->damage = NULL;
 }
 
-/* A running daemon writes while this reads, so its tail may look torn: look again before saying so. */
+/*
+ * A running daemon writes while this reads, so its tail may look torn: look again before saying so.
+ */
 static int look_begin(struct look *k, char *why, size_t size)
 {
-	struct timespec pause = { .tv_nsec = 20000000 };
+	struct timespec pause = {.tv_nsec = 20000000};
 	int r = 0;
 
 	for (int i = 0; i < TRIES_IN_USE; i++) {
 		r = look_once(k, why, size);
-		if (r < 0 || !k->in_use || k->opened.verdict == JR_CLEAN || k->opened.verdict == JR_EMPTY)
+		if (r < 0 || !k->in_use || k->opened.verdict == JR_CLEAN ||
+		    k->opened.verdict == JR_EMPTY)
 			break;
 		if (i + 1 < TRIES_IN_USE)
 			look_end(k);
@@ -181,16 +189,22 @@ static void verify_text(const struct look *k)
 	size_t i;
 	json_t *d;
 
-	printf("%s: LSN %" PRIu64 " to %" PRIu64 ", epoch %" PRIu64 ", %" PRIu64 " of %" PRIu64 " MiB\n", k->dir, ev->first_lsn, ev->tail_lsn,
-	       ev->tail_epoch, jr_used_bytes(k->jr) >> 20, jr_size_bytes(k->jr) >> 20);
+	printf("%s: LSN %" PRIu64 " to %" PRIu64 ", epoch %" PRIu64 ", %" PRIu64 " of %" PRIu64
+	       " MiB\n",
+	       k->dir, ev->first_lsn, ev->tail_lsn, ev->tail_epoch, jr_used_bytes(k->jr) >> 20,
+	       jr_size_bytes(k->jr) >> 20);
 	if (k->in_use)
-		printf("in use by %s: the tail may have moved on\n", k->who[0] ? k->who : "another process");
-	json_array_foreach(k->damage, i, d)
-		if (concerns(&k->o, (uint64_t)json_integer_value(json_object_get(d, "lsn"))))
-			printf("damage: LSN %lld, %s offset %lld: %s\n", (long long)json_integer_value(json_object_get(d, "lsn")),
-			       json_string_value(json_object_get(d, "file")), (long long)json_integer_value(json_object_get(d, "offset")),
-			       json_string_value(json_object_get(d, "why")));
-	printf("verdict: %s%s%s\n%s\n", verdicts[ev->verdict], ev->why[0] ? ": " : "", ev->why, advice[ev->verdict]);
+		printf("in use by %s: the tail may have moved on\n",
+		       k->who[0] ? k->who : "another process");
+	json_array_foreach(k->damage, i, d) if (concerns(&k->o, (uint64_t)json_integer_value(
+									json_object_get(d, "lsn"))))
+		printf("damage: LSN %lld, %s offset %lld: %s\n",
+		       (long long)json_integer_value(json_object_get(d, "lsn")),
+		       json_string_value(json_object_get(d, "file")),
+		       (long long)json_integer_value(json_object_get(d, "offset")),
+		       json_string_value(json_object_get(d, "why")));
+	printf("verdict: %s%s%s\n%s\n", verdicts[ev->verdict], ev->why[0] ? ": " : "", ev->why,
+	       advice[ev->verdict]);
 }
 
 static void verify_json(const struct look *k)
@@ -199,14 +213,17 @@ static void verify_json(const struct look *k)
 	json_t *shown = json_array(), *d, *j;
 	size_t i;
 
-	json_array_foreach(k->damage, i, d)
-		if (concerns(&k->o, (uint64_t)json_integer_value(json_object_get(d, "lsn"))))
-			json_array_append(shown, d);
-	j = json_pack("{s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "journal", k->dir, "in_use", k->in_use, "verdict",
-		      verdicts[ev->verdict], "why", ev->why, "first_lsn", (json_int_t)ev->first_lsn, "tail_lsn", (json_int_t)ev->tail_lsn,
-		      "commit_lsn", (json_int_t)ev->commit_lsn, "tail_epoch", (json_int_t)ev->tail_epoch, "damaged_first",
-		      (json_int_t)ev->damaged_first, "damaged_last", (json_int_t)ev->damaged_last, "used_bytes",
-		      (json_int_t)jr_used_bytes(k->jr), "size_bytes", (json_int_t)jr_size_bytes(k->jr), "damage", shown);
+	json_array_foreach(k->damage, i, d) if (concerns(&k->o, (uint64_t)json_integer_value(
+									json_object_get(d, "lsn"))))
+		json_array_append(shown, d);
+	j = json_pack("{s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+		      "journal", k->dir, "in_use", k->in_use, "verdict", verdicts[ev->verdict],
+		      "why", ev->why, "first_lsn", (json_int_t)ev->first_lsn, "tail_lsn",
+		      (json_int_t)ev->tail_lsn, "commit_lsn", (json_int_t)ev->commit_lsn,
+		      "tail_epoch", (json_int_t)ev->tail_epoch, "damaged_first",
+		      (json_int_t)ev->damaged_first, "damaged_last", (json_int_t)ev->damaged_last,
+		      "used_bytes", (json_int_t)jr_used_bytes(k->jr), "size_bytes",
+		      (json_int_t)jr_size_bytes(k->jr), "damage", shown);
 	json_dumpf(j, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	putchar('\n');
 	json_decref(j);
@@ -259,16 +276,20 @@ static void batch_print(const struct jr_batch *b, const struct options *o)
 	pr_hash_format(hash, &b->hash);
 	pr_hash_format(prev, &b->prev_hash);
 	if (!o->json) {
-		printf("batch %" PRIu64 "..%" PRIu64 " epoch=%" PRIu64 " commit=%" PRIu64 " payload=%u image=%u hash=%s prev=%s\n", b->first_lsn,
-		       b->last_lsn, b->epoch, b->commit_lsn, b->payload_bytes, b->image_bytes, hash, prev);
+		printf("batch %" PRIu64 "..%" PRIu64 " epoch=%" PRIu64 " commit=%" PRIu64
+		       " payload=%u image=%u hash=%s prev=%s\n",
+		       b->first_lsn, b->last_lsn, b->epoch, b->commit_lsn, b->payload_bytes,
+		       b->image_bytes, hash, prev);
 		records_print(b, o, NULL);
 		return;
 	}
 	list = json_array();
 	records_print(b, o, list);
-	j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o}", "first_lsn", (json_int_t)b->first_lsn, "last_lsn",
-		      (json_int_t)b->last_lsn, "epoch", (json_int_t)b->epoch, "commit_lsn", (json_int_t)b->commit_lsn, "payload_bytes",
-		      (json_int_t)b->payload_bytes, "image_bytes", (json_int_t)b->image_bytes, "hash", hash, "prev_hash", prev, "records", list);
+	j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o}", "first_lsn",
+		      (json_int_t)b->first_lsn, "last_lsn", (json_int_t)b->last_lsn, "epoch",
+		      (json_int_t)b->epoch, "commit_lsn", (json_int_t)b->commit_lsn,
+		      "payload_bytes", (json_int_t)b->payload_bytes, "image_bytes",
+		      (json_int_t)b->image_bytes, "hash", hash, "prev_hash", prev, "records", list);
 	json_dumpf(j, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	putchar('\n');
 	json_decref(j);
@@ -277,7 +298,8 @@ static void batch_print(const struct jr_batch *b, const struct options *o)
 static void gap_print(uint64_t first, uint64_t last, const struct options *o)
 {
 	if (o->json)
-		printf("{\"first_lsn\":%" PRIu64 ",\"last_lsn\":%" PRIu64 ",\"damaged\":true}\n", first, last);
+		printf("{\"first_lsn\":%" PRIu64 ",\"last_lsn\":%" PRIu64 ",\"damaged\":true}\n",
+		       first, last);
 	else
 		printf("batch %" PRIu64 "..%" PRIu64 " damaged\n", first, last);
 }
@@ -330,7 +352,8 @@ static int archive_dump(const struct options *o, const char *dir)
 	}
 	while (pread(fd, image, JR_PAGE_BYTES, at) == JR_PAGE_BYTES) {
 		b = NULL;
-		if (!jr_header_peek(image, &h) && pread(fd, image, h.image_bytes, at) == (ssize_t)h.image_bytes)
+		if (!jr_header_peek(image, &h) &&
+		    pread(fd, image, h.image_bytes, at) == (ssize_t)h.image_bytes)
 			b = jr_batch_open(h.cluster, image, h.image_bytes, &why);
 		if (b && concerns(o, b->first_lsn))
 			batch_print(b, o);
@@ -348,7 +371,8 @@ static int archive_dump(const struct options *o, const char *dir)
 
 static int wrong(const char *what, const char *which)
 {
-	fprintf(stderr, "mdcjournal: %s%s%s\nTry: mdcjournal --help\n", what, which[0] ? ": " : "", which);
+	fprintf(stderr, "mdcjournal: %s%s%s\nTry: mdcjournal --help\n", what, which[0] ? ": " : "",
+		which);
 	return EXIT_USAGE;
 }
 
@@ -363,7 +387,7 @@ static bool lsn_parse(const char *text, uint64_t *ret)
 
 static int run(const char *command, const struct options *o)
 {
-	struct look k = { .o = *o };
+	struct look k = {.o = *o};
 	char why[512] = "";
 	int r;
 
@@ -389,11 +413,15 @@ static int run(const char *command, const struct options *o)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "json", no_argument, NULL, 'j' },	{ "from", required_argument, NULL, 'f' }, { "to", required_argument, NULL, 't' },
-		{ "archive", no_argument, NULL, 'a' },	{ "help", no_argument, NULL, 'h' },	  { "version", no_argument, NULL, 'V' },
-		{ NULL, 0, NULL, 0 },
+		{"json", no_argument, NULL, 'j'},
+		{"from", required_argument, NULL, 'f'},
+		{"to", required_argument, NULL, 't'},
+		{"archive", no_argument, NULL, 'a'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
 	};
-	struct options o = { .to = UINT64_MAX };
+	struct options o = {.to = UINT64_MAX};
 	int c;
 
 	pr_assert_to_stderr();

@@ -30,7 +30,7 @@ static int engine_start(struct aio *a, const struct aio_config *c)
 
 int aio_new(const struct aio_config *cfg, struct aio **ret)
 {
-	struct aio_config c = cfg ? *cfg : (struct aio_config){ 0 };
+	struct aio_config c = cfg ? *cfg : (struct aio_config){0};
 	struct aio *a = calloc(1, sizeof(*a));
 	int r;
 
@@ -83,7 +83,7 @@ int aio_submit(struct aio *a, const struct aio_request *request)
 	if (slot == AIO_NONE)
 		return -EAGAIN;
 	a->free_slot = a->slots[slot].next;
-	a->slots[slot] = (struct aio_slot){ .request = *request, .next = AIO_NONE };
+	a->slots[slot] = (struct aio_slot){.request = *request, .next = AIO_NONE};
 	a->pending++;
 	a->ops->put(a, slot);
 	return 0;
@@ -100,7 +100,10 @@ static bool piece_ended(struct aio *a, uint32_t slot, int *ret_result)
 	struct aio_slot *s = &a->slots[slot];
 
 	if (s->request.op == AIO_FSYNC || s->result < 0) {
-		/* Interrupted before anything was transferred: the one error that is no failure of the device. */
+		/*
+		 * Interrupted before anything was transferred: the one error that is no failure of
+		 * the device.
+		 */
 		if (s->result == -EINTR && s->request.op != AIO_FSYNC) {
 			a->ops->put(a, slot);
 			return false;
@@ -159,7 +162,7 @@ bool aio_reap(struct aio *a, struct aio_done *ret)
 
 bool aio_wait(struct aio *a, int timeout_ms)
 {
-	struct pollfd p = { .fd = a->event_fd, .events = POLLIN };
+	struct pollfd p = {.fd = a->event_fd, .events = POLLIN};
 	int r;
 
 	aio_kick(a);

@@ -5,9 +5,9 @@
 
 struct aio_slot {
 	struct aio_request request;
-	uint32_t moved;		/* bytes done already */
-	int result;		/* of the last piece: bytes, or -errno */
-	uint32_t next;		/* in the free list or an engine's list */
+	uint32_t moved; /* bytes done already */
+	int result;	/* of the last piece: bytes, or -errno */
+	uint32_t next;	/* in the free list or an engine's list */
 };
 
 enum { AIO_NONE = 0xffffffff };
@@ -16,9 +16,9 @@ struct aio_engine_ops {
 	const char *name;
 	int (*start)(struct aio *, const struct aio_config *);
 	void (*stop)(struct aio *);
-	void (*put)(struct aio *, uint32_t slot);	/* queue the rest of a slot's request */
+	void (*put)(struct aio *, uint32_t slot); /* queue the rest of a slot's request */
 	void (*kick)(struct aio *);
-	uint32_t (*take)(struct aio *);			/* a slot whose piece has ended, AIO_NONE: none */
+	uint32_t (*take)(struct aio *); /* a slot whose piece has ended, AIO_NONE: none */
 };
 
 struct aio {

@@ -63,7 +63,7 @@ static int write_some(const struct aio_request *q, const struct iovec *v, off_t 
 static int perform(const struct aio_slot *s)
 {
 	const struct aio_request *q = &s->request;
-	struct iovec v = { .iov_base = (char *)q->buffer + s->moved, .iov_len = q->bytes - s->moved };
+	struct iovec v = {.iov_base = (char *)q->buffer + s->moved, .iov_len = q->bytes - s->moved};
 	off_t offset = (off_t)(q->offset + s->moved);
 	ssize_t n;
 

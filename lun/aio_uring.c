@@ -45,7 +45,10 @@ static void uring_kick(struct aio *a)
 	while (io_uring_sq_ready(ring) > 0) {
 		int r = io_uring_submit(ring);
 
-		/* -EAGAIN, -EBUSY: the kernel is short of memory for a moment; the requests stay queued. */
+		/*
+		 * -EAGAIN, -EBUSY: the kernel is short of memory for a moment; the requests stay
+		 * queued.
+		 */
 		if (r < 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY)
 			ASSERT(!"io_uring_submit");
 	}

@@ -27,7 +27,7 @@ struct label_disk {
 	uint8_t zero3[3928];
 };
 
-#define AT(field) offsetof(struct label_disk, field)
+#define AT(field)	      offsetof(struct label_disk, field)
 #define LUN_AT(field, offset) _Static_assert(AT(field) == (offset), "label." #field " moved")
 LUN_AT(magic, 8);
 LUN_AT(version, 16);
@@ -54,7 +54,8 @@ bool lun_name_ok(const char *name)
 	for (size_t i = 0; i < n; i++) {
 		char c = name[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("._-", c)))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      strchr("._-", c)))
 			return false;
 	}
 	return true;
@@ -89,8 +90,9 @@ static const char *label_reject(const uint8_t *in, const struct lun_label *l)
 		return "impossible sizes in the label";
 	if (n == sizeof(l->name) || !lun_name_ok(l->name))
 		return "impossible name in the label";
-	if (memcmp(in + AT(name) + n, zeros, sizeof(l->name) - n) != 0 || memcmp(in + AT(zero), zeros, 4) != 0 ||
-	    memcmp(in + AT(zero2), zeros, 6) != 0 || memcmp(in + AT(zero3), zeros, sizeof(zeros)) != 0)
+	if (memcmp(in + AT(name) + n, zeros, sizeof(l->name) - n) != 0 ||
+	    memcmp(in + AT(zero), zeros, 4) != 0 || memcmp(in + AT(zero2), zeros, 6) != 0 ||
+	    memcmp(in + AT(zero3), zeros, sizeof(zeros)) != 0)
 		return "reserved bytes of the label are not zero";
 	return NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR LGPL-2.1-or-later */
 /*
- * What stands at the beginning of a LUN, and where. Owns the layout and the label's encoding; touches no LUN (lun.h does).
+ * What stands at the beginning of a LUN, and where. Owns the layout and the label's encoding;
+ * touches no LUN (lun.h does).
  *
  * In blocks of 4096 bytes, all integers little-endian:
  *
@@ -10,11 +11,12 @@
  *	5 .. 255	reserved, zero
  *	256 ..		file data (1 MiB from the start)
  *
- * Advisory locks (fcntl, open file description) stand for what SCSI reservation keys are on a SAN, on LUNs that are
- * files or loop devices. Their byte ranges lie far behind any data:
+ * Advisory locks (fcntl, open file description) stand for what SCSI reservation keys are on a SAN,
+ * on LUNs that are files or loop devices. Their byte ranges lie far behind any data:
  *
  *	2^61		one byte: the right to write arbiter and floor
- *	2^62 + key	one byte for each client key (u32): held by the client on the descriptor that does its I/O
+ *	2^62 + key	one byte for each client key (u32), held on the descriptor
+ *			that does the client's I/O
  *
  * The label:
  *
@@ -45,13 +47,13 @@ enum {
 	LUN_ARBITER_BLOCK = 1,
 	LUN_FLOOR_BLOCK = 3,
 	LUN_DATA_BLOCK = 256,
-	LUN_BLOCKS_MIN = 1024,		/* 4 MiB */
+	LUN_BLOCKS_MIN = 1024, /* 4 MiB */
 	LUN_LABEL_VERSION = 1,
 	LUN_NAME_MAX = 63,
 	LUN_FLAG_ARBITER = 1,
 };
 #define LUN_LOCK_ARBITER (UINT64_C(1) << 61)
-#define LUN_LOCK_KEYS (UINT64_C(1) << 62)
+#define LUN_LOCK_KEYS	 (UINT64_C(1) << 62)
 
 struct lun_label {
 	struct pr_uuid cluster, lun, volume;
@@ -64,10 +66,11 @@ struct lun_label {
 
 void lun_label_encode(uint8_t out[LUN_BLOCK_BYTES], const struct lun_label *);
 /*
- * 0; -ENODATA no label (the magic is not there); -EBADMSG a label that is damaged; -EPROTONOSUPPORT one of another format version.
- * *ret_why (may be NULL) says it in words.
+ * 0; -ENODATA no label (the magic is not there); -EBADMSG a label that is damaged; -EPROTONOSUPPORT
+ * one of another format version. *ret_why (may be NULL) says it in words.
  */
-int lun_label_decode(struct lun_label *ret, const uint8_t in[LUN_BLOCK_BYTES], const char **ret_why);
+int lun_label_decode(struct lun_label *ret, const uint8_t in[LUN_BLOCK_BYTES],
+		     const char **ret_why);
 
 /* Letters, digits, '.', '_', '-'; 1 to 63; not beginning with '-' or '.'. */
 bool lun_name_ok(const char *name);

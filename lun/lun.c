@@ -22,7 +22,7 @@ struct lun {
 	int fd;
 	bool direct;
 	enum lun_kind kind;
-	uint8_t *buffer;	/* aligned */
+	uint8_t *buffer; /* aligned */
 	char *path;
 };
 
@@ -56,7 +56,9 @@ int lun_open(const char *path, unsigned flags, struct lun **ret, char *why, size
 	if (!l)
 		return -ENOMEM;
 	l->fd = -1;
-	l->kind = S_ISREG(st.st_mode) ? LUN_FILE : major(st.st_rdev) == LOOP_MAJOR ? LUN_LOOP : LUN_BLOCK;
+	l->kind = S_ISREG(st.st_mode)		    ? LUN_FILE
+		  : major(st.st_rdev) == LOOP_MAJOR ? LUN_LOOP
+						    : LUN_BLOCK;
 	l->path = strdup(path);
 	if (!l->path || posix_memalign((void **)&l->buffer, LUN_BLOCK_BYTES, BUFFER_BYTES) != 0) {
 		lun_close(l);
@@ -147,7 +149,7 @@ int lun_block_read(struct lun *l, uint64_t block, uint8_t out[LUN_BLOCK_BYTES])
 
 int lun_block_write(struct lun *l, uint64_t block, const uint8_t in[LUN_BLOCK_BYTES])
 {
-	struct iovec v = { .iov_base = l->buffer, .iov_len = LUN_BLOCK_BYTES };
+	struct iovec v = {.iov_base = l->buffer, .iov_len = LUN_BLOCK_BYTES};
 	ssize_t n;
 	int r;
 
@@ -173,26 +175,26 @@ struct magic {
 };
 
 static const struct magic magics[] = {
-	{ 0x438, 2, "\x53\xef", "an ext2, ext3 or ext4 file system" },
-	{ 0, 4, "XFSB", "an XFS file system" },
-	{ 0x10040, 8, "_BHRfS_M", "a btrfs file system" },
-	{ 0x10000, 4, "\x01\x16\x19\x70", "a GFS2 file system" },
-	{ 0x2000, 6, "OCFSV2", "an OCFS2 file system" },
-	{ 0, 6, "LUKS\xba\xbe", "a LUKS volume" },
-	{ 0x200, 8, "LABELONE", "an LVM physical volume" },
-	{ 0, 8, "LABELONE", "an LVM physical volume" },
-	{ 0x400, 4, "\x10\x20\xf5\xf2", "an F2FS file system" },
-	{ 0, 4, "\xfc\x4e\x2b\xa9", "a member of an md array" },
-	{ 0x1000, 4, "\xfc\x4e\x2b\xa9", "a member of an md array" },
-	{ 0xff6, 8, "SWAPSPAC", "swap space" },
-	{ 0x200, 8, "EFI PART", "a GPT partition table" },
-	{ 0x1000, 8, "EFI PART", "a GPT partition table" },
-	{ 3, 8, "NTFS    ", "an NTFS file system" },
-	{ 3, 8, "EXFAT   ", "an exFAT file system" },
-	{ 0, 4, "hsqs", "a squashfs file system" },
-	{ 0x8001, 5, "CD001", "an ISO 9660 file system" },
-	{ 0, 4, "QFI\xfb", "a qcow2 image" },
-	{ 0x1fe, 2, "\x55\xaa", "a partition table or boot sector" },
+	{0x438, 2, "\x53\xef", "an ext2, ext3 or ext4 file system"},
+	{0, 4, "XFSB", "an XFS file system"},
+	{0x10040, 8, "_BHRfS_M", "a btrfs file system"},
+	{0x10000, 4, "\x01\x16\x19\x70", "a GFS2 file system"},
+	{0x2000, 6, "OCFSV2", "an OCFS2 file system"},
+	{0, 6, "LUKS\xba\xbe", "a LUKS volume"},
+	{0x200, 8, "LABELONE", "an LVM physical volume"},
+	{0, 8, "LABELONE", "an LVM physical volume"},
+	{0x400, 4, "\x10\x20\xf5\xf2", "an F2FS file system"},
+	{0, 4, "\xfc\x4e\x2b\xa9", "a member of an md array"},
+	{0x1000, 4, "\xfc\x4e\x2b\xa9", "a member of an md array"},
+	{0xff6, 8, "SWAPSPAC", "swap space"},
+	{0x200, 8, "EFI PART", "a GPT partition table"},
+	{0x1000, 8, "EFI PART", "a GPT partition table"},
+	{3, 8, "NTFS    ", "an NTFS file system"},
+	{3, 8, "EXFAT   ", "an exFAT file system"},
+	{0, 4, "hsqs", "a squashfs file system"},
+	{0x8001, 5, "CD001", "an ISO 9660 file system"},
+	{0, 4, "QFI\xfb", "a qcow2 image"},
+	{0x1fe, 2, "\x55\xaa", "a partition table or boot sector"},
 };
 
 const char *lun_signature(struct lun *l)
@@ -205,7 +207,8 @@ const char *lun_signature(struct lun *l)
 	for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++) {
 		const struct magic *m = &magics[i];
 
-		if (m->at + m->length <= have && memcmp(l->buffer + m->at, m->bytes, m->length) == 0)
+		if (m->at + m->length <= have &&
+		    memcmp(l->buffer + m->at, m->bytes, m->length) == 0)
 			return m->what;
 	}
 	return NULL;
@@ -234,24 +237,29 @@ int lun_label_read(struct lun *l, struct lun_label *ret, char *why, size_t size)
 		return r;
 	}
 	if (lun_blocks(l) < label.blocks) {
-		snprintf(why, size, "%s: has %llu blocks, its label says %llu", l->path, (unsigned long long)lun_blocks(l),
-			 (unsigned long long)label.blocks);
+		snprintf(why, size, "%s: has %llu blocks, its label says %llu", l->path,
+			 (unsigned long long)lun_blocks(l), (unsigned long long)label.blocks);
 		return -ENOSPC;
 	}
 	*ret = label;
 	return 0;
 }
 
-static int refuse_labelled(struct lun *l, const struct lun_label *old, const char *force, char *why, size_t size)
+static int refuse_labelled(struct lun *l, const struct lun_label *old, const char *force, char *why,
+			   size_t size)
 {
 	char lun[PR_UUID_TEXT], cluster[PR_UUID_TEXT];
 	struct pr_uuid named;
 
-	if (force && (strcmp(force, old->name) == 0 || (pr_uuid_parse(force, &named) == 0 && pr_uuid_equal(&named, &old->lun))))
+	if (force && (strcmp(force, old->name) == 0 ||
+		      (pr_uuid_parse(force, &named) == 0 && pr_uuid_equal(&named, &old->lun))))
 		return 0;
-	snprintf(why, size, "%s: is labelled already: LUN \"%s\" (%s) of cluster %s%s. To overwrite it, name it", l->path, old->name,
-		 pr_uuid_format(lun, &old->lun), pr_uuid_format(cluster, &old->cluster),
-		 pr_uuid_is_zero(&old->volume) ? "" : ", part of a volume");
+	snprintf(
+		why, size,
+		"%s: is labelled already: LUN \"%s\" (%s) of cluster %s%s. To overwrite it, name it",
+		l->path, old->name, pr_uuid_format(lun, &old->lun),
+		pr_uuid_format(cluster, &old->cluster),
+		pr_uuid_is_zero(&old->volume) ? "" : ", part of a volume");
 	return -EEXIST;
 }
 
@@ -287,7 +295,8 @@ static int refuse_busy(struct lun *l, char *why, size_t size)
 	if (l->kind != LUN_FILE) {
 		fd = open(l->path, O_RDWR | O_EXCL | O_CLOEXEC);
 		if (fd < 0 && errno == EBUSY) {
-			snprintf(why, size, "%s: is mounted, or otherwise in use by the kernel", l->path);
+			snprintf(why, size, "%s: is mounted, or otherwise in use by the kernel",
+				 l->path);
 			return -EBUSY;
 		}
 		if (fd >= 0)
@@ -295,15 +304,17 @@ static int refuse_busy(struct lun *l, char *why, size_t size)
 	}
 	r = lun_arbiter_lock(l, who, sizeof(who));
 	if (r == -EBUSY)
-		snprintf(why, size, "%s: a controller is using it%s%s", l->path, who[0] ? ": " : "", who);
+		snprintf(why, size, "%s: a controller is using it%s%s", l->path, who[0] ? ": " : "",
+			 who);
 	else if (r < 0)
 		snprintf(why, size, "%s: locking it: %s", l->path, strerror(-r));
 	return r;
 }
 
-static int label_put(struct lun *l, const struct lun_label *label, bool blank, char *why, size_t size)
+static int label_put(struct lun *l, const struct lun_label *label, bool blank, char *why,
+		     size_t size)
 {
-	uint8_t block[LUN_BLOCK_BYTES] = { 0 };
+	uint8_t block[LUN_BLOCK_BYTES] = {0};
 	int r = 0;
 
 	/* The label last: a LUN with a label has sound blocks behind it. */
@@ -318,23 +329,27 @@ static int label_put(struct lun *l, const struct lun_label *label, bool blank, c
 	return r;
 }
 
-int lun_label_write(struct lun *l, struct lun_label *label, const char *force, char *why, size_t size)
+int lun_label_write(struct lun *l, struct lun_label *label, const char *force, char *why,
+		    size_t size)
 {
 	uint64_t blocks = lun_blocks(l);
 	struct timespec now;
 	int r;
 
 	if (!lun_name_ok(label->name)) {
-		snprintf(why, size, "\"%s\" is no name for a LUN: letters, digits, '.', '_', '-', at most %d", label->name, LUN_NAME_MAX);
+		snprintf(why, size,
+			 "\"%s\" is no name for a LUN: letters, digits, '.', '_', '-', at most %d",
+			 label->name, LUN_NAME_MAX);
 		return -EINVAL;
 	}
 	if (label->blocks > blocks) {
-		snprintf(why, size, "%s: has %llu blocks, fewer than the %llu of the label", l->path, (unsigned long long)blocks,
-			 (unsigned long long)label->blocks);
+		snprintf(why, size, "%s: has %llu blocks, fewer than the %llu of the label",
+			 l->path, (unsigned long long)blocks, (unsigned long long)label->blocks);
 		return -ENOSPC;
 	}
 	if (blocks < LUN_BLOCKS_MIN) {
-		snprintf(why, size, "%s: has %llu KiB, a LUN needs at least %d", l->path, (unsigned long long)blocks * 4, LUN_BLOCKS_MIN * 4);
+		snprintf(why, size, "%s: has %llu KiB, a LUN needs at least %d", l->path,
+			 (unsigned long long)blocks * 4, LUN_BLOCKS_MIN * 4);
 		return -ENOSPC;
 	}
 	r = refuse_used(l, force, why, size);
@@ -363,8 +378,10 @@ int lun_label_update(struct lun *l, const struct lun_label *label, char *why, si
 
 	if (r < 0)
 		return r;
-	if (!pr_uuid_equal(&old.cluster, &label->cluster) || !pr_uuid_equal(&old.lun, &label->lun)) {
-		snprintf(why, size, "%s: another label stands there now: LUN \"%s\"", l->path, old.name);
+	if (!pr_uuid_equal(&old.cluster, &label->cluster) ||
+	    !pr_uuid_equal(&old.lun, &label->lun)) {
+		snprintf(why, size, "%s: another label stands there now: LUN \"%s\"", l->path,
+			 old.name);
 		return -ESTALE;
 	}
 	return label_put(l, label, false, why, size);

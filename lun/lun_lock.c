@@ -15,7 +15,8 @@
 
 static struct flock one_byte(short type, uint64_t at)
 {
-	return (struct flock){ .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)at, .l_len = 1 };
+	return (struct flock){
+		.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)at, .l_len = 1};
 }
 
 static int byte_lock(struct lun *l, short type, uint64_t at)
@@ -46,7 +47,10 @@ int lun_key_is_free(struct lun *l, uint32_t key)
 	return f.l_type == F_UNLCK ? 0 : -EBUSY;
 }
 
-/* A line of fdinfo: "lock:  1: OFDLCK  ADVISORY  WRITE -1 fe:00:1234 2305843009213693952 2305843009213693952" */
+/*
+ * A line of fdinfo: "lock: 1: OFDLCK ADVISORY WRITE -1 fe:00:1234 2305843009213693952
+ * 2305843009213693952"
+ */
 static bool line_is(const char *line, const struct stat *st, uint64_t at)
 {
 	unsigned major_no, minor_no;
@@ -54,8 +58,10 @@ static bool line_is(const char *line, const struct stat *st, uint64_t at)
 	unsigned long long start;
 	char end[32];
 
-	return sscanf(line, "lock: %*s OFDLCK %*s WRITE %*s %x:%x:%lu %llu %31s", &major_no, &minor_no, &inode, &start, end) == 5 &&
-	       major_no == major(st->st_dev) && minor_no == minor(st->st_dev) && inode == st->st_ino && start == at;
+	return sscanf(line, "lock: %*s OFDLCK %*s WRITE %*s %x:%x:%lu %llu %31s", &major_no,
+		      &minor_no, &inode, &start, end) == 5 &&
+	       major_no == major(st->st_dev) && minor_no == minor(st->st_dev) &&
+	       inode == st->st_ino && start == at;
 }
 
 static bool fdinfo_has(const char *path, const struct stat *st, uint64_t at)

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the journal looks like on disk: a ring of headers (file 0) and preallocated segments (files 1..), all little-endian, in
- * pages of 4096 bytes. Owns the layout, its encoding and the judgement of a single sector; never reads or writes a file.
+ * What the journal looks like on disk: a ring of headers (file 0) and preallocated segments (files
+ * 1..), all little-endian, in pages of 4096 bytes. Owns the layout, its encoding and the judgement
+ * of a single sector; never reads or writes a file.
  *
- * Place. A page of the data has a number that only grows: number / pages of a segment is the segment's ordinal, which lies in
- * file 1 + ordinal % segments; the first page of the journal's life is 0. A batch takes whole pages and does not cross a
- * segment's end: what does not fit begins the next segment, and the page after the last batch of the segment it left is zeroed. So the
- * first batch of a segment lies at its offset 0, and the batch after another either follows it at once or begins the next segment.
+ * Place. A page of the data has a number that only grows: number / pages of a segment is the
+ * segment's ordinal, which lies in file 1 + ordinal % segments; the first page of the journal's
+ * life is 0. A batch takes whole pages and does not cross a segment's end: what does not fit begins
+ * the next segment, and the page after the last batch of the segment it left is zeroed. So the
+ * first batch of a segment lies at its offset 0, and the batch after another either follows it at
+ * once or begins the next segment.
  *
- * Image of a batch (the same bytes on both controllers and on the link): the stream {batch header, payload, zeros} cut into
- * sectors of 512 bytes, the last 16 of each its trailer; a multiple of 8 sectors.
+ * Image of a batch (the same bytes on both controllers and on the link): the stream {batch header,
+ * payload, zeros} cut into sectors of 512 bytes, the last 16 of each its trailer; a multiple of 8
+ * sectors.
  *
  *	sector	0	496	of the stream
  *		496	8	stamp: first_lsn of the batch
@@ -27,17 +31,18 @@
  *		48	8	last_lsn
  *		56	8	commit_lsn: known committed when the batch was closed
  *		64	16	hash of the batch before
- *		80	16	hash of this one: of bytes 4.. to the end of the payload with this field zero
+ *		80	16	hash of this one: of the same bytes with this field zero
  *		96	4	image bytes
  *		100	28	zero
  *
- * Ring entry, 512 bytes, eight times in its page; entry seq lies in page seq % ring_slots. It is written in parallel with the batch
- * it announces and describes the whole journal as of that batch. The valid entry with the highest seq is the head.
+ * Ring entry, 512 bytes, eight times in its page; entry seq lies in page seq % ring_slots. It is
+ * written in parallel with the batch it announces and describes the whole journal as of that batch.
+ * The valid entry with the highest seq is the head.
  *
  *	entry	0	4	CRC-32C of bytes 4..511
  *		4	4	magic "mdcR"
  *		8	2	version 1
- *		10	1	kind: 1 BATCH, 2 BASE (begun anew), 3 CUT, 4 START (the beginning moved),
+ *		10	1	kind: 1 BATCH, 2 BASE (begun anew), 3 CUT, 4 START (beginning moved),
  *				5 SETTLED (recovery kept batches without entries of their own)
  *		11	1	zero
  *		12	4	in_flight
@@ -47,19 +52,19 @@
  *		48	8	first_lsn of the tail batch
  *		56	8	tail_lsn, its last
  *		64	8	commit_lsn known then
- *		72	8	durable_lsn: what had been reported durable before this entry was issued
+ *		72	8	durable_lsn: reported durable when this entry was issued
  *		80	16	prev_hash of the tail batch
  *		96	16	hash of the tail batch
  *		112	8	page number of the tail batch
- *		120	4	its image bytes; 0: there is no batch, the journal begins after tail_lsn
+ *		120	4	its image bytes; 0: no batch, the journal begins after tail_lsn
  *		124	4	segment bytes
  *		128	4	segments
  *		132	4	ring slots
- *		136	8	start_page: where the first batch that must be kept begins (a segment's beginning)
+ *		136	8	start_page: where the first batch to be kept begins a segment
  *		144	8	start_lsn: its first_lsn
  *		152	16	start_hash: its prev_hash
  *		168	8	start_epoch: the epoch of the batch before it
- *		176	8	blank_page: a page to be zeroed after this entry (CUT, BASE), or all ones
+ *		176	8	blank_page: to be zeroed after this entry (CUT, BASE); all ones: none
  *		184	328	zero
  */
 #pragma once
@@ -79,8 +84,8 @@ enum {
 };
 
 #define JR_BATCH_MAGIC 0x4263646du /* "mdcB" */
-#define JR_RING_MAGIC 0x5263646du  /* "mdcR" */
-#define JR_NO_PAGE UINT64_MAX
+#define JR_RING_MAGIC  0x5263646du /* "mdcR" */
+#define JR_NO_PAGE     UINT64_MAX
 
 struct jr_trailer_disk {
 	uint64_t first_lsn;
@@ -188,20 +193,27 @@ struct jr_header {
 	uint32_t payload_bytes, image_bytes;
 };
 
-/* What a header says of itself, sector 0's CRC and the header's fields checked, nothing else. NULL, or why not. */
+/*
+ * What a header says of itself, sector 0's CRC and the header's fields checked, nothing else. NULL,
+ * or why not.
+ */
 const char *jr_header_peek(const uint8_t *sector, struct jr_header *ret);
 
 /*
- * The whole image: every sector, the batch's CRC and hash. flat gets header and payload in one piece and holds at least
- * image_bytes. cluster NULL: any. NULL, or what is wrong; then *ret_sector is the first bad sector, or 0.
+ * The whole image: every sector, the batch's CRC and hash. flat gets header and payload in one
+ * piece and holds at least image_bytes. cluster NULL: any. NULL, or what is wrong; then *ret_sector
+ * is the first bad sector, or 0.
  */
-const char *jr_image_check(const uint8_t cluster[16], const uint8_t *image, uint32_t image_bytes, uint8_t *flat,
-			   struct jr_header *ret, uint32_t *ret_sector);
+const char *jr_image_check(const uint8_t cluster[16], const uint8_t *image, uint32_t image_bytes,
+			   uint8_t *flat, struct jr_header *ret, uint32_t *ret_sector);
 
 enum jr_sector { JR_SECTOR_NEW, JR_SECTOR_OLD, JR_SECTOR_BAD };
 
-/* Is this sector the index-th of batch (epoch, first_lsn), what stood there before it, or neither? */
-enum jr_sector jr_sector_judge(const uint8_t *sector, uint64_t epoch, uint64_t first_lsn, uint32_t index);
+/*
+ * Is this sector the index-th of batch (epoch, first_lsn), what stood there before it, or neither?
+ */
+enum jr_sector jr_sector_judge(const uint8_t *sector, uint64_t epoch, uint64_t first_lsn,
+			       uint32_t index);
 
 /* ---- the ring ---- */
 
@@ -228,6 +240,7 @@ const char *jr_entry_decode(const uint8_t sector[JR_SECTOR_BYTES], struct jr_ent
 enum jr_slot { JR_SLOT_BLANK, JR_SLOT_ENTRY, JR_SLOT_BAD };
 
 /* The newest valid copy in a page; *ret_bad counts the copies that are neither valid nor zero. */
-enum jr_slot jr_slot_judge(const uint8_t page[JR_PAGE_BYTES], struct jr_entry *ret, uint32_t *ret_bad);
+enum jr_slot jr_slot_judge(const uint8_t page[JR_PAGE_BYTES], struct jr_entry *ret,
+			   uint32_t *ret_bad);
 
 bool jr_is_zero(const uint8_t *p, size_t bytes);

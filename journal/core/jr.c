@@ -21,9 +21,10 @@ static uint32_t tag_job(const struct jr *jr)
 
 static bool config_ok(const struct jr_config *c)
 {
-	return c->segment_bytes >= JR_PAGE_BYTES && c->segment_bytes % JR_PAGE_BYTES == 0 && c->segments >= 3 &&
-	       c->segments < JR_ARCHIVE && c->in_flight >= 1 && c->in_flight <= JR_IN_FLIGHT_MAX &&
-	       c->ring_slots >= 2 * c->in_flight + 8 && c->ring_slots <= 1 << 20 &&
+	return c->segment_bytes >= JR_PAGE_BYTES && c->segment_bytes % JR_PAGE_BYTES == 0 &&
+	       c->segments >= 3 && c->segments < JR_ARCHIVE && c->in_flight >= 1 &&
+	       c->in_flight <= JR_IN_FLIGHT_MAX && c->ring_slots >= 2 * c->in_flight + 8 &&
+	       c->ring_slots <= 1 << 20 &&
 	       (uint64_t)c->segment_bytes / JR_PAGE_BYTES * c->segments < UINT32_MAX / 2;
 }
 
@@ -42,7 +43,8 @@ struct jr *jr_new(const struct jr_config *cfg)
 	jr->segment_pages = cfg->segment_bytes / JR_PAGE_BYTES;
 	jr->window.retry = UINT32_MAX;
 	jr->buffers = malloc(2 * (size_t)JR_WINDOW_BYTES + entry_bytes + JR_PAGE_BYTES);
-	if (!jr->buffers || !jr_index_init(&jr->index, jr->segment_pages * cfg->segments + 2) || !jr_recover_init(jr)) {
+	if (!jr->buffers || !jr_index_init(&jr->index, jr->segment_pages * cfg->segments + 2) ||
+	    !jr_recover_init(jr)) {
 		jr_free(jr);
 		return NULL;
 	}
@@ -128,14 +130,20 @@ void jr_damage(struct jr *jr, uint64_t lsn, uint64_t page, uint32_t sector, cons
 
 /* ---- I/O ---- */
 
-static void op_ask(struct jr *jr, uint32_t tag, bool write, uint8_t file, uint64_t offset, uint8_t *buffer, uint32_t bytes)
+static void op_ask(struct jr *jr, uint32_t tag, bool write, uint8_t file, uint64_t offset,
+		   uint8_t *buffer, uint32_t bytes)
 {
 	struct jr_op *op = &jr->ops[tag];
 
 	ASSERT(!op->busy);
 	ASSERT(bytes > 0 && bytes % JR_PAGE_BYTES == 0 && offset % JR_PAGE_BYTES == 0);
 	*op = (struct jr_op){
-		.io = { .write = write, .file = file, .offset = offset, .buffer = buffer, .bytes = bytes, .tag = tag },
+		.io = {.write = write,
+		       .file = file,
+		       .offset = offset,
+		       .buffer = buffer,
+		       .bytes = bytes,
+		       .tag = tag},
 		.busy = true,
 	};
 	jr->queue[(jr->queue_head + jr->queue_count) % JR_OPS_MAX] = tag;
@@ -155,7 +163,8 @@ bool jr_next_io(struct jr *jr, struct jr_io *ret)
 
 void jr_fail(struct jr *jr, const struct jr_io *io, int error)
 {
-	struct jr_event ev = { .type = JR_EV_FAILED, .file = io->file, .offset = io->offset, .error = error };
+	struct jr_event ev = {
+		.type = JR_EV_FAILED, .file = io->file, .offset = io->offset, .error = error};
 
 	if (jr->life == JR_LIFE_FAILED)
 		return;
@@ -194,14 +203,18 @@ static void window_ask(struct jr *jr)
 	bool one = w->retry != UINT32_MAX;
 	uint64_t page = w->page + (one ? w->retry : 0);
 
-	job_read(jr, w->ring ? 0 : jr_page_file(jr, page), w->ring ? page * JR_PAGE_BYTES : jr_page_offset(jr, page),
-		 w->p + (one ? (size_t)w->retry * JR_PAGE_BYTES : 0), (one ? 1 : w->pages) * JR_PAGE_BYTES);
+	job_read(jr, w->ring ? 0 : jr_page_file(jr, page),
+		 w->ring ? page * JR_PAGE_BYTES : jr_page_offset(jr, page),
+		 w->p + (one ? (size_t)w->retry * JR_PAGE_BYTES : 0),
+		 (one ? 1 : w->pages) * JR_PAGE_BYTES);
 }
 
-const uint8_t *jr_window_get(struct jr *jr, bool ring, uint64_t page, uint32_t pages, uint64_t limit)
+const uint8_t *jr_window_get(struct jr *jr, bool ring, uint64_t page, uint32_t pages,
+			     uint64_t limit)
 {
 	struct jr_window *w = &jr->window;
-	uint64_t end = ring ? jr->cfg.ring_slots : page - page % jr->segment_pages + jr->segment_pages;
+	uint64_t end =
+		ring ? jr->cfg.ring_slots : page - page % jr->segment_pages + jr->segment_pages;
 	uint64_t count = JR_READ_BYTES / JR_PAGE_BYTES;
 
 	if (w->valid && w->ring == ring && page >= w->page && page + pages <= w->page + w->pages)
@@ -213,7 +226,11 @@ const uint8_t *jr_window_get(struct jr *jr, bool ring, uint64_t page, uint32_t p
 		count = end > page ? end - page : 0;
 	if (count < pages)
 		count = pages;
-	*w = (struct jr_window){ .p = w->p, .ring = ring, .page = page, .pages = (uint32_t)count, .retry = UINT32_MAX };
+	*w = (struct jr_window){.p = w->p,
+				.ring = ring,
+				.page = page,
+				.pages = (uint32_t)count,
+				.retry = UINT32_MAX};
 	window_ask(jr);
 	return NULL;
 }
@@ -229,7 +246,8 @@ static void window_read(struct jr *jr, int result)
 		return;
 	}
 	if (result < 0)
-		memset(w->p + (w->retry == UINT32_MAX ? 0 : (size_t)w->retry * JR_PAGE_BYTES), 0xa5, JR_PAGE_BYTES);
+		memset(w->p + (w->retry == UINT32_MAX ? 0 : (size_t)w->retry * JR_PAGE_BYTES), 0xa5,
+		       JR_PAGE_BYTES);
 	if (w->retry != UINT32_MAX && ++w->retry < w->pages) {
 		window_ask(jr);
 		return;
@@ -266,7 +284,8 @@ static void cache_forget_first(struct jr *jr)
 static void cache_add(struct jr *jr, struct jr_batch *b)
 {
 	while (jr->cache_count > 0 &&
-	       (jr->cache_count == JR_CACHE_BATCHES || jr->cache_bytes + 2 * (uint64_t)b->image_bytes > JR_CACHE_BYTES))
+	       (jr->cache_count == JR_CACHE_BATCHES ||
+		jr->cache_bytes + 2 * (uint64_t)b->image_bytes > JR_CACHE_BYTES))
 		cache_forget_first(jr);
 	jr->cache[(jr->cache_head + jr->cache_count) % JR_CACHE_BATCHES] = jr_batch_ref(b);
 	jr->cache_count++;
@@ -333,7 +352,8 @@ void jr_entry_fill(const struct jr *jr, struct jr_entry *e, enum jr_kind kind, u
 
 uint64_t jr_batch_last(const struct jr *jr, uint32_t i)
 {
-	return i + 1 < jr->index.count ? jr_index_get(&jr->index, i + 1)->first_lsn - 1 : jr->tail.lsn;
+	return i + 1 < jr->index.count ? jr_index_get(&jr->index, i + 1)->first_lsn - 1
+				       : jr->tail.lsn;
 }
 
 static uint64_t segment_of(const struct jr *jr, uint64_t page)
@@ -373,7 +393,8 @@ static bool start_move_one(struct jr *jr)
 	first = jr_index_get(&jr->index, n);
 	last = jr_index_get(&jr->index, n - 1);
 	/* A run of unknown batches stays until it is repaired: its hash is not known. */
-	if (jr->repair_count > 0 || first->first_lsn - 1 > jr->released_lsn || last->marks & JR_MARK_GAP || first->page % jr->segment_pages != 0)
+	if (jr->repair_count > 0 || first->first_lsn - 1 > jr->released_lsn ||
+	    last->marks & JR_MARK_GAP || first->page % jr->segment_pages != 0)
 		return false;
 	jr->start = (struct jr_start){
 		.page = first->page,
@@ -386,8 +407,9 @@ static bool start_move_one(struct jr *jr)
 }
 
 /*
- * The beginning moves no earlier than its space is wanted, so that a peer that was away finds what it missed; and one entry of the ring
- * must name the new beginning durably before the old is overwritten, so a segment or more is kept free ahead.
+ * The beginning moves no earlier than its space is wanted, so that a peer that was away finds what
+ * it missed; and one entry of the ring must name the new beginning durably before the old is
+ * overwritten, so a segment or more is kept free ahead.
  */
 static void start_move(struct jr *jr)
 {
@@ -465,11 +487,14 @@ int jr_append(struct jr *jr, struct jr_batch *b)
 	jr_entry_fill(jr, &e, JR_KIND_BATCH, ++jr->seq);
 	entry_page = jr->entry_pages + (size_t)slot * JR_PAGE_BYTES;
 	jr_entry_encode(entry_page, &e);
-	op_ask(jr, 3 * slot, true, jr_page_file(jr, page), jr_page_offset(jr, page), b->image, b->image_bytes);
-	op_ask(jr, 3 * slot + 1, true, 0, e.seq % jr->cfg.ring_slots * JR_PAGE_BYTES, entry_page, JR_PAGE_BYTES);
+	op_ask(jr, 3 * slot, true, jr_page_file(jr, page), jr_page_offset(jr, page), b->image,
+	       b->image_bytes);
+	op_ask(jr, 3 * slot + 1, true, 0, e.seq % jr->cfg.ring_slots * JR_PAGE_BYTES, entry_page,
+	       JR_PAGE_BYTES);
 	/* What a dropped fork left in the rest of the segment must not be taken for this batch. */
 	if (page != end)
-		op_ask(jr, 3 * slot + 2, true, jr_page_file(jr, end), jr_page_offset(jr, end), jr->window.p - JR_PAGE_BYTES, JR_PAGE_BYTES);
+		op_ask(jr, 3 * slot + 2, true, jr_page_file(jr, end), jr_page_offset(jr, end),
+		       jr->window.p - JR_PAGE_BYTES, JR_PAGE_BYTES);
 	return 0;
 }
 
@@ -486,7 +511,7 @@ static void flights_land(struct jr *jr)
 		f->batch = NULL;
 		jr->flight_head = (jr->flight_head + 1) % jr->cfg.in_flight;
 		jr->flight_count--;
-		jr_post(jr, &(struct jr_event){ .type = JR_EV_APPENDED, .lsn = jr->durable_lsn });
+		jr_post(jr, &(struct jr_event){.type = JR_EV_APPENDED, .lsn = jr->durable_lsn});
 	}
 }
 
@@ -496,13 +521,15 @@ static void start_write(struct jr *jr)
 	uint8_t *page = jr->entry_pages + (size_t)jr->cfg.in_flight * JR_PAGE_BYTES;
 	struct jr_entry e;
 
-	if (jr->life != JR_LIFE_READY || jr->cfg.look_only || jr->flight_count > 0 || jr->start_mark_busy || jr->cut_wanted || jr->reset_wanted ||
+	if (jr->life != JR_LIFE_READY || jr->cfg.look_only || jr->flight_count > 0 ||
+	    jr->start_mark_busy || jr->cut_wanted || jr->reset_wanted ||
 	    jr->start.page == jr->start_durable_page)
 		return;
 	jr_entry_fill(jr, &e, JR_KIND_START, ++jr->seq);
 	jr_entry_encode(page, &e);
 	jr->start_mark_busy = true;
-	op_ask(jr, tag_start(jr), true, 0, e.seq % jr->cfg.ring_slots * JR_PAGE_BYTES, page, JR_PAGE_BYTES);
+	op_ask(jr, tag_start(jr), true, 0, e.seq % jr->cfg.ring_slots * JR_PAGE_BYTES, page,
+	       JR_PAGE_BYTES);
 	jr->start_marked_page = jr->start.page;
 }
 
@@ -574,7 +601,8 @@ struct pr_hash jr_tail_hash(const struct jr *jr)
 	return jr->tail.hash;
 }
 
-int jr_hash_at(const struct jr *jr, uint64_t lsn, uint64_t *ret_end_lsn, uint64_t *ret_epoch, struct pr_hash *ret_hash)
+int jr_hash_at(const struct jr *jr, uint64_t lsn, uint64_t *ret_end_lsn, uint64_t *ret_epoch,
+	       struct pr_hash *ret_hash)
 {
 	int64_t i = jr_index_find(&jr->index, lsn);
 	const struct jr_where *w;

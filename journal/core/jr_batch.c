@@ -18,7 +18,8 @@ bool jr_is_zero(const uint8_t *p, size_t bytes)
 
 uint32_t jr_image_bytes(uint32_t payload_bytes)
 {
-	uint64_t sectors = ((uint64_t)JR_HEADER_BYTES + payload_bytes + JR_BODY_BYTES - 1) / JR_BODY_BYTES;
+	uint64_t sectors =
+		((uint64_t)JR_HEADER_BYTES + payload_bytes + JR_BODY_BYTES - 1) / JR_BODY_BYTES;
 	uint64_t pages = (sectors + JR_PAGE_SECTORS - 1) / JR_PAGE_SECTORS;
 
 	return pages * JR_PAGE_BYTES <= JR_BATCH_BYTES_MAX ? (uint32_t)(pages * JR_PAGE_BYTES) : 0;
@@ -29,7 +30,10 @@ uint32_t jr_payload_max(uint32_t image_bytes)
 	return image_bytes / JR_SECTOR_BYTES * JR_BODY_BYTES - JR_HEADER_BYTES;
 }
 
-/* 19 bits that tell the epochs of a place's history apart; a collision makes a torn tail look damaged, never whole. */
+/*
+ * 19 bits that tell the epochs of a place's history apart; a collision makes a torn tail look
+ * damaged, never whole.
+ */
 static uint32_t epoch_tag(uint64_t epoch)
 {
 	return (uint32_t)((epoch * 0x9e3779b97f4a7c15u) >> (64 - (32 - JR_SECTOR_INDEX_BITS)));
@@ -52,7 +56,8 @@ static bool sector_crc_ok(const uint8_t *sector)
 	return pr_load32(sector + JR_BODY_BYTES + 12) == pr_crc32c(sector, JR_SECTOR_BYTES - 4);
 }
 
-enum jr_sector jr_sector_judge(const uint8_t *sector, uint64_t epoch, uint64_t first_lsn, uint32_t index)
+enum jr_sector jr_sector_judge(const uint8_t *sector, uint64_t epoch, uint64_t first_lsn,
+			       uint32_t index)
 {
 	uint64_t lsn = pr_load64(sector + JR_BODY_BYTES);
 	uint32_t place = pr_load32(sector + JR_BODY_BYTES + 8);
@@ -61,7 +66,10 @@ enum jr_sector jr_sector_judge(const uint8_t *sector, uint64_t epoch, uint64_t f
 		return jr_is_zero(sector, JR_SECTOR_BYTES) ? JR_SECTOR_OLD : JR_SECTOR_BAD;
 	if (lsn == first_lsn && place == sector_place(epoch, index))
 		return JR_SECTOR_NEW;
-	/* Before it, only earlier batches and those of a fork that was cut stood here: anything else strayed. */
+	/*
+	 * Before it, only earlier batches and those of a fork that was cut stood here: anything
+	 * else strayed.
+	 */
 	if (lsn < first_lsn || place >> JR_SECTOR_INDEX_BITS != epoch_tag(epoch))
 		return JR_SECTOR_OLD;
 	return JR_SECTOR_BAD;
@@ -135,8 +143,8 @@ static struct pr_hash flat_hash(uint8_t *flat, uint32_t bytes)
 	return h;
 }
 
-const char *jr_image_check(const uint8_t cluster[16], const uint8_t *image, uint32_t image_bytes, uint8_t *flat,
-			   struct jr_header *ret, uint32_t *ret_sector)
+const char *jr_image_check(const uint8_t cluster[16], const uint8_t *image, uint32_t image_bytes,
+			   uint8_t *flat, struct jr_header *ret, uint32_t *ret_sector)
 {
 	struct jr_header h;
 	struct pr_hash hash;
@@ -186,7 +194,7 @@ static struct jr_batch *batch_alloc(uint32_t image_bytes, uint8_t **ret_flat)
 		return NULL;
 	at = (uintptr_t)(b + 1) + flat_bytes;
 	at = (at + JR_PAGE_BYTES - 1) & ~(uintptr_t)(JR_PAGE_BYTES - 1);
-	*b = (struct jr_batch){ .image = (uint8_t *)at, .image_bytes = image_bytes, .refs = 1 };
+	*b = (struct jr_batch){.image = (uint8_t *)at, .image_bytes = image_bytes, .refs = 1};
 	*ret_flat = (uint8_t *)(b + 1);
 	return b;
 }
@@ -219,8 +227,9 @@ static void header_put(uint8_t *flat, const struct jr_header *h)
 	pr_store32(flat + HEADER_AT(image_bytes), h->image_bytes);
 }
 
-struct jr_batch *jr_batch_new(const uint8_t cluster[16], uint64_t epoch, uint64_t first_lsn, uint64_t last_lsn, uint64_t commit_lsn,
-			      const struct pr_hash *prev, const uint8_t *payload, uint32_t payload_bytes)
+struct jr_batch *jr_batch_new(const uint8_t cluster[16], uint64_t epoch, uint64_t first_lsn,
+			      uint64_t last_lsn, uint64_t commit_lsn, const struct pr_hash *prev,
+			      const uint8_t *payload, uint32_t payload_bytes)
 {
 	struct jr_header h = {
 		.epoch = epoch,
@@ -259,7 +268,8 @@ struct jr_batch *jr_batch_new(const uint8_t cluster[16], uint64_t epoch, uint64_
 	return b;
 }
 
-struct jr_batch *jr_batch_open(const uint8_t cluster[16], const uint8_t *image, uint32_t image_bytes, const char **ret_why)
+struct jr_batch *jr_batch_open(const uint8_t cluster[16], const uint8_t *image,
+			       uint32_t image_bytes, const char **ret_why)
 {
 	struct jr_header h;
 	struct jr_batch *b;
@@ -267,7 +277,8 @@ struct jr_batch *jr_batch_open(const uint8_t cluster[16], const uint8_t *image, 
 	uint32_t sector;
 	uint8_t *flat;
 
-	if (image_bytes < JR_PAGE_BYTES || image_bytes > JR_BATCH_BYTES_MAX || image_bytes % JR_PAGE_BYTES != 0) {
+	if (image_bytes < JR_PAGE_BYTES || image_bytes > JR_BATCH_BYTES_MAX ||
+	    image_bytes % JR_PAGE_BYTES != 0) {
 		*ret_why = "size is not that of a batch";
 		return NULL;
 	}

@@ -7,14 +7,14 @@
 
 bool jr_index_init(struct jr_index *x, uint32_t capacity)
 {
-	*x = (struct jr_index){ .at = calloc(capacity, sizeof(*x->at)), .capacity = capacity };
+	*x = (struct jr_index){.at = calloc(capacity, sizeof(*x->at)), .capacity = capacity};
 	return x->at != NULL;
 }
 
 void jr_index_done(struct jr_index *x)
 {
 	free(x->at);
-	*x = (struct jr_index){ 0 };
+	*x = (struct jr_index){0};
 }
 
 void jr_index_clear(struct jr_index *x)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The jobs: what reads or rewrites, one at a time, each with one I/O under way: recovery, fetch, scrub, cut, reset, repair. A step runs
- * again from its beginning when what it reads has come.
+ * The jobs: what reads or rewrites, one at a time, each with one I/O under way: recovery, fetch,
+ * scrub, cut, reset, repair. A step runs again from its beginning when what it reads has come.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -30,7 +30,8 @@ bool jr_mark_write(struct jr *jr, enum jr_kind kind, uint64_t blank_page)
 		e.blank_page = blank_page;
 		jr_entry_encode(page, &e);
 		jr->mark_step = MARK_ENTRY_WAIT;
-		jr_job_write(jr, 0, e.seq % jr->cfg.ring_slots * JR_PAGE_BYTES, page, JR_PAGE_BYTES);
+		jr_job_write(jr, 0, e.seq % jr->cfg.ring_slots * JR_PAGE_BYTES, page,
+			     JR_PAGE_BYTES);
 		return false;
 	case MARK_ENTRY_WAIT:
 		if (!jr_job_written(jr))
@@ -39,7 +40,8 @@ bool jr_mark_write(struct jr *jr, enum jr_kind kind, uint64_t blank_page)
 			break;
 		memset(page, 0, JR_PAGE_BYTES);
 		jr->mark_step = MARK_BLANK_WAIT;
-		jr_job_write(jr, jr_page_file(jr, blank_page), jr_page_offset(jr, blank_page), page, JR_PAGE_BYTES);
+		jr_job_write(jr, jr_page_file(jr, blank_page), jr_page_offset(jr, blank_page), page,
+			     JR_PAGE_BYTES);
 		return false;
 	case MARK_BLANK_WAIT:
 		if (!jr_job_written(jr))
@@ -75,7 +77,8 @@ static struct pr_hash hash_before(const struct jr *jr, uint32_t i, bool *ret_kno
 static void fetch_answer(struct jr *jr, struct jr_batch *b, const char *why)
 {
 	struct jr_fetch_wish wish = jr->fetches[jr->fetch_head];
-	struct jr_event ev = { .type = JR_EV_FETCHED, .lsn = wish.lsn, .cookie = wish.cookie, .batch = b };
+	struct jr_event ev = {
+		.type = JR_EV_FETCHED, .lsn = wish.lsn, .cookie = wish.cookie, .batch = b};
 
 	snprintf(ev.why, sizeof(ev.why), "%s", why);
 	jr->fetch_head = (jr->fetch_head + 1) % JR_FETCHES_MAX;
@@ -95,7 +98,10 @@ static struct jr_batch *flight_find(const struct jr *jr, uint64_t lsn)
 	return NULL;
 }
 
-/* Read and check batch i of the index. 0: being read; 1: it is whole, at *ret_image; -1: damaged, and marked as such. */
+/*
+ * Read and check batch i of the index. 0: being read; 1: it is whole, at *ret_image; -1: damaged,
+ * and marked as such.
+ */
 static int batch_read(struct jr *jr, uint32_t i, const uint8_t **ret_image)
 {
 	struct jr_where *w = jr_index_get(&jr->index, i);
@@ -114,7 +120,8 @@ static int batch_read(struct jr *jr, uint32_t i, const uint8_t **ret_image)
 	if (!image)
 		return 0;
 	prev = hash_before(jr, i, &prev_known);
-	why = jr_image_check(jr->cfg.cluster, image, w->pages * JR_PAGE_BYTES, jr->flat, &h, &sector);
+	why = jr_image_check(jr->cfg.cluster, image, w->pages * JR_PAGE_BYTES, jr->flat, &h,
+			     &sector);
 	if (!why && (h.first_lsn != w->first_lsn || !pr_hash_equal(&h.hash, &w->hash)))
 		why = "another batch stands in its place";
 	if (!why && prev_known && !pr_hash_equal(&h.prev_hash, &prev))
@@ -155,7 +162,8 @@ static void fetch_step(struct jr *jr)
 		fetch_answer(jr, NULL, "damaged");
 		return;
 	}
-	b = jr_batch_open(jr->cfg.cluster, image, jr_index_get(&jr->index, (uint32_t)i)->pages * JR_PAGE_BYTES, &why);
+	b = jr_batch_open(jr->cfg.cluster, image,
+			  jr_index_get(&jr->index, (uint32_t)i)->pages * JR_PAGE_BYTES, &why);
 	fetch_answer(jr, b, why);
 }
 
@@ -163,7 +171,8 @@ void jr_fetch(struct jr *jr, uint64_t lsn, uint64_t cookie)
 {
 	ASSERT(jr->life > JR_LIFE_OPENING);
 	ASSERT(jr->fetch_count < JR_FETCHES_MAX);
-	jr->fetches[(jr->fetch_head + jr->fetch_count) % JR_FETCHES_MAX] = (struct jr_fetch_wish){ lsn, cookie };
+	jr->fetches[(jr->fetch_head + jr->fetch_count) % JR_FETCHES_MAX] =
+		(struct jr_fetch_wish){lsn, cookie};
 	jr->fetch_count++;
 	jr_kick(jr);
 }
@@ -193,7 +202,7 @@ static void verify_step(struct jr *jr)
 		i = 0;
 	if ((uint32_t)i >= jr->index.count || jr->verify_lsn > jr->durable_lsn) {
 		jr->verify_wanted = false;
-		jr_post(jr, &(struct jr_event){ .type = JR_EV_VERIFIED, .lsn = jr->verify_good });
+		jr_post(jr, &(struct jr_event){.type = JR_EV_VERIFIED, .lsn = jr->verify_good});
 		jr_job_end(jr);
 		return;
 	}
@@ -217,7 +226,7 @@ void jr_cut(struct jr *jr, uint64_t lsn)
 	ASSERT(jr->life == JR_LIFE_READY && !jr->cut_wanted && !jr->reset_wanted);
 	ASSERT(lsn + 1 >= jr->start.lsn && lsn <= jr->tail.lsn);
 	if (lsn == jr->tail.lsn) {
-		jr_post(jr, &(struct jr_event){ .type = JR_EV_CUT, .lsn = lsn });
+		jr_post(jr, &(struct jr_event){.type = JR_EV_CUT, .lsn = lsn});
 		return;
 	}
 	ASSERT(i >= 0 && jr_index_get(&jr->index, (uint32_t)i)->first_lsn == lsn + 1);
@@ -262,7 +271,9 @@ static void tail_set(struct jr *jr, uint32_t keep, uint64_t lsn)
 		jr->released_lsn = lsn;
 }
 
-/* One run of adjacent pages to the archive, as they are: damaged ones too. False: nothing is left. */
+/*
+ * One run of adjacent pages to the archive, as they are: damaged ones too. False: nothing is left.
+ */
 static bool archive_run(struct jr *jr)
 {
 	const struct jr_where *w;
@@ -282,7 +293,8 @@ static bool archive_run(struct jr *jr)
 	while (jr->cut_upto < jr->index.count) {
 		const struct jr_where *next = jr_index_get(&jr->index, jr->cut_upto);
 
-		if (next->page != w->page + pages || next->page + next->pages > jr->window.page + jr->window.pages)
+		if (next->page != w->page + pages ||
+		    next->page + next->pages > jr->window.page + jr->window.pages)
 			break;
 		pages += next->pages;
 		jr->cut_upto++;
@@ -317,19 +329,21 @@ static void cut_step(struct jr *jr)
 			return;
 		jr->start_durable_page = jr->start.page;
 		jr->cut_wanted = false;
-		jr_post(jr, &(struct jr_event){ .type = JR_EV_CUT, .lsn = jr->tail.lsn });
+		jr_post(jr, &(struct jr_event){.type = JR_EV_CUT, .lsn = jr->tail.lsn});
 		jr_job_end(jr);
 	}
 }
 
 /* ---- reset ---- */
 
-void jr_reset(struct jr *jr, uint64_t base_lsn, uint64_t base_epoch, const struct pr_hash *base_hash)
+void jr_reset(struct jr *jr, uint64_t base_lsn, uint64_t base_epoch,
+	      const struct pr_hash *base_hash)
 {
 	ASSERT(jr->life == JR_LIFE_READY || jr->life == JR_LIFE_HALTED);
 	ASSERT(!jr->foreign && !jr->cut_wanted && !jr->reset_wanted);
 	jr->reset_wanted = true;
-	jr->reset_start = (struct jr_start){ .lsn = base_lsn + 1, .epoch = base_epoch, .hash = *base_hash };
+	jr->reset_start =
+		(struct jr_start){.lsn = base_lsn + 1, .epoch = base_epoch, .hash = *base_hash};
 	jr_kick(jr);
 }
 
@@ -353,7 +367,7 @@ static void reset_step(struct jr *jr)
 	jr->start_durable_page = jr->start.page;
 	jr->reset_wanted = false;
 	jr->life = JR_LIFE_READY;
-	jr_post(jr, &(struct jr_event){ .type = JR_EV_CUT, .lsn = jr->tail.lsn });
+	jr_post(jr, &(struct jr_event){.type = JR_EV_CUT, .lsn = jr->tail.lsn});
 	jr_job_end(jr);
 }
 
@@ -371,7 +385,7 @@ void jr_repair(struct jr *jr, struct jr_batch *b)
 static void repair_end(struct jr *jr, const char *refused)
 {
 	struct jr_batch *b = jr->repairs[jr->repair_head];
-	struct jr_event ev = { .type = refused ? JR_EV_DAMAGE : JR_EV_REPAIRED, .lsn = b->first_lsn };
+	struct jr_event ev = {.type = refused ? JR_EV_DAMAGE : JR_EV_REPAIRED, .lsn = b->first_lsn};
 
 	if (refused)
 		snprintf(ev.why, sizeof(ev.why), "%s", refused);
@@ -385,11 +399,13 @@ static void repair_end(struct jr *jr, const char *refused)
 }
 
 /* Where the batch goes in a run of batches that could not be read. NULL, or why it does not. */
-static const char *gap_place(const struct jr *jr, uint32_t i, const struct jr_batch *b, uint64_t *ret_page)
+static const char *gap_place(const struct jr *jr, uint32_t i, const struct jr_batch *b,
+			     uint64_t *ret_page)
 {
 	const struct jr_where *w = jr_index_get(&jr->index, i);
 	uint64_t page = jr_place(jr, w->page, b->image_bytes / JR_PAGE_BYTES);
-	const struct jr_where *next = i + 1 < jr->index.count ? jr_index_get(&jr->index, i + 1) : NULL;
+	const struct jr_where *next =
+		i + 1 < jr->index.count ? jr_index_get(&jr->index, i + 1) : NULL;
 	struct pr_hash prev;
 	bool known;
 
@@ -450,7 +466,8 @@ static void repair_step(struct jr *jr)
 	if (jr->step == 0) {
 		jr->step = 1;
 		jr->window.valid = false;
-		jr_job_write(jr, jr_page_file(jr, page), jr_page_offset(jr, page), b->image, b->image_bytes);
+		jr_job_write(jr, jr_page_file(jr, page), jr_page_offset(jr, page), b->image,
+			     b->image_bytes);
 		return;
 	}
 	if (!jr_job_written(jr))
@@ -484,8 +501,9 @@ static enum jr_job job_pick(const struct jr *jr)
 void jr_kick(struct jr *jr)
 {
 	static void (*const steps[])(struct jr *) = {
-		[JR_JOB_OPEN] = jr_recover_step, [JR_JOB_FETCH] = fetch_step, [JR_JOB_VERIFY] = verify_step,
-		[JR_JOB_CUT] = cut_step,	 [JR_JOB_RESET] = reset_step, [JR_JOB_REPAIR] = repair_step,
+		[JR_JOB_OPEN] = jr_recover_step, [JR_JOB_FETCH] = fetch_step,
+		[JR_JOB_VERIFY] = verify_step,	 [JR_JOB_CUT] = cut_step,
+		[JR_JOB_RESET] = reset_step,	 [JR_JOB_REPAIR] = repair_step,
 	};
 
 	while (jr->life != JR_LIFE_NEW && jr->life != JR_LIFE_FAILED && !jr_job_op(jr)->busy) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Recovery: read the ring, find the head, walk the batches from the beginning it names, judge each by the decision table, write down
- * what was decided. Reads all that is kept: what nobody ever reads is not there.
+ * Recovery: read the ring, find the head, walk the batches from the beginning it names, judge each
+ * by the decision table, write down what was decided. Reads all that is kept: what nobody ever
+ * reads is not there.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,17 @@
 #include "journal/core/jr_state.h"
 #include "proto/assert.h"
 
-enum { PHASE_RING, PHASE_HEAD, PHASE_EMPTY, PHASE_WALK, PHASE_GAP, PHASE_BEYOND, PHASE_SETTLE, PHASE_WRITE, PHASE_REPORT };
+enum {
+	PHASE_RING,
+	PHASE_HEAD,
+	PHASE_EMPTY,
+	PHASE_WALK,
+	PHASE_GAP,
+	PHASE_BEYOND,
+	PHASE_SETTLE,
+	PHASE_WRITE,
+	PHASE_REPORT
+};
 
 bool jr_recover_init(struct jr *jr)
 {
@@ -45,7 +56,8 @@ static void halt(struct jr *jr, const char *why)
 
 static void ring_note(struct jr *jr, uint32_t slot, const char *why)
 {
-	struct jr_event ev = { .type = JR_EV_DAMAGE, .file = 0, .offset = (uint64_t)slot * JR_PAGE_BYTES };
+	struct jr_event ev = {
+		.type = JR_EV_DAMAGE, .file = 0, .offset = (uint64_t)slot * JR_PAGE_BYTES};
 
 	snprintf(ev.why, sizeof(ev.why), "%s", why);
 	jr_post(jr, &ev);
@@ -53,8 +65,9 @@ static void ring_note(struct jr *jr, uint32_t slot, const char *why)
 
 static bool entry_is_ours(const struct jr *jr, const struct jr_entry *e)
 {
-	return memcmp(e->cluster, jr->cfg.cluster, sizeof(e->cluster)) == 0 && e->segment_bytes == jr->cfg.segment_bytes &&
-	       e->segments == jr->cfg.segments && e->ring_slots == jr->cfg.ring_slots;
+	return memcmp(e->cluster, jr->cfg.cluster, sizeof(e->cluster)) == 0 &&
+	       e->segment_bytes == jr->cfg.segment_bytes && e->segments == jr->cfg.segments &&
+	       e->ring_slots == jr->cfg.ring_slots;
 }
 
 static void slot_read(struct jr *jr, uint32_t slot, const uint8_t *page)
@@ -128,11 +141,15 @@ static void found_drop(struct jr_recovery *r, uint64_t tail_lsn)
 		r->acked_lsn = tail_lsn;
 }
 
-/* Goes through the entries in the order in which they were issued: the batches that stand at the end, and what is proven of them. */
+/*
+ * Goes through the entries in the order in which they were issued: the batches that stand at the
+ * end, and what is proven of them.
+ */
 static void found_build(struct jr *jr)
 {
 	struct jr_recovery *r = &jr->rec;
-	uint64_t last = r->head.seq, seq = last > jr->cfg.ring_slots ? last - jr->cfg.ring_slots + 1 : 1;
+	uint64_t last = r->head.seq,
+		 seq = last > jr->cfg.ring_slots ? last - jr->cfg.ring_slots + 1 : 1;
 
 	for (; seq <= last; seq++) {
 		const struct jr_entry *e = &r->slots[seq % jr->cfg.ring_slots];
@@ -148,7 +165,9 @@ static void found_build(struct jr *jr)
 			r->empty_seq = e->seq;
 		if (e->kind == JR_KIND_BATCH)
 			found_add(r, e);
-		else if (e->image_bytes > 0 && (r->found_count == 0 || r->found[r->found_count - 1].last_lsn < e->tail_lsn))
+		else if (e->image_bytes > 0 &&
+			 (r->found_count == 0 ||
+			  r->found[r->found_count - 1].last_lsn < e->tail_lsn))
 			found_add(r, e);
 		r->acked_lsn = larger(r->acked_lsn, larger(e->durable_lsn, e->commit_lsn));
 	}
@@ -163,8 +182,9 @@ static void head_step(struct jr *jr)
 	r->slot = 0;
 	if (r->entries == 0 && r->foreign > 0) {
 		jr->foreign = true;
-		halt(jr, memcmp(r->stranger.cluster, jr->cfg.cluster, 16) != 0 ? "the journal belongs to another cluster" :
-										"the journal was made with another segment or ring size");
+		halt(jr, memcmp(r->stranger.cluster, jr->cfg.cluster, 16) != 0
+				 ? "the journal belongs to another cluster"
+				 : "the journal was made with another segment or ring size");
 		return;
 	}
 	if (r->entries == 0 && r->bad > 0) {
@@ -184,7 +204,8 @@ static void head_step(struct jr *jr)
 	r->page = r->head.start_page;
 	r->prev = r->head.start_hash;
 	r->prev_known = true;
-	jr->start = (struct jr_start){ r->head.start_page, r->head.start_lsn, r->head.start_epoch, r->head.start_hash };
+	jr->start = (struct jr_start){r->head.start_page, r->head.start_lsn, r->head.start_epoch,
+				      r->head.start_hash};
 	jr->tail = (struct jr_tail){
 		.epoch = jr->start.epoch,
 		.lsn = jr->start.lsn - 1,
@@ -210,20 +231,22 @@ static void empty_step(struct jr *jr)
 	if (++r->slot < jr->cfg.segments)
 		return;
 	r->empty = true;
-	jr->start = (struct jr_start){ .lsn = 1 };
+	jr->start = (struct jr_start){.lsn = 1};
 	r->phase = PHASE_SETTLE;
 }
 
 /* ---- judging one batch ---- */
 
-static enum jr_data image_judge(struct jr *jr, const uint8_t *image, uint32_t bytes, uint64_t epoch, uint64_t first_lsn,
-				const struct pr_hash *hash, struct jr_header *ret, uint32_t *ret_sector)
+static enum jr_data image_judge(struct jr *jr, const uint8_t *image, uint32_t bytes, uint64_t epoch,
+				uint64_t first_lsn, const struct pr_hash *hash,
+				struct jr_header *ret, uint32_t *ret_sector)
 {
 	bool old = false;
 
 	*ret_sector = 0;
 	for (uint32_t i = 0; i < bytes / JR_SECTOR_BYTES; i++) {
-		enum jr_sector s = jr_sector_judge(image + (size_t)i * JR_SECTOR_BYTES, epoch, first_lsn, i);
+		enum jr_sector s =
+			jr_sector_judge(image + (size_t)i * JR_SECTOR_BYTES, epoch, first_lsn, i);
 
 		if (s == JR_SECTOR_BAD) {
 			*ret_sector = i;
@@ -240,8 +263,12 @@ static enum jr_data image_judge(struct jr *jr, const uint8_t *image, uint32_t by
 	return !hash || pr_hash_equal(hash, &ret->hash) ? JR_DATA_WHOLE : JR_DATA_BAD;
 }
 
-/* Can this header be that of the batch after the last one that was kept, before the next that the ring tells of (NULL: none)? */
-static bool header_fits(const struct jr_recovery *r, const struct jr_header *h, const struct jr_found *next)
+/*
+ * Can this header be that of the batch after the last one that was kept, before the next that the
+ * ring tells of (NULL: none)?
+ */
+static bool header_fits(const struct jr_recovery *r, const struct jr_header *h,
+			const struct jr_found *next)
 {
 	if (h->first_lsn != r->lsn || (r->prev_known && !pr_hash_equal(&h->prev_hash, &r->prev)))
 		return false;
@@ -267,21 +294,28 @@ static bool probe_at(struct jr *jr, uint64_t page, const struct jr_found *next)
 		if (jr_place(jr, page, h.image_bytes / JR_PAGE_BYTES) != page) {
 			data = JR_DATA_BAD;
 		} else {
-			p = jr_window_get(jr, false, page, h.image_bytes / JR_PAGE_BYTES, JR_NO_PAGE);
+			p = jr_window_get(jr, false, page, h.image_bytes / JR_PAGE_BYTES,
+					  JR_NO_PAGE);
 			if (!p)
 				return false;
-			data = image_judge(jr, p, h.image_bytes, h.epoch, h.first_lsn, NULL, &h, &sector);
+			data = image_judge(jr, p, h.image_bytes, h.epoch, h.first_lsn, NULL, &h,
+					   &sector);
 		}
 	} else {
-		/* Whose the sectors of this page are is not known; that they are somebody's can be seen. */
+		/*
+		 * Whose the sectors of this page are is not known; that they are somebody's can be
+		 * seen.
+		 */
 		for (uint32_t i = 0; i < JR_PAGE_SECTORS && data == JR_DATA_TORN; i++) {
-			if (jr_sector_judge(p + (size_t)i * JR_SECTOR_BYTES, UINT64_MAX, UINT64_MAX, i) == JR_SECTOR_BAD) {
+			if (jr_sector_judge(p + (size_t)i * JR_SECTOR_BYTES, UINT64_MAX, UINT64_MAX,
+					    i) == JR_SECTOR_BAD) {
 				data = JR_DATA_BAD;
 				sector = i;
 			}
 		}
 	}
-	if (b->step == 0 || data == JR_DATA_WHOLE || (data == JR_DATA_BAD && b->data == JR_DATA_TORN)) {
+	if (b->step == 0 || data == JR_DATA_WHOLE ||
+	    (data == JR_DATA_BAD && b->data == JR_DATA_TORN)) {
 		b->data = data;
 		b->page = page;
 		b->sector = sector;
@@ -401,7 +435,8 @@ static void cut_here(struct jr *jr, uint64_t page)
 		r->damaged_first = r->lsn;
 		r->damaged_last = r->head.tail_lsn;
 	}
-	snprintf(r->why, sizeof(r->why), "the last batches were not fully written: cut from LSN %llu on",
+	snprintf(r->why, sizeof(r->why),
+		 "the last batches were not fully written: cut from LSN %llu on",
 		 (unsigned long long)r->lsn);
 }
 
@@ -409,7 +444,7 @@ struct verdict {
 	enum jr_head head;
 	enum jr_data data;
 	enum jr_proof proof;
-	const struct jr_found *found;	/* NULL: no entry tells of it */
+	const struct jr_found *found; /* NULL: no entry tells of it */
 	const struct jr_header *header;
 	uint64_t page;
 	uint32_t sector;
@@ -420,8 +455,9 @@ static void act(struct jr *jr, const struct verdict *v)
 	struct jr_recovery *r = &jr->rec;
 	char why[120];
 
-	snprintf(why, sizeof(why), "batch at LSN %llu: entry %s, data %s, proof %s", (unsigned long long)r->lsn,
-		 jr_head_name(v->head), jr_data_name(v->data), jr_proof_name(v->proof));
+	snprintf(why, sizeof(why), "batch at LSN %llu: entry %s, data %s, proof %s",
+		 (unsigned long long)r->lsn, jr_head_name(v->head), jr_data_name(v->data),
+		 jr_proof_name(v->proof));
 	switch (jr_decide(v->head, v->data, v->proof)) {
 	case JR_DO_KEEP_NOTE:
 		jr_damage(jr, r->lsn, v->page, 0, why);
@@ -455,7 +491,8 @@ static void act(struct jr *jr, const struct verdict *v)
 		halt(jr, why);
 		break;
 	default:
-		snprintf(why, sizeof(why), "batch at LSN %llu: states that exclude each other", (unsigned long long)r->lsn);
+		snprintf(why, sizeof(why), "batch at LSN %llu: states that exclude each other",
+			 (unsigned long long)r->lsn);
 		halt(jr, why);
 	}
 }
@@ -479,7 +516,10 @@ static const struct jr_found *found_from(const struct jr_recovery *r, uint64_t l
 	return &r->found[low];
 }
 
-/* What happened to the entry of a batch that no entry tells of: it stood between those of its neighbours. */
+/*
+ * What happened to the entry of a batch that no entry tells of: it stood between those of its
+ * neighbours.
+ */
 static enum jr_head head_missing(const struct jr *jr, const struct jr_found *next)
 {
 	const struct jr_recovery *r = &jr->rec;
@@ -507,23 +547,29 @@ static void walk_known(struct jr *jr, const struct jr_found *f, enum jr_proof pr
 {
 	struct jr_recovery *r = &jr->rec;
 	uint32_t pages = f->image_bytes / JR_PAGE_BYTES;
-	struct verdict v = { .head = JR_HEAD_GOOD, .proof = proof, .found = f, .page = f->page };
+	struct verdict v = {.head = JR_HEAD_GOOD, .proof = proof, .found = f, .page = f->page};
 	struct jr_header h;
 	const uint8_t *image;
 
-	/* A zero prev_hash is unknown (a tail cut behind damage), or the very first: then start_hash is zero too. */
-	if (r->prev_known && !pr_hash_is_zero(&f->prev_hash) && !pr_hash_equal(&f->prev_hash, &r->prev)) {
+	/*
+	 * A zero prev_hash is unknown (a tail cut behind damage), or the very first: then
+	 * start_hash is zero too.
+	 */
+	if (r->prev_known && !pr_hash_is_zero(&f->prev_hash) &&
+	    !pr_hash_equal(&f->prev_hash, &r->prev)) {
 		halt(jr, "a ring entry is not chained to the batch before it");
 		return;
 	}
-	if ((r->prev_known && jr_place(jr, r->page, pages) != f->page) || jr_place(jr, f->page, pages) != f->page) {
+	if ((r->prev_known && jr_place(jr, r->page, pages) != f->page) ||
+	    jr_place(jr, f->page, pages) != f->page) {
 		halt(jr, "a ring entry names a place where its batch cannot be");
 		return;
 	}
 	image = jr_window_get(jr, false, f->page, pages, JR_NO_PAGE);
 	if (!image)
 		return;
-	v.data = image_judge(jr, image, f->image_bytes, f->epoch, f->first_lsn, &f->hash, &h, &v.sector);
+	v.data = image_judge(jr, image, f->image_bytes, f->epoch, f->first_lsn, &f->hash, &h,
+			     &v.sector);
 	v.header = &h;
 	act(jr, &v);
 }
@@ -531,7 +577,7 @@ static void walk_known(struct jr *jr, const struct jr_found *f, enum jr_proof pr
 static void walk_unknown(struct jr *jr, const struct jr_found *next, enum jr_proof proof)
 {
 	struct jr_recovery *r = &jr->rec;
-	struct verdict v = { .head = head_missing(jr, next), .proof = proof };
+	struct verdict v = {.head = head_missing(jr, next), .proof = proof};
 	struct jr_probe b;
 
 	if (!probe_run(jr, next))
@@ -562,7 +608,10 @@ static void walk_step(struct jr *jr)
 		walk_unknown(jr, f, proof);
 }
 
-/* Behind unreadable batches: the next page that begins one, at the latest where the ring says that one begins. */
+/*
+ * Behind unreadable batches: the next page that begins one, at the latest where the ring says that
+ * one begins.
+ */
 static void gap_step(struct jr *jr)
 {
 	struct jr_recovery *r = &jr->rec;
@@ -590,12 +639,16 @@ static void gap_step(struct jr *jr)
 	r->phase = PHASE_WALK;
 }
 
-/* The head is the newest entry that can be read. If the slot after it cannot, a newer one may have stood there. */
+/*
+ * The head is the newest entry that can be read. If the slot after it cannot, a newer one may have
+ * stood there.
+ */
 static void beyond_step(struct jr *jr)
 {
 	struct jr_recovery *r = &jr->rec;
 	bool bad = r->states[(r->last_seq + 1) % jr->cfg.ring_slots] == JR_SLOT_BAD;
-	struct verdict v = { .head = bad ? JR_HEAD_BAD : JR_HEAD_OLD, .proof = JR_PROOF_BEYOND, .page = r->page };
+	struct verdict v = {
+		.head = bad ? JR_HEAD_BAD : JR_HEAD_OLD, .proof = JR_PROOF_BEYOND, .page = r->page};
 	struct jr_probe b;
 
 	v.data = JR_DATA_TORN;
@@ -624,7 +677,8 @@ static void settle_halt(struct jr *jr)
 
 		if (e->seq == 0)
 			continue;
-		jr->tail.next_page = larger(jr->tail.next_page, e->page + e->image_bytes / JR_PAGE_BYTES);
+		jr->tail.next_page =
+			larger(jr->tail.next_page, e->page + e->image_bytes / JR_PAGE_BYTES);
 		jr->tail.next_page = larger(jr->tail.next_page, e->start_page);
 	}
 	jr->tail.lsn = r->lsn > 0 ? r->lsn - 1 : 0;
@@ -652,7 +706,8 @@ static void settle_step(struct jr *jr)
 static void write_step(struct jr *jr)
 {
 	struct jr_recovery *r = &jr->rec;
-	bool again = !r->cut && !r->settle && r->head.blank_page != JR_NO_PAGE && jr->tail.lsn == r->head.tail_lsn &&
+	bool again = !r->cut && !r->settle && r->head.blank_page != JR_NO_PAGE &&
+		     jr->tail.lsn == r->head.tail_lsn &&
 		     (r->head.kind == JR_KIND_CUT || r->head.kind == JR_KIND_BASE);
 	bool done = true;
 
@@ -712,9 +767,11 @@ static void report_step(struct jr *jr)
 void jr_recover_step(struct jr *jr)
 {
 	static void (*const phases[])(struct jr *) = {
-		[PHASE_RING] = ring_step,     [PHASE_HEAD] = head_step,	  [PHASE_EMPTY] = empty_step,
-		[PHASE_WALK] = walk_step,     [PHASE_GAP] = gap_step,	  [PHASE_BEYOND] = beyond_step,
-		[PHASE_SETTLE] = settle_step, [PHASE_WRITE] = write_step, [PHASE_REPORT] = report_step,
+		[PHASE_RING] = ring_step,     [PHASE_HEAD] = head_step,
+		[PHASE_EMPTY] = empty_step,   [PHASE_WALK] = walk_step,
+		[PHASE_GAP] = gap_step,	      [PHASE_BEYOND] = beyond_step,
+		[PHASE_SETTLE] = settle_step, [PHASE_WRITE] = write_step,
+		[PHASE_REPORT] = report_step,
 	};
 
 	phases[jr->rec.phase](jr);

@@ -45,7 +45,8 @@ static const char *entry_reject(const uint8_t *p, const struct jr_entry *e)
 {
 	if (e->kind < JR_KIND_BATCH || e->kind > JR_KIND_SETTLED)
 		return "unknown kind of ring entry";
-	if (p[ENTRY_AT(zero)] != 0 || !jr_is_zero(p + ENTRY_AT(zero2), JR_SECTOR_BYTES - ENTRY_AT(zero2)))
+	if (p[ENTRY_AT(zero)] != 0 ||
+	    !jr_is_zero(p + ENTRY_AT(zero2), JR_SECTOR_BYTES - ENTRY_AT(zero2)))
 		return "reserved bytes are not zero";
 	if (e->seq == 0 || e->ring_slots == 0 || e->segments == 0)
 		return "impossible numbers in a ring entry";
@@ -53,9 +54,11 @@ static const char *entry_reject(const uint8_t *p, const struct jr_entry *e)
 		return "impossible segment size in a ring entry";
 	if (e->image_bytes % JR_PAGE_BYTES != 0 || e->image_bytes > e->segment_bytes)
 		return "impossible image size in a ring entry";
-	if (e->image_bytes == 0 ? e->kind == JR_KIND_BATCH : e->first_lsn == 0 || e->first_lsn > e->tail_lsn)
+	if (e->image_bytes == 0 ? e->kind == JR_KIND_BATCH
+				: e->first_lsn == 0 || e->first_lsn > e->tail_lsn)
 		return "impossible LSN range in a ring entry";
-	if (e->start_page % (e->segment_bytes / JR_PAGE_BYTES) != 0 || e->start_lsn > e->tail_lsn + 1)
+	if (e->start_page % (e->segment_bytes / JR_PAGE_BYTES) != 0 ||
+	    e->start_lsn > e->tail_lsn + 1)
 		return "impossible beginning in a ring entry";
 	if (e->image_bytes > 0 &&
 	    (e->page < e->start_page ||
@@ -101,7 +104,8 @@ const char *jr_entry_decode(const uint8_t p[JR_SECTOR_BYTES], struct jr_entry *r
 	return why;
 }
 
-enum jr_slot jr_slot_judge(const uint8_t page[JR_PAGE_BYTES], struct jr_entry *ret, uint32_t *ret_bad)
+enum jr_slot jr_slot_judge(const uint8_t page[JR_PAGE_BYTES], struct jr_entry *ret,
+			   uint32_t *ret_bad)
 {
 	struct jr_entry e;
 	bool found = false;
@@ -111,7 +115,8 @@ enum jr_slot jr_slot_judge(const uint8_t page[JR_PAGE_BYTES], struct jr_entry *r
 		const uint8_t *sector = page + (size_t)i * JR_SECTOR_BYTES;
 
 		/* The common case is eight equal copies: only the first is decoded. */
-		if (found && i > 0 && memcmp(sector, sector - JR_SECTOR_BYTES, JR_SECTOR_BYTES) == 0 && bad == 0)
+		if (found && i > 0 &&
+		    memcmp(sector, sector - JR_SECTOR_BYTES, JR_SECTOR_BYTES) == 0 && bad == 0)
 			continue;
 		if (jr_entry_decode(sector, &e) == NULL) {
 			if (!found || e.seq > ret->seq)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The inside of struct jr, shared by the files of this folder only: positions, what is in flight, the one job that reads
- * or rewrites (recovery, fetch, verify, cut, reset, repair), the queue of I/O and of events.
+ * The inside of struct jr, shared by the files of this folder only: positions, what is in flight,
+ * the one job that reads or rewrites (recovery, fetch, verify, cut, reset, repair), the queue of
+ * I/O and of events.
  */
 #pragma once
 #include "journal/core/format.h"
@@ -14,21 +15,30 @@ enum {
 	JR_CACHE_BATCHES = 256,
 	JR_CACHE_BYTES = 8 << 20,
 	JR_EVENTS = 256,
-	JR_EVENTS_SPARE = 64,		/* kept free by jobs for APPENDED, FAILED and the like */
+	JR_EVENTS_SPARE = 64, /* kept free by jobs for APPENDED, FAILED and the like */
 	JR_WINDOW_BYTES = JR_BATCH_BYTES_MAX,
 	JR_READ_BYTES = 1 << 20,
 	JR_ARCHIVE = 255,
-	JR_OPS_MAX = 3 * JR_IN_FLIGHT_MAX + 2,	/* three for each flight, START, the job's */
+	JR_OPS_MAX = 3 * JR_IN_FLIGHT_MAX + 2, /* three for each flight, START, the job's */
 };
 
 enum jr_life { JR_LIFE_NEW, JR_LIFE_OPENING, JR_LIFE_READY, JR_LIFE_HALTED, JR_LIFE_FAILED };
-enum jr_job { JR_JOB_NONE, JR_JOB_OPEN, JR_JOB_FETCH, JR_JOB_VERIFY, JR_JOB_CUT, JR_JOB_RESET, JR_JOB_REPAIR };
+enum jr_job {
+	JR_JOB_NONE,
+	JR_JOB_OPEN,
+	JR_JOB_FETCH,
+	JR_JOB_VERIFY,
+	JR_JOB_CUT,
+	JR_JOB_RESET,
+	JR_JOB_REPAIR
+};
 
 /* A batch between jr_append and APPENDED. */
 struct jr_flight {
 	struct jr_batch *batch;
-	bool entry_done, data_done, end_done;	/* end_done: the zero page behind the last batch of the segment before */
-	uint64_t start_page;		/* the beginning its ring entry names */
+	bool entry_done, data_done,
+		end_done; /* end_done: the zero page behind the last batch of the segment before */
+	uint64_t start_page; /* the beginning its ring entry names */
 };
 
 /* The last batch, or what the journal was begun after. */
@@ -36,7 +46,7 @@ struct jr_tail {
 	uint64_t epoch, first_lsn, lsn;
 	struct pr_hash prev_hash, hash;
 	uint64_t page;
-	uint32_t image_bytes;		/* 0: none */
+	uint32_t image_bytes; /* 0: none */
 	uint64_t next_page;
 };
 
@@ -56,40 +66,44 @@ struct jr_window {
 	bool ring, valid;
 	uint64_t page;
 	uint32_t pages;
-	uint32_t retry;			/* next page of a read that failed as a whole; UINT32_MAX: not retrying */
+	uint32_t retry; /* next page of a read that failed as a whole; UINT32_MAX: not retrying */
 };
 
-struct jr_found {			/* a batch that the ring tells of */
-	uint64_t seq;			/* of the entry that tells of it: its own, or a later one that names it as the tail */
+struct jr_found { /* a batch that the ring tells of */
+	/* seq of the entry that tells of it: its own, or a later one that names it as the tail. */
+	uint64_t seq;
 	uint64_t epoch, first_lsn, last_lsn, page;
 	struct pr_hash prev_hash, hash;
 	uint32_t image_bytes;
 };
 
-/* A look for a batch that no entry tells of: at the end of the one before, then at the next segment's beginning. */
+/*
+ * A look for a batch that no entry tells of: at the end of the one before, then at the next
+ * segment's beginning.
+ */
 struct jr_probe {
 	int step;
 	enum jr_data data;
 	uint64_t page;
 	uint32_t sector;
-	struct jr_header header;	/* if data is WHOLE */
+	struct jr_header header; /* if data is WHOLE */
 };
 
 struct jr_recovery {
 	int phase;
-	uint32_t slot;			/* ring: next to read; empty: next segment to look at */
-	struct jr_entry *slots;		/* by seq % ring_slots; seq 0: none */
-	uint8_t *states;		/* enum jr_slot, by place */
+	uint32_t slot;		/* ring: next to read; empty: next segment to look at */
+	struct jr_entry *slots; /* by seq % ring_slots; seq 0: none */
+	uint8_t *states;	/* enum jr_slot, by place */
 	struct jr_found *found;
 	uint32_t found_count, entries, bad, foreign;
 	struct jr_entry stranger, head;
 	uint64_t acked_lsn, last_seq, settled_seq, empty_seq;
 
-	uint64_t lsn, page;		/* the walk: the next batch's first_lsn, where */
+	uint64_t lsn, page; /* the walk: the next batch's first_lsn, where */
 	struct pr_hash prev;
 	bool prev_known;
 	struct jr_probe probe;
-	uint64_t gap_scan;		/* next page to look at behind damage; JR_NO_PAGE: not looking */
+	uint64_t gap_scan; /* next page to look at behind damage; JR_NO_PAGE: not looking */
 	uint32_t damaged;
 	uint64_t damaged_first, damaged_last;
 
@@ -98,7 +112,9 @@ struct jr_recovery {
 	char why[120];
 };
 
-struct jr_fetch_wish { uint64_t lsn, cookie; };
+struct jr_fetch_wish {
+	uint64_t lsn, cookie;
+};
 
 struct jr {
 	struct jr_config cfg;
@@ -106,10 +122,10 @@ struct jr {
 	enum jr_life life;
 	struct jr_tail tail;
 	struct jr_start start;
-	uint64_t start_durable_page;	/* what the disk says: segments before it may be written */
-	uint64_t start_marked_page;	/* what the START entry on its way says */
+	uint64_t start_durable_page; /* what the disk says: segments before it may be written */
+	uint64_t start_marked_page;  /* what the START entry on its way says */
 	uint64_t durable_lsn, commit_lsn, released_lsn;
-	uint64_t seq;			/* of the last entry issued */
+	uint64_t seq; /* of the last entry issued */
 	struct jr_index index;
 
 	struct jr_flight flights[JR_IN_FLIGHT_MAX];
@@ -122,14 +138,14 @@ struct jr {
 	struct jr_op ops[JR_OPS_MAX];
 	uint32_t queue[JR_OPS_MAX];
 	uint32_t queue_head, queue_count;
-	uint8_t *entry_pages;		/* one for each flight, one for START, one for jobs, one of zeros */
+	uint8_t *entry_pages; /* one for each flight, one for START, one for jobs, one of zeros */
 
 	struct jr_event events[JR_EVENTS];
 	uint32_t event_head, event_count;
 
 	enum jr_job job;
 	int step, mark_step;
-	bool job_done;			/* the job's I/O has ended, its step has not looked at it yet */
+	bool job_done; /* the job's I/O has ended, its step has not looked at it yet */
 	struct jr_window window;
 	uint8_t *flat;
 	void *buffers;
@@ -157,10 +173,11 @@ void jr_cache_drop(struct jr *, uint64_t lsn);
 struct jr_batch *jr_cache_find(const struct jr *, uint64_t lsn);
 uint64_t jr_batch_last(const struct jr *, uint32_t i);
 void jr_damage(struct jr *, uint64_t lsn, uint64_t page, uint32_t sector, const char *why);
-uint8_t *jr_job_page(struct jr *);	/* one page for what a job writes */
+uint8_t *jr_job_page(struct jr *); /* one page for what a job writes */
 /*
- * pages of the data (or the ring) from page on, in memory; NULL: being read, the step runs again when they are here. Reads ahead, but not to limit.
- * Unreadable pages come as bytes that no CRC matches.
+ * pages of the data (or the ring) from page on, in memory; NULL: being read, the step runs again
+ * when they are here. Reads ahead, but not to limit. Unreadable pages come as bytes that no CRC
+ * matches.
  */
 const uint8_t *jr_window_get(struct jr *, bool ring, uint64_t page, uint32_t pages, uint64_t limit);
 void jr_job_write(struct jr *, uint8_t file, uint64_t offset, uint8_t *buffer, uint32_t bytes);
@@ -191,11 +208,11 @@ static inline struct jr_op *jr_job_op(struct jr *jr)
 }
 
 /* jr_job.c */
-void jr_kick(struct jr *);		/* go on with whatever can go on */
+void jr_kick(struct jr *); /* go on with whatever can go on */
 void jr_job_end(struct jr *);
 /*
- * Writes an entry of this kind, then zeroes blank_page (JR_NO_PAGE: none), so that nothing that was dropped can be taken for the batch
- * after the tail. Called at every step until it is true.
+ * Writes an entry of this kind, then zeroes blank_page (JR_NO_PAGE: none), so that nothing that was
+ * dropped can be taken for the batch after the tail. Called at every step until it is true.
  */
 bool jr_mark_write(struct jr *, enum jr_kind kind, uint64_t blank_page);
 

@@ -2,11 +2,11 @@
 /* The decision table of recovery and the names of its words. */
 #include "journal/core/jr_verdict.h"
 
-#define ROW(head, data, none, acked, beyond)                                                       \
-	[JR_HEAD_##head][JR_DATA_##data] = {                                                       \
-		[JR_PROOF_NONE] = JR_DO_##none,                                                    \
-		[JR_PROOF_ACKED] = JR_DO_##acked,                                                  \
-		[JR_PROOF_BEYOND] = JR_DO_##beyond,                                                \
+#define ROW(head, data, none, acked, beyond)        \
+	[JR_HEAD_##head][JR_DATA_##data] = {        \
+		[JR_PROOF_NONE] = JR_DO_##none,     \
+		[JR_PROOF_ACKED] = JR_DO_##acked,   \
+		[JR_PROOF_BEYOND] = JR_DO_##beyond, \
 	}
 
 /*
@@ -33,21 +33,21 @@ const unsigned char jr_decisions[JR_HEADS][JR_DATAS][JR_PROOFS] = {
 
 const char *jr_head_name(enum jr_head head)
 {
-	static const char *const names[JR_HEADS] = { "good", "old", "bad", "gone" };
+	static const char *const names[JR_HEADS] = {"good", "old", "bad", "gone"};
 
 	return names[head];
 }
 
 const char *jr_data_name(enum jr_data data)
 {
-	static const char *const names[JR_DATAS] = { "whole", "torn", "bad" };
+	static const char *const names[JR_DATAS] = {"whole", "torn", "bad"};
 
 	return names[data];
 }
 
 const char *jr_proof_name(enum jr_proof proof)
 {
-	static const char *const names[JR_PROOFS] = { "none", "acked", "beyond" };
+	static const char *const names[JR_PROOFS] = {"none", "acked", "beyond"};
 
 	return names[proof];
 }

@@ -13,7 +13,7 @@
 #include "journal/io/jx_files.h"
 #include "proto/assert.h"
 
-enum { OPS = 3 * 16 + 2 };	/* the most that a core has under way */
+enum { OPS = 3 * 16 + 2 }; /* the most that a core has under way */
 
 struct refused {
 	uint64_t tag;
@@ -24,7 +24,7 @@ struct jx {
 	struct jx_files files;
 	struct aio *aio;
 	bool read_only;
-	struct refused refused[OPS];	/* answered without the disk */
+	struct refused refused[OPS]; /* answered without the disk */
 	unsigned refused_count;
 	char text[64];
 };
@@ -42,7 +42,7 @@ int jx_open_with(const struct jx_config *c, struct jx **ret, char *why, size_t s
 	snprintf(path, sizeof(path), c->read_only ? "%s" : "%s/journal", c->dir);
 	r = jx_files_open(&x->files, path, c, why, size);
 	if (r == 0) {
-		r = aio_new(&(struct aio_config){ .engine = c->engine, .depth = OPS }, &x->aio);
+		r = aio_new(&(struct aio_config){.engine = c->engine, .depth = OPS}, &x->aio);
 		if (r < 0)
 			snprintf(why, size, "%s: no asynchronous I/O: %s", path, strerror(-r));
 	}
@@ -51,14 +51,16 @@ int jx_open_with(const struct jx_config *c, struct jx **ret, char *why, size_t s
 		return r;
 	}
 	snprintf(x->text, sizeof(x->text), "%s%s", aio_engine_name(x->aio),
-		 x->files.direct ? ", O_DIRECT" : ", through the page cache: the file system has no O_DIRECT");
+		 x->files.direct ? ", O_DIRECT"
+				 : ", through the page cache: the file system has no O_DIRECT");
 	*ret = x;
 	return 0;
 }
 
-int jx_open(const char *dir, const struct jr_config *journal, struct jx **ret, char *why, size_t size)
+int jx_open(const char *dir, const struct jr_config *journal, struct jx **ret, char *why,
+	    size_t size)
 {
-	return jx_open_with(&(struct jx_config){ .dir = dir, .journal = *journal }, ret, why, size);
+	return jx_open_with(&(struct jx_config){.dir = dir, .journal = *journal}, ret, why, size);
 }
 
 void jx_close(struct jx *x)
@@ -75,7 +77,7 @@ static void refuse(struct jx *x, uint64_t tag, int error)
 	static const uint64_t one = 1;
 
 	ASSERT(x->refused_count < OPS);
-	x->refused[x->refused_count++] = (struct refused){ tag, error };
+	x->refused[x->refused_count++] = (struct refused){tag, error};
 	while (write(aio_fd(x->aio), &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 }
@@ -191,7 +193,7 @@ static void ring_look(const char *dir, struct jr_config *c)
 {
 	char path[4200];
 	uint8_t page[JR_PAGE_BYTES];
-	struct jr_entry e, newest = { 0 };
+	struct jr_entry e, newest = {0};
 	uint32_t bad;
 	int fd;
 
@@ -209,9 +211,10 @@ static void ring_look(const char *dir, struct jr_config *c)
 		c->in_flight = newest.in_flight;
 }
 
-int jx_geometry(const char *dir, struct jr_config *ret, char *ret_dir, size_t dir_size, char *why, size_t size)
+int jx_geometry(const char *dir, struct jr_config *ret, char *ret_dir, size_t dir_size, char *why,
+		size_t size)
 {
-	struct jr_config c = { .in_flight = 1 };
+	struct jr_config c = {.in_flight = 1};
 	uint64_t bytes, segment = 0;
 	int r;
 
@@ -222,21 +225,26 @@ int jx_geometry(const char *dir, struct jr_config *ret, char *ret_dir, size_t di
 		r = file_size(ret_dir, 0, &bytes);
 	}
 	if (r < 0) {
-		snprintf(why, size, "%s: no journal here (neither journal/ring nor ring): %s", dir, strerror(-r));
+		snprintf(why, size, "%s: no journal here (neither journal/ring nor ring): %s", dir,
+			 strerror(-r));
 		return r;
 	}
 	c.ring_slots = (uint32_t)(bytes / JR_PAGE_BYTES);
-	while (c.segments < JX_ARCHIVE - 1 && file_size(ret_dir, (uint8_t)(c.segments + 1), &bytes) == 0) {
+	while (c.segments < JX_ARCHIVE - 1 &&
+	       file_size(ret_dir, (uint8_t)(c.segments + 1), &bytes) == 0) {
 		if (segment > 0 && bytes != segment) {
-			snprintf(why, size, "%s: segment-001 has %llu bytes, segment-%03u has %llu", ret_dir,
-				 (unsigned long long)segment, c.segments + 1, (unsigned long long)bytes);
+			snprintf(why, size, "%s: segment-001 has %llu bytes, segment-%03u has %llu",
+				 ret_dir, (unsigned long long)segment, c.segments + 1,
+				 (unsigned long long)bytes);
 			return -EUCLEAN;
 		}
 		segment = bytes;
 		c.segments++;
 	}
-	if (c.segments < 3 || segment == 0 || segment % JR_PAGE_BYTES != 0 || segment > UINT32_MAX || c.ring_slots < 2 * c.in_flight + 8) {
-		snprintf(why, size, "%s: the sizes of its files are not those of a journal", ret_dir);
+	if (c.segments < 3 || segment == 0 || segment % JR_PAGE_BYTES != 0 ||
+	    segment > UINT32_MAX || c.ring_slots < 2 * c.in_flight + 8) {
+		snprintf(why, size, "%s: the sizes of its files are not those of a journal",
+			 ret_dir);
 		return -EUCLEAN;
 	}
 	c.segment_bytes = (uint32_t)segment;

@@ -26,7 +26,7 @@ const char *jx_file_name(uint8_t file, char out[32])
 
 void jx_files_init(struct jx_files *f)
 {
-	*f = (struct jx_files){ .dir_fd = -1, .lock_fd = -1 };
+	*f = (struct jx_files){.dir_fd = -1, .lock_fd = -1};
 	for (int i = 0; i < JX_FILES_MAX; i++)
 		f->fds[i] = -1;
 }
@@ -43,7 +43,8 @@ void jx_files_close(struct jx_files *f)
 	jx_files_init(f);
 }
 
-static int say(char *why, size_t size, int error, const char *path, const char *name, const char *what)
+static int say(char *why, size_t size, int error, const char *path, const char *name,
+	       const char *what)
 {
 	if (what)
 		snprintf(why, size, "%s/%s: %s", path, name, what);
@@ -61,7 +62,7 @@ static bool exists(const struct jx_files *f, const char *name)
 
 static int lock_try(int fd)
 {
-	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
 	return fcntl(fd, F_OFD_SETLK, &l) < 0 ? -errno : 0;
 }
@@ -69,7 +70,7 @@ static int lock_try(int fd)
 /* Polls: F_OFD_SETLKW cannot be given up. */
 static int lock_wait(int fd, unsigned patience_ms)
 {
-	struct timespec pause = { .tv_nsec = RETRY_MS * 1000000l };
+	struct timespec pause = {.tv_nsec = RETRY_MS * 1000000l};
 	int r;
 
 	for (unsigned waited = 0;; waited += RETRY_MS) {
@@ -101,10 +102,11 @@ static void holder_write(int fd)
 	}
 	n = snprintf(text, sizeof(text), "%s, process %ld\n", name, (long)getpid());
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) < 0)
-		return;		/* only words for people */
+		return; /* only words for people */
 }
 
-static int lock_take(struct jx_files *f, const char *path, unsigned patience_ms, char *why, size_t size)
+static int lock_take(struct jx_files *f, const char *path, unsigned patience_ms, char *why,
+		     size_t size)
 {
 	char who[128];
 	int r;
@@ -115,7 +117,8 @@ static int lock_take(struct jx_files *f, const char *path, unsigned patience_ms,
 	r = lock_wait(f->lock_fd, patience_ms);
 	if (r == -EAGAIN || r == -EACCES) {
 		holder_read(f->lock_fd, who, sizeof(who));
-		snprintf(why, size, "%s: the journal is in use by %s", path, who[0] ? who : "another process");
+		snprintf(why, size, "%s: the journal is in use by %s", path,
+			 who[0] ? who : "another process");
 		return -EBUSY;
 	}
 	if (r < 0)
@@ -126,7 +129,7 @@ static int lock_take(struct jx_files *f, const char *path, unsigned patience_ms,
 
 bool jx_in_use(const char *dir, char *who, size_t size)
 {
-	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char path[4096];
 	bool used;
 	int fd;
@@ -181,7 +184,10 @@ static int zero_fill(int fd, uint64_t bytes, struct making *m)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
-/* Real zeros, not fallocate: an unwritten extent would cost a file system transaction at its first write. */
+/*
+ * Real zeros, not fallocate: an unwritten extent would cost a file system transaction at its first
+ * write.
+ */
 static int make_one(struct jx_files *f, const char *name, uint64_t bytes, struct making *m)
 {
 	int fd = open_direct(f, name, O_RDWR | O_CREAT | O_TRUNC);
@@ -194,10 +200,13 @@ static int make_one(struct jx_files *f, const char *name, uint64_t bytes, struct
 	return r;
 }
 
-static int make_all(struct jx_files *f, const char *path, const struct jx_config *c, char *why, size_t size)
+static int make_all(struct jx_files *f, const char *path, const struct jx_config *c, char *why,
+		    size_t size)
 {
 	const struct jr_config *j = &c->journal;
-	struct making m = { .cfg = c, .total = (uint64_t)j->segment_bytes * j->segments + (uint64_t)j->ring_slots * JR_PAGE_BYTES };
+	struct making m = {.cfg = c,
+			   .total = (uint64_t)j->segment_bytes * j->segments +
+				    (uint64_t)j->ring_slots * JR_PAGE_BYTES};
 	char name[32] = "unfinished";
 	int fd, r = 0;
 
@@ -216,25 +225,31 @@ static int make_all(struct jx_files *f, const char *path, const struct jx_config
 	if (r == 0)
 		r = make_one(f, jx_file_name(0, name), (uint64_t)j->ring_slots * JR_PAGE_BYTES, &m);
 	free(m.zeros);
-	if (r == 0 && (fsync(f->dir_fd) < 0 || unlinkat(f->dir_fd, "unfinished", 0) < 0 || fsync(f->dir_fd) < 0))
+	if (r == 0 && (fsync(f->dir_fd) < 0 || unlinkat(f->dir_fd, "unfinished", 0) < 0 ||
+		       fsync(f->dir_fd) < 0))
 		r = -errno;
 	return r < 0 ? say(why, size, r, path, name, NULL) : 0;
 }
 
-static int make_if_new(struct jx_files *f, const char *path, const struct jx_config *c, char *why, size_t size)
+static int make_if_new(struct jx_files *f, const char *path, const struct jx_config *c, char *why,
+		       size_t size)
 {
-	bool ring = exists(f, "ring"), segment = exists(f, "segment-001"), unfinished = exists(f, "unfinished");
+	bool ring = exists(f, "ring"), segment = exists(f, "segment-001"),
+	     unfinished = exists(f, "unfinished");
 
 	if (unfinished || (!ring && !segment))
 		return make_all(f, path, c, why, size);
 	if (!ring)
-		return say(why, size, -EUCLEAN, path, "ring", "is missing, but there are segments: bring it back, or move the directory away for a full copy from the peer");
+		return say(why, size, -EUCLEAN, path, "ring",
+			   "is missing, but there are segments: bring it back, or move "
+			   "the directory away for a full copy from the peer");
 	return 0;
 }
 
 /* ---- opening ---- */
 
-static int open_one(struct jx_files *f, const char *path, const struct jx_config *c, uint8_t file, uint64_t bytes, char *why, size_t size)
+static int open_one(struct jx_files *f, const char *path, const struct jx_config *c, uint8_t file,
+		    uint64_t bytes, char *why, size_t size)
 {
 	char name[32], text[128];
 	struct stat st;
@@ -243,17 +258,21 @@ static int open_one(struct jx_files *f, const char *path, const struct jx_config
 	jx_file_name(file, name);
 	if (file == JX_ARCHIVE && c->read_only)
 		return 0;
-	fd = open_direct(f, name, c->read_only ? O_RDONLY : file == JX_ARCHIVE ? O_RDWR | O_CREAT : O_RDWR);
+	fd = open_direct(f, name,
+			 c->read_only	      ? O_RDONLY
+			 : file == JX_ARCHIVE ? O_RDWR | O_CREAT
+					      : O_RDWR);
 	if (fd < 0)
-		return say(why, size, fd == -ENOENT ? -EUCLEAN : fd, path, name, fd == -ENOENT ? "is missing" : NULL);
+		return say(why, size, fd == -ENOENT ? -EUCLEAN : fd, path, name,
+			   fd == -ENOENT ? "is missing" : NULL);
 	f->fds[file] = fd;
 	if (fstat(fd, &st) < 0)
 		return say(why, size, -errno, path, name, NULL);
 	if (file == JX_ARCHIVE) {
 		f->archive_bytes = (uint64_t)st.st_size / JR_PAGE_BYTES * JR_PAGE_BYTES;
 	} else if ((uint64_t)st.st_size != bytes) {
-		snprintf(text, sizeof(text), "has %llu bytes, the configuration says %llu", (unsigned long long)st.st_size,
-			 (unsigned long long)bytes);
+		snprintf(text, sizeof(text), "has %llu bytes, the configuration says %llu",
+			 (unsigned long long)st.st_size, (unsigned long long)bytes);
 		return say(why, size, -EUCLEAN, path, name, text);
 	}
 	if (c->read_only)
@@ -262,11 +281,14 @@ static int open_one(struct jx_files *f, const char *path, const struct jx_config
 	r = lock_wait(fd, c->patience_ms);
 	if (r < 0)
 		return say(why, size, r == -EAGAIN || r == -EACCES ? -EBUSY : r, path, name,
-			   r == -EAGAIN || r == -EACCES ? "writes of a process that ended are still under way" : NULL);
+			   r == -EAGAIN || r == -EACCES
+				   ? "writes of a process that ended are still under way"
+				   : NULL);
 	return 0;
 }
 
-int jx_files_open(struct jx_files *f, const char *path, const struct jx_config *cfg, char *why, size_t size)
+int jx_files_open(struct jx_files *f, const char *path, const struct jx_config *cfg, char *why,
+		  size_t size)
 {
 	struct jx_config c = *cfg;
 	int r = 0;
@@ -285,7 +307,8 @@ int jx_files_open(struct jx_files *f, const char *path, const struct jx_config *
 			r = make_if_new(f, path, &c, why, size);
 	}
 	if (r == 0)
-		r = open_one(f, path, &c, 0, (uint64_t)c.journal.ring_slots * JR_PAGE_BYTES, why, size);
+		r = open_one(f, path, &c, 0, (uint64_t)c.journal.ring_slots * JR_PAGE_BYTES, why,
+			     size);
 	for (unsigned i = 1; i <= c.journal.segments && r == 0; i++)
 		r = open_one(f, path, &c, (uint8_t)i, c.journal.segment_bytes, why, size);
 	if (r == 0)

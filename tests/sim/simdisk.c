@@ -125,7 +125,8 @@ unsigned simdisk_any(struct simdisk *d)
 	return (unsigned)simdisk_random(d, d->pending_count);
 }
 
-static void write_sectors(struct simdisk *d, uint32_t file, uint64_t offset, const struct simdisk_op *op, bool tear)
+static void write_sectors(struct simdisk *d, uint32_t file, uint64_t offset,
+			  const struct simdisk_op *op, bool tear)
 {
 	struct file *f = &d->files[file];
 
@@ -135,7 +136,8 @@ static void write_sectors(struct simdisk *d, uint32_t file, uint64_t offset, con
 	}
 	ASSERT(offset + op->bytes <= f->bytes);
 	for (uint32_t at = 0; at < op->bytes; at += SIMDISK_SECTOR_BYTES) {
-		uint32_t n = op->bytes - at < SIMDISK_SECTOR_BYTES ? op->bytes - at : SIMDISK_SECTOR_BYTES;
+		uint32_t n = op->bytes - at < SIMDISK_SECTOR_BYTES ? op->bytes - at
+								   : SIMDISK_SECTOR_BYTES;
 
 		if (!tear || simdisk_random(d, 2))
 			memcpy(f->p + offset + at, op->buffer + at, n);
@@ -148,7 +150,8 @@ static enum fault fault_now(struct simdisk *d, const struct simdisk_op *op)
 {
 	enum fault fault = d->fault;
 
-	if (fault == FAULT_NONE || !op->write || (d->fault_file != UINT32_MAX && d->fault_file != op->file))
+	if (fault == FAULT_NONE || !op->write ||
+	    (d->fault_file != UINT32_MAX && d->fault_file != op->file))
 		return FAULT_NONE;
 	if (d->fault_after-- > 0)
 		return FAULT_NONE;
@@ -203,7 +206,8 @@ void simdisk_crash(struct simdisk *d, enum simdisk_crash mode)
 {
 	for (unsigned i = 0; i < d->pending_count; i++) {
 		const struct simdisk_op *op = &d->pending[i];
-		enum simdisk_crash m = mode == SIMDISK_RANDOM ? (enum simdisk_crash)simdisk_random(d, 3) : mode;
+		enum simdisk_crash m =
+			mode == SIMDISK_RANDOM ? (enum simdisk_crash)simdisk_random(d, 3) : mode;
 
 		if (op->write && m != SIMDISK_DROP)
 			write_sectors(d, op->file, op->offset, op, m == SIMDISK_TEAR);
@@ -223,7 +227,8 @@ void simdisk_lose_write(struct simdisk *d, uint32_t file, unsigned after)
 	fault_set(d, FAULT_LOSE, file, after);
 }
 
-void simdisk_misdirect_write(struct simdisk *d, uint32_t file, unsigned after, uint32_t to_file, uint64_t to_offset)
+void simdisk_misdirect_write(struct simdisk *d, uint32_t file, unsigned after, uint32_t to_file,
+			     uint64_t to_offset)
 {
 	fault_set(d, FAULT_MISDIRECT, file, after);
 	d->to_file = to_file;

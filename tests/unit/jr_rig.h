@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A journal on a disk in memory, for tests: opens, appends, crashes, collects events. Completions come in random order.
+ * A journal on a disk in memory, for tests: opens, appends, crashes, collects events. Completions
+ * come in random order.
  */
 #pragma once
 #include <criterion/criterion.h>
@@ -26,16 +27,20 @@ struct rig {
 	uint64_t appended;
 	int failed;
 	unsigned damage;
-	bool in_order;			/* complete first what was asked first */
-	unsigned io_limit;		/* stop after so many completions; 0: none */
+	bool in_order;	   /* complete first what was asked first */
+	unsigned io_limit; /* stop after so many completions; 0: none */
 	uint64_t reads;
 };
 
-static const uint8_t rig_cluster[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
+static const uint8_t rig_cluster[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 
-static inline struct jr_config rig_config(uint32_t segment_pages, uint32_t segments, uint32_t slots, uint32_t in_flight)
+static inline struct jr_config rig_config(uint32_t segment_pages, uint32_t segments, uint32_t slots,
+					  uint32_t in_flight)
 {
-	struct jr_config c = { .segment_bytes = segment_pages * 4096, .segments = segments, .ring_slots = slots, .in_flight = in_flight };
+	struct jr_config c = {.segment_bytes = segment_pages * 4096,
+			      .segments = segments,
+			      .ring_slots = slots,
+			      .in_flight = in_flight};
 
 	memcpy(c.cluster, rig_cluster, sizeof(c.cluster));
 	return c;
@@ -86,8 +91,13 @@ static inline void rig_poll(struct rig *rig)
 	while (jr_next_io(rig->jr, &io)) {
 		if (!io.write)
 			rig->reads++;
-		simdisk_submit(rig->disk, &(struct simdisk_op){ .write = io.write, .append = io.file == 255, .file = io.file,
-								.offset = io.offset, .buffer = io.buffer, .bytes = io.bytes, .tag = io.tag });
+		simdisk_submit(rig->disk, &(struct simdisk_op){.write = io.write,
+							       .append = io.file == 255,
+							       .file = io.file,
+							       .offset = io.offset,
+							       .buffer = io.buffer,
+							       .bytes = io.bytes,
+							       .tag = io.tag});
 	}
 }
 
@@ -132,7 +142,7 @@ static inline enum jr_verdict rig_open(struct rig *rig)
 static inline void rig_init(struct rig *rig, struct jr_config cfg, uint64_t seed)
 {
 	pr_assert_to_stderr();
-	*rig = (struct rig){ .cfg = cfg, .disk = simdisk_new(seed) };
+	*rig = (struct rig){.cfg = cfg, .disk = simdisk_new(seed)};
 	simdisk_file(rig->disk, 0, (uint64_t)cfg.ring_slots * 4096);
 	for (uint32_t i = 1; i <= cfg.segments; i++)
 		simdisk_file(rig->disk, i, cfg.segment_bytes);
@@ -159,14 +169,17 @@ static inline enum jr_verdict rig_reopen(struct rig *rig)
 	return rig_open(rig);
 }
 
-/* The content of a batch is a function of epoch and first_lsn, so that it can be checked anywhere. */
+/*
+ * The content of a batch is a function of epoch and first_lsn, so that it can be checked anywhere.
+ */
 static inline void rig_payload(uint8_t *p, uint32_t bytes, uint64_t epoch, uint64_t first_lsn)
 {
 	for (uint32_t i = 0; i < bytes; i++)
 		p[i] = (uint8_t)(epoch * 31 + first_lsn * 7 + i * 13 + (i >> 8));
 }
 
-static inline struct jr_batch *rig_batch(uint64_t epoch, uint64_t first, uint64_t last, uint64_t commit, struct pr_hash prev, uint32_t bytes)
+static inline struct jr_batch *rig_batch(uint64_t epoch, uint64_t first, uint64_t last,
+					 uint64_t commit, struct pr_hash prev, uint32_t bytes)
 {
 	uint8_t *p = malloc(bytes + 1);
 	struct jr_batch *b;

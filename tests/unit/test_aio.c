@@ -12,12 +12,12 @@
 
 enum { PAGE = 4096 };
 
-static const enum aio_engine engines[] = { AIO_AUTO, AIO_URING, AIO_THREADS };
+static const enum aio_engine engines[] = {AIO_AUTO, AIO_URING, AIO_THREADS};
 
 static struct aio *engine_new(enum aio_engine engine, unsigned depth)
 {
 	struct aio *a;
-	int r = aio_new(&(struct aio_config){ .engine = engine, .depth = depth }, &a);
+	int r = aio_new(&(struct aio_config){.engine = engine, .depth = depth}, &a);
 
 	pr_assert_to_stderr();
 	if (engine == AIO_URING && r < 0) {
@@ -57,27 +57,40 @@ Test(aio, what_is_written_is_read)
 	for (unsigned e = 0; e < 3; e++) {
 		struct aio *a = engine_new(engines[e], 8);
 		int fd = file_new(64 * PAGE, O_DIRECT);
-		uint8_t *p;
+		uint8_t *p = NULL;
 
 		if (!a)
 			continue;
 		cr_assert_eq(posix_memalign((void **)&p, PAGE, 9 * PAGE), 0);
 		for (unsigned i = 0; i < 8; i++) {
 			memset(p + i * PAGE, (int)i + 1, PAGE);
-			cr_assert_eq(aio_submit(a, &(struct aio_request){ .op = AIO_WRITE, .flags = AIO_DSYNC, .fd = fd, .buffer = p + i * PAGE,
-									  .bytes = PAGE, .offset = 3 * i * PAGE, .user = p + i * PAGE }), 0);
+			cr_assert_eq(aio_submit(a, &(struct aio_request){.op = AIO_WRITE,
+									 .flags = AIO_DSYNC,
+									 .fd = fd,
+									 .buffer = p + i * PAGE,
+									 .bytes = PAGE,
+									 .offset = 3 * i * PAGE,
+									 .user = p + i * PAGE}),
+				     0);
 		}
-		cr_assert_eq(aio_submit(a, &(struct aio_request){ .op = AIO_FSYNC, .fd = fd }), -EAGAIN);
+		cr_assert_eq(aio_submit(a, &(struct aio_request){.op = AIO_FSYNC, .fd = fd}),
+			     -EAGAIN);
 		cr_assert_eq(aio_pending(a), 8u);
 		aio_kick(a);
 		for (unsigned i = 0; i < 8; i++)
 			cr_assert_eq(one(a).result, 0);
-		cr_assert_eq(aio_submit(a, &(struct aio_request){ .op = AIO_FSYNC, .fd = fd, .user = a }), 0);
+		cr_assert_eq(
+			aio_submit(a, &(struct aio_request){.op = AIO_FSYNC, .fd = fd, .user = a}),
+			0);
 		aio_kick(a);
 		cr_assert_eq(one(a).user, (void *)a);
 		for (unsigned i = 0; i < 8; i++) {
-			cr_assert_eq(aio_submit(a, &(struct aio_request){ .op = AIO_READ, .fd = fd, .buffer = p + 8 * PAGE, .bytes = PAGE,
-									  .offset = 3 * i * PAGE }), 0);
+			cr_assert_eq(aio_submit(a, &(struct aio_request){.op = AIO_READ,
+									 .fd = fd,
+									 .buffer = p + 8 * PAGE,
+									 .bytes = PAGE,
+									 .offset = 3 * i * PAGE}),
+				     0);
 			aio_kick(a);
 			cr_assert_eq(one(a).result, 0);
 			cr_assert_eq(memcmp(p + 8 * PAGE, p + i * PAGE, PAGE), 0);
@@ -99,12 +112,17 @@ Test(aio, errors_come_back_with_their_request)
 
 		if (!a)
 			continue;
-		aio_submit(a, &(struct aio_request){ .op = AIO_READ, .fd = fd, .buffer = p, .bytes = 3 * PAGE, .user = &d });
+		aio_submit(a, &(struct aio_request){.op = AIO_READ,
+						    .fd = fd,
+						    .buffer = p,
+						    .bytes = 3 * PAGE,
+						    .user = &d});
 		aio_kick(a);
 		d = one(a);
 		cr_assert_eq(d.result, -ENODATA);
 		cr_assert_eq(d.user, (void *)&d);
-		aio_submit(a, &(struct aio_request){ .op = AIO_WRITE, .fd = -1, .buffer = p, .bytes = PAGE });
+		aio_submit(a, &(struct aio_request){
+				      .op = AIO_WRITE, .fd = -1, .buffer = p, .bytes = PAGE});
 		aio_kick(a);
 		cr_assert_eq(one(a).result, -EBADF);
 		aio_free(a);
@@ -125,7 +143,8 @@ Test(aio, its_descriptor_is_readable_when_something_ended)
 			continue;
 		cr_assert_not(aio_reap(a, &d));
 		cr_assert_not(aio_wait(a, 10));
-		aio_submit(a, &(struct aio_request){ .op = AIO_READ, .fd = fd, .buffer = p, .bytes = PAGE });
+		aio_submit(a, &(struct aio_request){
+				      .op = AIO_READ, .fd = fd, .buffer = p, .bytes = PAGE});
 		cr_assert(aio_wait(a, 5000));
 		cr_assert(aio_reap(a, &d));
 		cr_assert_not(aio_reap(a, &d));
@@ -147,8 +166,12 @@ Test(aio, freeing_waits_for_what_is_under_way)
 			continue;
 		memset(p, 7, 64 * PAGE);
 		for (unsigned i = 0; i < 64; i++)
-			cr_assert_eq(aio_submit(a, &(struct aio_request){ .op = AIO_WRITE, .fd = fd, .buffer = p + i * PAGE, .bytes = PAGE,
-									  .offset = i * PAGE }), 0);
+			cr_assert_eq(aio_submit(a, &(struct aio_request){.op = AIO_WRITE,
+									 .fd = fd,
+									 .buffer = p + i * PAGE,
+									 .bytes = PAGE,
+									 .offset = i * PAGE}),
+				     0);
 		aio_free(a);
 		for (unsigned i = 0; i < 64; i++) {
 			cr_assert_eq(pread(fd, back, PAGE, i * PAGE), PAGE);

@@ -5,8 +5,8 @@
 
 Test(jr_batch, image_is_checked_as_built)
 {
-	static const uint32_t sizes[] = { 0, 1, 367, 368, 369, 3840, 3841, 65536, 1 << 20 };
-	struct pr_hash zero = { 0 };
+	static const uint32_t sizes[] = {0, 1, 367, 368, 369, 3840, 3841, 65536, 1 << 20};
+	struct pr_hash zero = {0};
 	const char *why;
 
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -31,13 +31,14 @@ Test(jr_batch, image_is_checked_as_built)
 
 Test(jr_batch, any_flipped_bit_is_found)
 {
-	struct jr_batch *b = rig_batch(3, 100, 120, 99, (struct pr_hash){ { 7 } }, 5000);
+	struct jr_batch *b = rig_batch(3, 100, 120, 99, (struct pr_hash){{7}}, 5000);
 	const char *why;
 
 	for (uint32_t i = 0; i < b->image_bytes; i++) {
 		b->image[i] ^= (uint8_t)(1u << i % 8);
 		why = NULL;
-		cr_assert_null(jr_batch_open(rig_cluster, b->image, b->image_bytes, &why), "byte %u", i);
+		cr_assert_null(jr_batch_open(rig_cluster, b->image, b->image_bytes, &why),
+			       "byte %u", i);
 		cr_assert_not_null(why);
 		b->image[i] ^= (uint8_t)(1u << i % 8);
 	}
@@ -46,8 +47,8 @@ Test(jr_batch, any_flipped_bit_is_found)
 
 Test(jr_batch, of_another_cluster_is_refused)
 {
-	struct jr_batch *b = rig_batch(1, 1, 1, 0, (struct pr_hash){ 0 }, 10);
-	uint8_t other[16] = { 9 };
+	struct jr_batch *b = rig_batch(1, 1, 1, 0, (struct pr_hash){0}, 10);
+	uint8_t other[16] = {9};
 	const char *why;
 
 	cr_assert_null(jr_batch_open(other, b->image, b->image_bytes, &why));
@@ -61,7 +62,7 @@ Test(jr_batch, too_large_a_payload_is_refused)
 {
 	uint32_t max = jr_payload_max(JR_BATCH_BYTES_MAX);
 	uint8_t *p = calloc(1, max + 1);
-	struct pr_hash zero = { 0 };
+	struct pr_hash zero = {0};
 	struct jr_batch *b = jr_batch_new(rig_cluster, 1, 1, 1, 0, &zero, p, max);
 
 	cr_assert_not_null(b);
@@ -188,11 +189,13 @@ Test(jr_append, ring_and_segments_wrap_many_times)
 		rig_init(&rig, rig_config(8, 5, 14, 3), seed);
 		rig_open(&rig);
 		for (unsigned i = 0; i < 400; i++) {
-			rig_append_wait(&rig, 1 + i / 50, 1 + (uint32_t)simdisk_random(rig.disk, 4), (uint32_t)simdisk_random(rig.disk, 12000));
+			rig_append_wait(&rig, 1 + i / 50, 1 + (uint32_t)simdisk_random(rig.disk, 4),
+					(uint32_t)simdisk_random(rig.disk, 12000));
 			jr_release(rig.jr, jr_tail_lsn(rig.jr) - 4);
 			if (i % 61 == 0) {
 				rig_run(&rig);
-				cr_assert_eq(rig_reopen(&rig), JR_CLEAN, "seed %lu i %u: %s", seed, i, rig.opened.why);
+				cr_assert_eq(rig_reopen(&rig), JR_CLEAN, "seed %lu i %u: %s", seed,
+					     i, rig.opened.why);
 				rig_check(&rig);
 			}
 			rig_events_clear(&rig);
@@ -299,7 +302,7 @@ Test(jr_cut, archives_then_drops_and_the_place_is_used_again)
 	rig_run(&rig);
 	cr_assert_eq(jr_tail_lsn(rig.jr), 6u);
 	cr_assert_eq(rig.appended, 6u);
-	cr_assert(pr_hash_equal(&(struct pr_hash){ 0 }, &kept[0]->prev_hash));
+	cr_assert(pr_hash_equal(&(struct pr_hash){0}, &kept[0]->prev_hash));
 	p = simdisk_bytes(rig.disk, 255, &bytes);
 	for (unsigned i = 3; i < 8; i++) {
 		cr_assert_leq(at + kept[i]->image_bytes, bytes);
@@ -368,7 +371,8 @@ Test(jr_cut, a_crash_at_any_point_leaves_the_old_or_the_new_tail)
 			rig_crash(&rig, mode);
 			v = rig_open(&rig);
 			tail = jr_tail_lsn(rig.jr);
-			cr_assert(v == JR_CLEAN && (tail == 5 || tail == 8), "steps %u mode %u verdict %d tail %lu", steps, mode, v, tail);
+			cr_assert(v == JR_CLEAN && (tail == 5 || tail == 8),
+				  "steps %u mode %u verdict %d tail %lu", steps, mode, v, tail);
 			rig_check(&rig);
 			rig_append_wait(&rig, 2, 1, 3000);
 			rig_run(&rig);
@@ -383,7 +387,7 @@ Test(jr_cut, a_crash_at_any_point_leaves_the_old_or_the_new_tail)
 Test(jr_reset, begins_anew_after_a_base)
 {
 	struct rig rig;
-	struct pr_hash base = { { 5, 5, 5 } }, hash;
+	struct pr_hash base = {{5, 5, 5}}, hash;
 	uint64_t end, epoch;
 
 	rig_init(&rig, rig_config(4, 4, 64, 2), 3);
@@ -416,13 +420,13 @@ Test(jr_reset, begins_anew_after_a_base)
 Test(jr_config, that_cannot_be_is_refused)
 {
 	static const struct jr_config bad[] = {
-		{ .segment_bytes = 4097, .segments = 4, .ring_slots = 64, .in_flight = 2 },
-		{ .segment_bytes = 0, .segments = 4, .ring_slots = 64, .in_flight = 2 },
-		{ .segment_bytes = 4096, .segments = 2, .ring_slots = 64, .in_flight = 2 },
-		{ .segment_bytes = 4096, .segments = 255, .ring_slots = 64, .in_flight = 2 },
-		{ .segment_bytes = 4096, .segments = 4, .ring_slots = 11, .in_flight = 2 },
-		{ .segment_bytes = 4096, .segments = 4, .ring_slots = 64, .in_flight = 0 },
-		{ .segment_bytes = 4096, .segments = 4, .ring_slots = 64, .in_flight = 17 },
+		{.segment_bytes = 4097, .segments = 4, .ring_slots = 64, .in_flight = 2},
+		{.segment_bytes = 0, .segments = 4, .ring_slots = 64, .in_flight = 2},
+		{.segment_bytes = 4096, .segments = 2, .ring_slots = 64, .in_flight = 2},
+		{.segment_bytes = 4096, .segments = 255, .ring_slots = 64, .in_flight = 2},
+		{.segment_bytes = 4096, .segments = 4, .ring_slots = 11, .in_flight = 2},
+		{.segment_bytes = 4096, .segments = 4, .ring_slots = 64, .in_flight = 0},
+		{.segment_bytes = 4096, .segments = 4, .ring_slots = 64, .in_flight = 17},
 	};
 
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)

@@ -7,8 +7,9 @@
 enum { SLOTS = 16, BATCHES = 30, PAGES = 2, PAYLOAD = 6000, SEGMENT_PAGES = 16 };
 
 /*
- * A journal of 30 batches of one LSN and two pages each; the last two were issued together, so that nothing proves either acknowledged.
- * Batch i has LSN i and seq i + 1, for the BASE entry has seq 1. before is the disk as it was when batch `target` was issued.
+ * A journal of 30 batches of one LSN and two pages each; the last two were issued together, so that
+ * nothing proves either acknowledged. Batch i has LSN i and seq i + 1, for the BASE entry has seq
+ * 1. before is the disk as it was when batch `target` was issued.
  */
 struct scene {
 	struct rig rig;
@@ -85,7 +86,8 @@ static void put_data(struct scene *s, unsigned i, enum jr_data data, unsigned va
 	unsigned sector = variant % (PAGES * 8);
 
 	if (data == JR_DATA_TORN)
-		memcpy(sector_bytes(s->rig.disk, i, sector), sector_bytes(s->before, i, sector), 512);
+		memcpy(sector_bytes(s->rig.disk, i, sector), sector_bytes(s->before, i, sector),
+		       512);
 	if (data == JR_DATA_BAD)
 		sector_bytes(s->rig.disk, i, sector)[variant * 37 % 512] ^= 4;
 }
@@ -99,26 +101,33 @@ static void expect(struct scene *s, enum jr_action action, const char *what)
 
 	switch (action) {
 	case JR_DO_KEEP:
-		cr_assert(v == JR_CLEAN && tail == BATCHES && rig->damage == 0, "%s: %d %lu %s", what, v, tail, rig->opened.why);
+		cr_assert(v == JR_CLEAN && tail == BATCHES && rig->damage == 0, "%s: %d %lu %s",
+			  what, v, tail, rig->opened.why);
 		break;
 	case JR_DO_KEEP_NOTE:
-		cr_assert(v == JR_CLEAN && tail == BATCHES && rig->damage > 0, "%s: %d %lu %s", what, v, tail, rig->opened.why);
+		cr_assert(v == JR_CLEAN && tail == BATCHES && rig->damage > 0, "%s: %d %lu %s",
+			  what, v, tail, rig->opened.why);
 		break;
 	case JR_DO_ADOPT:
-		cr_assert(v == JR_CLEAN && tail == t && rig->damage > 0, "%s: %d %lu %s", what, v, tail, rig->opened.why);
+		cr_assert(v == JR_CLEAN && tail == t && rig->damage > 0, "%s: %d %lu %s", what, v,
+			  tail, rig->opened.why);
 		break;
 	case JR_DO_CUT:
-		cr_assert(v == JR_TORN && tail == t - 1, "%s: %d %lu %s", what, v, tail, rig->opened.why);
+		cr_assert(v == JR_TORN && tail == t - 1, "%s: %d %lu %s", what, v, tail,
+			  rig->opened.why);
 		break;
 	case JR_DO_END:
-		cr_assert(v == JR_CLEAN && tail == t - 1, "%s: %d %lu %s", what, v, tail, rig->opened.why);
+		cr_assert(v == JR_CLEAN && tail == t - 1, "%s: %d %lu %s", what, v, tail,
+			  rig->opened.why);
 		break;
 	case JR_DO_REPAIR:
-		cr_assert(v == JR_REPAIR && rig->opened.damaged_first == t && rig->opened.damaged_last == t && rig->damage > 0,
+		cr_assert(v == JR_REPAIR && rig->opened.damaged_first == t &&
+				  rig->opened.damaged_last == t && rig->damage > 0,
 			  "%s: %d %lu %s", what, v, tail, rig->opened.why);
 		break;
 	case JR_DO_HALT:
-		cr_assert(v == JR_HALT && rig->damage > 0, "%s: %d %lu %s", what, v, tail, rig->opened.why);
+		cr_assert(v == JR_HALT && rig->damage > 0, "%s: %d %lu %s", what, v, tail,
+			  rig->opened.why);
 		return;
 	default:
 		cr_assert_fail("%s", what);
@@ -149,7 +158,7 @@ static unsigned target_for(enum jr_head head, enum jr_proof proof)
 	return proof == JR_PROOF_ACKED ? BATCHES - 5 : BATCHES - 1;
 }
 
-Test(jr_recover, every_row_of_the_decision_table_is_visited, .timeout = 120)
+Test(jr_recover, every_row_of_the_decision_table_is_visited)
 {
 	for (unsigned h = 0; h < JR_HEADS; h++) {
 		for (unsigned d = 0; d < JR_DATAS; d++) {
@@ -163,8 +172,10 @@ Test(jr_recover, every_row_of_the_decision_table_is_visited, .timeout = 120)
 				for (unsigned variant = 0; variant < PAGES * 8; variant += 5) {
 					struct scene s;
 
-					snprintf(what, sizeof(what), "entry %s, data %s, proof %s (%u): %s", jr_head_name(h), jr_data_name(d),
-						 jr_proof_name(p), variant, jr_action_name(action));
+					snprintf(what, sizeof(what),
+						 "entry %s, data %s, proof %s (%u): %s",
+						 jr_head_name(h), jr_data_name(d), jr_proof_name(p),
+						 variant, jr_action_name(action));
 					scene_make(&s, target_for(h, p));
 					put_head(&s, s.target, h);
 					put_data(&s, s.target, d, variant);
@@ -192,7 +203,7 @@ Test(jr_recover, the_last_batch_torn_or_bad)
 	}
 }
 
-Test(jr_recover, torn_at_every_sector_boundary_on_blank_and_on_used_space, .timeout = 120)
+Test(jr_recover, torn_at_every_sector_boundary_on_blank_and_on_used_space)
 {
 	for (unsigned used = 0; used < 2; used++) {
 		for (unsigned cut = 0; cut < 3 * 8; cut++) {
@@ -213,7 +224,10 @@ Test(jr_recover, torn_at_every_sector_boundary_on_blank_and_on_used_space, .time
 			before = simdisk_copy(rig.disk, 1);
 			cr_assert_eq(rig_append(&rig, 2, 1, 10000), 0);
 			rig_run(&rig);
-			/* Sectors 0 .. cut - 1 of the batch are new, the others as before: whatever file and place it went to. */
+			/*
+			 * Sectors 0 .. cut - 1 of the batch are new, the others as before: whatever
+			 * file and place it went to.
+			 */
 			for (file = 1; file <= 3; file++) {
 				uint64_t bytes, at = 0;
 
@@ -223,9 +237,11 @@ Test(jr_recover, torn_at_every_sector_boundary_on_blank_and_on_used_space, .time
 					at += 512;
 				if (at == bytes)
 					continue;
-				memcpy(p + at + cut * 512, q + at + cut * 512, 3 * 4096 - cut * 512);
+				memcpy(p + at + cut * 512, q + at + cut * 512,
+				       3 * 4096 - cut * 512);
 			}
-			cr_assert_eq(rig_reopen(&rig), JR_TORN, "used %u cut %u: %s", used, cut, rig.opened.why);
+			cr_assert_eq(rig_reopen(&rig), JR_TORN, "used %u cut %u: %s", used, cut,
+				     rig.opened.why);
 			cr_assert_eq(jr_tail_lsn(rig.jr), tail);
 			rig_check(&rig);
 			cr_assert_eq(rig_reopen(&rig), JR_CLEAN);
@@ -235,7 +251,7 @@ Test(jr_recover, torn_at_every_sector_boundary_on_blank_and_on_used_space, .time
 	}
 }
 
-Test(jr_recover, a_bit_flip_in_any_sector_is_told_and_loses_nothing, .timeout = 120)
+Test(jr_recover, a_bit_flip_in_any_sector_is_told_and_loses_nothing)
 {
 	for (uint32_t file = 0; file <= 4; file++) {
 		uint64_t sectors = file == 0 ? SLOTS * 8 : SEGMENT_PAGES * 8;
@@ -247,7 +263,8 @@ Test(jr_recover, a_bit_flip_in_any_sector_is_told_and_loses_nothing, .timeout = 
 			enum jr_verdict v;
 
 			scene_make(&s, BATCHES);
-			simdisk_flip(s.rig.disk, file, sector * 512 + sector * 7 % 512, (unsigned)sector);
+			simdisk_flip(s.rig.disk, file, sector * 512 + sector * 7 % 512,
+				     (unsigned)sector);
 			v = rig_reopen(&s.rig);
 			cr_assert_gt(s.rig.damage, 0u, "file %u sector %lu", file, sector);
 			cr_assert_eq(jr_tail_lsn(s.rig.jr), (uint64_t)BATCHES);
@@ -255,7 +272,8 @@ Test(jr_recover, a_bit_flip_in_any_sector_is_told_and_loses_nothing, .timeout = 
 				cr_assert_eq(v, JR_CLEAN);
 				rig_check(&s.rig);
 			} else {
-				uint64_t lsn = (file - 1) * (SEGMENT_PAGES / PAGES) + sector / (PAGES * 8) + 1;
+				uint64_t lsn = (file - 1) * (SEGMENT_PAGES / PAGES) +
+					       sector / (PAGES * 8) + 1;
 
 				cr_assert_eq(v, JR_REPAIR);
 				cr_assert_eq(s.rig.opened.damaged_first, lsn);
@@ -421,7 +439,7 @@ Test(jr_recover, a_journal_of_another_cluster_or_shape_is_foreign)
 
 Test(jr_recover, a_lost_ring_is_no_new_journal)
 {
-	struct pr_hash base = { { 3 } };
+	struct pr_hash base = {{3}};
 	struct scene s;
 
 	for (unsigned fill = 0; fill < 2; fill++) {
@@ -474,7 +492,8 @@ Test(jr_verify, finds_what_went_bad_since)
 	ev = rig_find(&s.rig, JR_EV_VERIFIED);
 	cr_assert(ev && ev->lsn == 16);
 	ev = rig_find(&s.rig, JR_EV_DAMAGE);
-	cr_assert(ev && ev->lsn == 17 && ev->file == batch_file(17) && ev->offset == batch_offset(17) + 5 * 512);
+	cr_assert(ev && ev->lsn == 17 && ev->file == batch_file(17) &&
+		  ev->offset == batch_offset(17) + 5 * 512);
 	cr_assert_null(rig_fetch(&s.rig, 17));
 	jr_repair(s.rig.jr, s.batches[17]);
 	rig_run(&s.rig);
@@ -484,7 +503,10 @@ Test(jr_verify, finds_what_went_bad_since)
 
 Test(jr_recover, a_lost_cut_entry_never_passes_for_a_whole_journal)
 {
-	/* The CUT entry's page is destroyed; what it dropped was made unusable, so the tail is cut again or repair is asked for. */
+	/*
+	 * The CUT entry's page is destroyed; what it dropped was made unusable, so the tail is cut
+	 * again or repair is asked for.
+	 */
 	struct scene s;
 	enum jr_verdict v;
 
@@ -498,7 +520,10 @@ Test(jr_recover, a_lost_cut_entry_never_passes_for_a_whole_journal)
 	scene_done(&s);
 }
 
-/* The main rule: whatever a crash does to what was under way, all that was reported durable is there, and what is there is right. */
+/*
+ * The main rule: whatever a crash does to what was under way, all that was reported durable is
+ * there, and what is there is right.
+ */
 static void crash_loop(uint64_t seed)
 {
 	struct rig rig;
@@ -517,7 +542,8 @@ static void crash_loop(uint64_t seed)
 			switch (simdisk_random(rig.disk, 4)) {
 			case 0:
 			case 1:
-				rig_append(&rig, epoch, 1 + (uint32_t)simdisk_random(rig.disk, 3), (uint32_t)simdisk_random(rig.disk, 9000));
+				rig_append(&rig, epoch, 1 + (uint32_t)simdisk_random(rig.disk, 3),
+					   (uint32_t)simdisk_random(rig.disk, 9000));
 				break;
 			case 2:
 				rig_step(&rig);
@@ -545,16 +571,18 @@ static void crash_loop(uint64_t seed)
 		acked = rig.appended;
 		rig_crash(&rig, SIMDISK_RANDOM);
 		v = rig_open(&rig);
-		cr_assert(v == JR_CLEAN || v == JR_TORN || v == JR_EMPTY, "seed %lu round %u: %d %s", seed, round, v, rig.opened.why);
+		cr_assert(v == JR_CLEAN || v == JR_TORN || v == JR_EMPTY,
+			  "seed %lu round %u: %d %s", seed, round, v, rig.opened.why);
 		cr_assert_geq(jr_tail_lsn(rig.jr), acked, "seed %lu round %u", seed, round);
-		cr_assert_eq(rig.damage, 0u, "seed %lu round %u: %s", seed, round, rig.events[0].why);
+		cr_assert_eq(rig.damage, 0u, "seed %lu round %u: %s", seed, round,
+			     rig.events[0].why);
 		rig_check(&rig);
 		epoch++;
 	}
 	rig_done(&rig);
 }
 
-Test(jr_recover, nothing_acknowledged_is_lost_by_any_crash, .timeout = 300)
+Test(jr_recover, nothing_acknowledged_is_lost_by_any_crash)
 {
 	for (uint64_t seed = 0; seed < 300; seed++)
 		crash_loop(seed);

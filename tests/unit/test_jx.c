@@ -16,13 +16,17 @@
 #include "proto/assert_stderr.h"
 
 static char dir[64], why[512];
-static const enum aio_engine engines[] = { AIO_AUTO, AIO_THREADS };
+static const enum aio_engine engines[] = {AIO_AUTO, AIO_THREADS};
 
 static struct jx_config config(enum aio_engine engine)
 {
 	return (struct jx_config){
 		.dir = dir,
-		.journal = { .cluster = { 7 }, .segment_bytes = 256 << 10, .segments = 3, .ring_slots = 32, .in_flight = 3 },
+		.journal = {.cluster = {7},
+			    .segment_bytes = 256 << 10,
+			    .segments = 3,
+			    .ring_slots = 32,
+			    .in_flight = 3},
 		.engine = engine,
 		.patience_ms = 50,
 	};
@@ -74,7 +78,8 @@ static int append(struct jr *jr, const struct jx_config *c, uint32_t bytes)
 {
 	struct pr_hash prev = jr_tail_hash(jr);
 	uint8_t *p = calloc(1, bytes);
-	struct jr_batch *b = jr_batch_new(c->journal.cluster, 1, jr_tail_lsn(jr) + 1, jr_tail_lsn(jr) + 1, 0, &prev, p, bytes);
+	struct jr_batch *b = jr_batch_new(c->journal.cluster, 1, jr_tail_lsn(jr) + 1,
+					  jr_tail_lsn(jr) + 1, 0, &prev, p, bytes);
 	int r = jr_append(jr, b);
 
 	jr_batch_unref(b);
@@ -179,7 +184,8 @@ Test(jx, a_killed_process_leaves_a_journal_its_successor_can_open)
 				if (jx_wait(x, 1000) && jx_next(x, &tag, &error))
 					jr_io_done(jr, tag, error);
 				while (jr_next_event(jr, &ev))
-					if (ev.type == JR_EV_APPENDED && write(fds[1], &ev.lsn, 8) != 8)
+					if (ev.type == JR_EV_APPENDED &&
+					    write(fds[1], &ev.lsn, 8) != 8)
 						_exit(1);
 			}
 		}
@@ -192,7 +198,8 @@ Test(jx, a_killed_process_leaves_a_journal_its_successor_can_open)
 		c.patience_ms = 5000;
 		cr_assert_eq(jx_open_with(&c, &x, why, sizeof(why)), 0, "%s", why);
 		jr = journal_open(x, &c, &ev);
-		cr_assert(ev.verdict == JR_CLEAN || ev.verdict == JR_TORN, "%d %s", ev.verdict, ev.why);
+		cr_assert(ev.verdict == JR_CLEAN || ev.verdict == JR_TORN, "%d %s", ev.verdict,
+			  ev.why);
 		cr_assert_geq(ev.tail_lsn, durable);
 		waitpid(pid, NULL, 0);
 		jr_free(jr);
@@ -339,7 +346,9 @@ Test(mdcjournal, says_what_is_there_and_what_is_wrong)
 		jx_drive(x, jr);
 	}
 	cr_assert_eq(mdcjournal("verify", out, sizeof(out)), 0, "%s", out);
-	cr_assert(strstr(out, "in use by") && strstr(out, "verdict: clean") && strstr(out, "LSN 1 to 9"), "%s", out);
+	cr_assert(strstr(out, "in use by") && strstr(out, "verdict: clean") &&
+			  strstr(out, "LSN 1 to 9"),
+		  "%s", out);
 	jr_cut(jr, 8);
 	wait_for(x, jr, JR_EV_CUT);
 	jr_free(jr);
@@ -347,12 +356,16 @@ Test(mdcjournal, says_what_is_there_and_what_is_wrong)
 	cr_assert_eq(mdcjournal("verify --json", out, sizeof(out)), 0, "%s", out);
 	cr_assert(strstr(out, "\"verdict\":\"clean\"") && strstr(out, "\"tail_lsn\":8"), "%s", out);
 	cr_assert_eq(mdcjournal("dump --from 3 --to 4", out, sizeof(out)), 0, "%s", out);
-	cr_assert(strstr(out, "batch 3..3 epoch=1") && !strstr(out, "batch 5..5") && strstr(out, "not a record"), "%s", out);
+	cr_assert(strstr(out, "batch 3..3 epoch=1") && !strstr(out, "batch 5..5") &&
+			  strstr(out, "not a record"),
+		  "%s", out);
 	cr_assert_eq(mdcjournal("dump --archive", out, sizeof(out)), 0, "%s", out);
 	cr_assert(strstr(out, "batch 9..9") && !strstr(out, "batch 8..8"), "%s", out);
 	flip("segment-001", 2 * 4096 + 1000);
 	cr_assert_eq(mdcjournal("verify", out, sizeof(out)), 2, "%s", out);
-	cr_assert(strstr(out, "damage: LSN 3, segment-001 offset 8704:") && strstr(out, "from the peer"), "%s", out);
+	cr_assert(strstr(out, "damage: LSN 3, segment-001 offset 8704:") &&
+			  strstr(out, "from the peer"),
+		  "%s", out);
 	cr_assert_eq(mdcjournal("dump", out, sizeof(out)), 2, "%s", out);
 	cr_assert(strstr(out, "batch 3..3 damaged") && strstr(out, "batch 8..8 epoch"), "%s", out);
 	cr_assert_eq(mdcjournal("verify --from x", out, sizeof(out)), 64, "%s", out);

@@ -36,7 +36,10 @@ static struct lun *open_ok(void)
 static struct lun_label some_label(void)
 {
 	return (struct lun_label){
-		.cluster = { { 1, 2, 3 } }, .lun = { { 4, 5, 6 } }, .flags = LUN_FLAG_ARBITER, .name = "lun1",
+		.cluster = {{1, 2, 3}},
+		.lun = {{4, 5, 6}},
+		.flags = LUN_FLAG_ARBITER,
+		.name = "lun1",
 	};
 }
 
@@ -53,7 +56,7 @@ Test(label, comes_back_as_it_was_written)
 	uint8_t block[LUN_BLOCK_BYTES];
 	struct lun_label l = some_label(), m;
 
-	l.volume = (struct pr_uuid){ { 9 } };
+	l.volume = (struct pr_uuid){{9}};
 	l.blocks = 5000;
 	l.data_block = 256;
 	l.number = 3;
@@ -122,14 +125,14 @@ Test(lun, a_labelled_one_is_overwritten_only_by_name)
 	lun = open_ok();
 	cr_assert_eq(lun_label_write(lun, &l, NULL, why, sizeof(why)), 0);
 	snprintf(m.name, sizeof(m.name), "other");
-	m.lun = (struct pr_uuid){ { 77 } };
+	m.lun = (struct pr_uuid){{77}};
 	cr_assert_eq(lun_label_write(lun, &m, NULL, why, sizeof(why)), -EEXIST);
 	cr_assert(strstr(why, "\"lun1\""));
 	cr_assert_eq(lun_label_write(lun, &m, "other", why, sizeof(why)), -EEXIST);
 	cr_assert_eq(lun_label_write(lun, &m, path, why, sizeof(why)), -EEXIST);
 	cr_assert_eq(lun_label_write(lun, &m, "lun1", why, sizeof(why)), 0);
 	cr_assert_eq(lun_label_write(lun, &l, pr_uuid_format(uuid, &m.lun), why, sizeof(why)), 0);
-	l.volume = (struct pr_uuid){ { 5 } };
+	l.volume = (struct pr_uuid){{5}};
 	cr_assert_eq(lun_label_update(lun, &l, why, sizeof(why)), 0);
 	cr_assert_eq(lun_label_read(lun, &m, why, sizeof(why)), 0);
 	cr_assert_eq(m.volume.b[0], 5);
@@ -141,11 +144,17 @@ Test(lun, a_labelled_one_is_overwritten_only_by_name)
 
 Test(lun, what_holds_something_else_is_overwritten_only_by_path)
 {
-	static const struct { uint64_t at; const char *bytes; size_t n; const char *what; } kinds[] = {
-		{ 0x438, "\x53\xef", 2, "ext" }, { 0, "XFSB", 4, "XFS" }, { 0x10040, "_BHRfS_M", 8, "btrfs" },
-		{ 0x200, "LABELONE", 8, "LVM" }, { 0x1fe, "\x55\xaa", 2, "partition" }, { 0x200, "EFI PART", 8, "GPT" },
-		{ 0, "LUKS\xba\xbe", 6, "LUKS" }, { 0xff6, "SWAPSPACE2", 10, "swap" },
-		{ 8, "mdcpair\0", 8, "mdcpair label" },
+	static const struct {
+		uint64_t at;
+		const char *bytes;
+		size_t n;
+		const char *what;
+	} kinds[] = {
+		{0x438, "\x53\xef", 2, "ext"},	      {0, "XFSB", 4, "XFS"},
+		{0x10040, "_BHRfS_M", 8, "btrfs"},    {0x200, "LABELONE", 8, "LVM"},
+		{0x1fe, "\x55\xaa", 2, "partition"},  {0x200, "EFI PART", 8, "GPT"},
+		{0, "LUKS\xba\xbe", 6, "LUKS"},	      {0xff6, "SWAPSPACE2", 10, "swap"},
+		{8, "mdcpair\0", 8, "mdcpair label"},
 	};
 
 	for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -155,7 +164,8 @@ Test(lun, what_holds_something_else_is_overwritten_only_by_path)
 		make_file(8 << 20);
 		put_bytes(kinds[i].at, kinds[i].bytes, kinds[i].n);
 		lun = open_ok();
-		cr_assert_eq(lun_label_write(lun, &l, NULL, why, sizeof(why)), -ENOTEMPTY, "%s", kinds[i].what);
+		cr_assert_eq(lun_label_write(lun, &l, NULL, why, sizeof(why)), -ENOTEMPTY, "%s",
+			     kinds[i].what);
 		cr_assert(strstr(why, kinds[i].what), "%s", why);
 		cr_assert_eq(lun_label_write(lun, &l, "lun1", why, sizeof(why)), -ENOTEMPTY);
 		cr_assert_eq(lun_label_write(lun, &l, path, why, sizeof(why)), 0, "%s", why);
