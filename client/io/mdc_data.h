@@ -90,7 +90,7 @@ struct mdc_task {
 	uint64_t size; /* SIZE: the new one */
 	uint64_t offset, bytes;
 	uint32_t mode; /* ALLOCATE: as of fallocate(2) */
-	uint64_t seq;
+	uint64_t seq, generation;
 	/* What it asks of the controller. The groups and the attributes stand behind it in memory. */
 	struct mdc_request request;
 	struct mdc_cred cred;

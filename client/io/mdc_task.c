@@ -102,9 +102,11 @@ static void returned(struct mdc_pending *pending, int error, const uint8_t *p, u
 {
 	struct mdc_inode *inode = pending->object;
 
-	/* An error means that the controller knows of no such layout: just as well. */
-	inode->layout = PR_LAYOUT_NONE;
-	inode->generation = 0;
+	/* An error means that the controller knows of no such layout: just as well. A grant may have come since. */
+	if (inode->generation <= inode->tasks->generation) {
+		inode->layout = PR_LAYOUT_NONE;
+		inode->generation = 0;
+	}
 	next_step(inode);
 }
 
@@ -114,6 +116,7 @@ static void give_back(struct mdc_inode *inode)
 	struct mdc *mdc = inode->mdc;
 	struct pr_buf *b;
 
+	inode->tasks->generation = inode->generation;
 	cl_map_free(&inode->map);
 	inode->window = 0;
 	if (inode->layout == PR_LAYOUT_NONE) {
@@ -289,24 +292,15 @@ static void allocated(struct mdc_pending *pending, int error, const uint8_t *p, 
 static void allocate(struct mdc_inode *inode, struct mdc_task *task)
 {
 	struct pr_allocate a = { .ino = inode->ino, .mode = task->mode };
-	uint64_t from = task->offset, to = task->offset + task->bytes;
+	uint64_t to = task->offset + task->bytes;
 	struct mdc *mdc = inode->mdc;
 	struct pr_buf *b;
 
-	if (task->mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
-		from = up(from);
-		to = to >= inode->size_seen ? to : down(to);
-		if (task->mode & FALLOC_FL_PUNCH_HOLE)
-			to = to >= inode->size_seen ? up(to) : to;
-	}
-	if (from >= to) {
-		struct mdc_reply none = { .text = "" };
-
-		task_over(inode, &none);
-		return;
-	}
-	a.offset = from;
-	a.length = to - from;
+	/* A hole that reaches the end takes the last block with it. */
+	if ((task->mode & FALLOC_FL_PUNCH_HOLE) && to >= inode->size_seen)
+		to = up(to);
+	a.offset = task->offset;
+	a.length = to - task->offset;
 	mdc_cred_to(&a.cred, task->request.cred);
 	b = cl_prepare(mdc->cl, pr_allocate_size(&a));
 	if (!b || pr_allocate_encode(b, &a) < 0 || !mdc_raw_submit(mdc, PR_T_ALLOCATE, allocated, inode))
@@ -330,8 +324,12 @@ static void allocate_step(struct mdc_inode *inode, struct mdc_task *task)
 		zero(inode, from, zeroes ? least(least(up(from), to), eof) : from);
 		break;
 	case 3:
-		/* The tail's block, unless it is the head's, or the file ends in it and it goes as a whole. */
-		zero(inode, zeroes && to < eof && down(to) >= from ? down(to) : to, to);
+		/* The tail's block, unless it is the head's. */
+		to = least(to, eof);
+		zero(inode, zeroes && down(task->offset + task->bytes) >= up(from) ?
+				    least(down(task->offset + task->bytes), to) :
+				    to,
+		     to);
 		break;
 	case 4:
 		settle_writes(inode);
@@ -397,7 +395,8 @@ void mdc_tasks_run(struct mdc_inode *inode)
 		advance(inode);
 		return;
 	}
-	if (!mdc_io_quiet(inode))
+	/* A layout is given back though another is asked for: the controller may need what is in it to grant that. */
+	if (task->kind == MDC_TASK_RETURN ? inode->running != NULL : !mdc_io_quiet(inode))
 		return;
 	if (mdc_inode_is_dirty(inode) && !inode->mdc->failed) {
 		inode->commit_wanted = true;
