@@ -27,3 +27,5 @@ ha_io = \
 	ha/io/tcp.h \
 	ha/io/worker.c \
 	ha/io/worker.h
+
+EXTRA_DIST += ha/README.md

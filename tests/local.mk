@@ -92,3 +92,23 @@ SEEDS = 1000
 .PHONY: check-sim
 check-sim: tests/sim/ha_sim
 	tests/sim/ha_sim --seeds $(SEEDS)
+
+EXTRA_DIST += \
+	tests/mutants/run \
+	tests/mutants/ha-01-ack-before-peer.patch \
+	tests/mutants/ha-02-stale-ack.patch \
+	tests/mutants/ha-03-no-membership.patch \
+	tests/mutants/ha-04-no-fence.patch \
+	tests/mutants/ha-05-unproven-cut.patch \
+	tests/mutants/ha-06-no-barrier.patch \
+	tests/mutants/ha-07-apply-uncommitted.patch \
+	tests/mutants/ha-08-timeout-is-failure.patch \
+	tests/mutants/ha-09-alone-without-arbiter.patch \
+	tests/mutants/ha-10-ack-before-durable.patch \
+	tests/mutants/ha-11-session-outlives-promotion.patch \
+	tests/mutants/ha-12-frozen-replies.patch \
+	tests/mutants/ha-13-tail-not-adopted.patch
+
+.PHONY: check-mutants
+check-mutants:
+	$(AM_V_at)CC='$(CC)' $(top_srcdir)/tests/mutants/run

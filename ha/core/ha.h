@@ -83,8 +83,8 @@ enum ha_event_type {
 	HA_EV_STATE_SAVED,			/* error */
 	/*
 	 * error; arbiter, floor_lsn. CAS: 0 done; -ESTALE refused (arbiter: what stands); -ETIMEDOUT: no answer yet, the same event
-	 * comes again with the outcome, and until then nothing else may be written; any other error: over, but what stands must be
-	 * read (the core does). FLOOR: likewise. READ: -ENOENT blank, -EUCLEAN both copies bad, -EIO and others unreachable.
+	 * comes again with the outcome, and until then nothing else may be written; -EBADE: our key was taken away (T7); any other
+	 * error: over, but what stands must be read (the core does). FLOOR: likewise. READ: -ENOENT blank, -EUCLEAN both copies bad, -EIO and others unreachable.
 	 */
 	HA_EV_ARB_READ, HA_EV_ARB_CAS, HA_EV_ARB_FLOOR,
 	HA_EV_PEER,				/* incarnation (grows with each start of the peer; 0: never seen), process_up, node_up, quorate */

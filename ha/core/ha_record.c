@@ -132,6 +132,12 @@ static void cas_answered(struct ha *h, const struct ha_event *e)
 		h->arb.unknown = true;
 		ha_alarm(h, HA_ALARM_ARBITER, true);
 		break;
+	case -EBADE:
+		if (h->role == PR_ROLE_ACTIVE) {
+			ha_die(h, "the reservation key of the metadata LUN was taken away: another controller takes over");
+			return;
+		}
+		/* fall through */
 	default:
 		ha_alarm(h, HA_ALARM_ARBITER, true);
 		h->arb.read_back = true;
@@ -177,7 +183,9 @@ void ha_arb_event(struct ha *h, const struct ha_event *e)
 	case HA_EV_ARB_FLOOR:
 		if (h->arb.write == HA_WRITE_FLOOR && e->error != -ETIMEDOUT)
 			h->arb.write = HA_WRITE_NONE;
-		if (e->error)
+		if (e->error == -EBADE && h->role == PR_ROLE_ACTIVE && !h->hold_owed)
+			ha_die(h, "the reservation key of the metadata LUN was taken away: another controller takes over");
+		else if (e->error)
 			ha_alarm(h, HA_ALARM_ARBITER, true);
 		break;
 	default:
