@@ -1,9 +1,9 @@
 controller_core = \
-	controller/core/admin.c \
 	controller/core/batch.c \
 	controller/core/boot.c \
 	controller/core/ctl.c \
 	controller/core/ctl.h \
+	controller/core/ctl_admin.c \
 	controller/core/ctl_flush.c \
 	controller/core/ctl_held.c \
 	controller/core/ctl_int.h \

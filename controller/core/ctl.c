@@ -56,6 +56,7 @@ static void step_begin(struct ctl *c)
 		c->step_mem->used = 0;
 	if (c->fx_first == c->fx_count)
 		c->fx_first = c->fx_count = 0;
+	ctl_conns_bury(c);
 }
 
 void ctl_bytes_add(struct ctl_bytes *b, const void *p, size_t len)
@@ -335,9 +336,9 @@ struct ns_hint *ctl_ns_hint(struct ctl *c, uint16_t volume)
 
 static void init_lists(struct ctl *c)
 {
-	struct ctl_link *lists[] = {&c->missing,     &c->blocked, &c->ready_ops, &c->layout_waits,
-				    &c->space_waits, &c->jobs,	  &c->conns,	 &c->ready,
-				    &c->waiting,     &c->sessions};
+	struct ctl_link *lists[] = {&c->missing,     &c->blocked,  &c->ready_ops, &c->layout_waits,
+				    &c->space_waits, &c->jobs,	   &c->conns,	  &c->ready,
+				    &c->waiting,     &c->sessions, &c->graves};
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		ctl_link_init(lists[i]);
@@ -416,6 +417,7 @@ void ctl_free(struct ctl *c)
 	while (c->fx_first < c->fx_count)
 		jr_batch_unref(c->fx[c->fx_first++].batch);
 	ctl_ops_abandon(c);
+	ctl_conns_bury(c);
 	free_conns(c);
 	ctl_forget_derived(c);
 	while (c->held_free) {

@@ -2,7 +2,7 @@
 /*
  * The inside of the controller core, for its own files only. ctl.c takes the event and gives the effects; ctl_pair.c joins the pair
  * core and the journal; batch.c gathers records; reply.c holds replies back until what they saw is committed; session.c and
- * ctl_held.c know the clients; ctl_op.c runs requests, ctl_kinds.c says what each is; boot.c loads, ctl_flush.c flushes; admin.c answers.
+ * ctl_held.c know the clients; ctl_op.c runs requests, ctl_kinds.c says what each is; boot.c loads, ctl_flush.c flushes; ctl_admin.c answers.
  */
 #pragma once
 #include <errno.h>
@@ -67,11 +67,6 @@ static inline void ctl_link_splice(struct ctl_link *to, struct ctl_link *from)
 	ctl_link_init(from);
 }
 #define CTL_OF(type, member, link) ((type *)((char *)(link)-offsetof(type, member)))
-/* The current element may be removed in the body. */
-#define CTL_EACH(link, head)                                                                  \
-	for (struct ctl_link *link = (head)->next, *link##_next = link->next; link != (head); \
-	     link = link##_next, link##_next = link->next)
-
 /* ---- connections ---- */
 struct ctl_bytes {
 	uint8_t *p;
@@ -89,12 +84,13 @@ struct ctl_conn {
 	struct ctl_link of_session;
 	struct ctl_conn *chain;
 	uint64_t id;
-	bool greeted, closing, closed;
+	bool greeted, closing;
 	uint8_t channel; /* PR_CH_ACCESS, PR_CH_COORD, 0 both */
 	struct pr_uuid client;
 	char volume[64];
 	char host[256], peer[64];
 	struct ctl_session *session;
+	bool carries;		 /* the session's requests: the connection that was bound last */
 	struct ctl_bytes free;	 /* may leave at any time */
 	struct ctl_bytes now;	 /* may leave while this controller may reply */
 	struct ctl_bytes wait;	 /* frames in the order of the commits they wait for */
@@ -248,7 +244,7 @@ struct ctl {
 	bool serving, hold, drain, drained;
 	enum pr_role told_role;
 	uint64_t told_epoch;
-	uint64_t serving_since_ms, first_op_ms, heard_peer_ms, detect_ms;
+	uint64_t serving_epoch, serving_since_ms, first_op_ms, heard_peer_ms, detect_ms;
 
 	/* time */
 	int64_t last_ns;
@@ -286,7 +282,7 @@ struct ctl {
 
 	/* clients */
 	struct ctl_conn *conn_buckets[CTL_CONN_BUCKETS];
-	struct ctl_link conns, ready, waiting;
+	struct ctl_link conns, ready, waiting, graves;
 	struct ctl_session *session_buckets[CTL_SESSION_BUCKETS];
 	struct ctl_link sessions;
 	uint32_t session_count, unbound; /* unbound: known, not rebound to this active */
@@ -349,6 +345,7 @@ struct ctl_conn *ctl_conn_find(struct ctl *, uint64_t id);
 void ctl_conn_up(struct ctl *, const struct ctl_event *);
 void ctl_conn_down(struct ctl *, uint64_t id);
 void ctl_conn_close(struct ctl *, struct ctl_conn *);
+void ctl_conns_bury(struct ctl *); /* what was closed in the last step */
 enum ctl_gate { GATE_FREE, GATE_COMMIT };
 void ctl_send(struct ctl *, struct ctl_conn *, struct pr_frame *, const void *payload, uint32_t len,
 	      enum ctl_gate);
@@ -369,6 +366,7 @@ void ctl_session_row(struct ctl *, uint64_t id, const struct pr_row_session *, u
 void ctl_session_gone(struct ctl *, struct ctl_session *, const char *reason);
 void ctl_session_attach(struct ctl *, struct ctl_session *, struct ctl_conn *, bool alone);
 void ctl_session_detach(struct ctl *, struct ctl_conn *);
+void ctl_session_unbind(struct ctl *, struct ctl_session *); /* connections and holdings */
 void ctl_sessions_serve(struct ctl *);
 void ctl_sessions_tick(struct ctl *);
 void ctl_client_fenced(struct ctl *, uint64_t session, int error);
@@ -423,7 +421,7 @@ void ctl_background(struct ctl *); /* reaping */
 int run_reap(struct ctl *, struct ctl_op *, struct tx *, struct pr_buf *out);
 int run_rest(struct ctl *, struct ctl_op *, struct tx *, struct pr_buf *out);
 
-/* ---- admin.c ---- */
+/* ---- ctl_admin.c ---- */
 void ctl_admin(struct ctl *, const struct ctl_event *);
 void ctl_admin_committed(struct ctl *);
 void ctl_admin_order(struct ctl *, uint64_t ticket, int error, const char *text);

@@ -431,6 +431,8 @@ static void request(struct ctl *c, struct ctl_conn *conn, const struct pr_frame 
 		v = ctl_volume_by_name(c, conn->volume);
 		op.volume = v ? v->id : 0;
 	} else if (c->serving && (!conn->session || conn->session->id != f->session)) {
+		if (f->epoch < c->serving_epoch)
+			return;
 		if (f->type == PR_T_SESSION_CLOSE && !ctl_session_find(c, f->session)) {
 			ctl_reply(c, conn, f, 0, NULL, 0, c->submitted, GATE_COMMIT);
 			return;
@@ -439,6 +441,12 @@ static void request(struct ctl *c, struct ctl_conn *conn, const struct pr_frame 
 			ctl_why(c, "this connection is not bound to session %llu",
 				(unsigned long long)f->session);
 		ctl_reply(c, conn, f, PR_E_BAD_SESSION, NULL, 0, c->submitted, GATE_COMMIT);
+		return;
+	} else if (c->serving && (!conn->carries || f->epoch < c->serving_epoch)) {
+		/*
+		 * Sent before the session was bound here last, and sent again since. A failed request leaves no trace in its
+		 * slot, so a late copy of it would be executed as if it were new.
+		 */
 		return;
 	}
 	if (conn->session)

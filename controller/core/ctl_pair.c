@@ -183,6 +183,9 @@ static void serve(struct ctl *c, struct ha_effect *h)
 	c->hold = c->drain = c->drained = false;
 	c->applied = h->lsn > c->applied ? h->lsn : c->applied;
 	c->submitted = h->lsn;
+	if (ha_commit_lsn(c->ha) > c->commit)
+		c->commit = ha_commit_lsn(c->ha);
+	c->serving_epoch = h->epoch ? h->epoch : ha_epoch(c->ha);
 	c->serving_since_ms = c->now_ms;
 	c->first_op_ms = 0;
 	c->tick_ms = c->now_ms + CTL_TICK_MS;
@@ -206,8 +209,9 @@ void ctl_serve_end(struct ctl *c)
 	ctl_replies_free(c);
 	c->serving = c->hold = c->drain = c->drained = false;
 	ctl_ops_abandon(c);
-	for (struct ctl_link *l = c->sessions.next; l != &c->sessions; l = l->next)
-		ctl_held_drop_all(c, CTL_OF(struct ctl_session, all, l));
+	for (struct ctl_link *l = c->sessions.next, *l_next; l_next = l->next, l != &c->sessions;
+	     l = l_next)
+		ctl_session_unbind(c, CTL_OF(struct ctl_session, all, l));
 }
 
 static void copy_begin(struct ctl *c)

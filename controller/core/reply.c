@@ -35,20 +35,22 @@ void ctl_conn_up(struct ctl *c, const struct ctl_event *ev)
 	*bucket = conn;
 }
 
-void ctl_conn_down(struct ctl *c, uint64_t id)
+/* Nobody finds it any more; its memory is still there. */
+static void conn_forget(struct ctl *c, struct ctl_conn *conn)
 {
-	struct ctl_conn **at = conn_bucket(c, id), *conn;
+	struct ctl_conn **at = conn_bucket(c, conn->id);
 
-	while (*at && (*at)->id != id)
+	while (*at != conn)
 		at = &(*at)->chain;
-	conn = *at;
-	if (!conn)
-		return;
 	*at = conn->chain;
 	ctl_session_detach(c, conn);
 	ctl_link_del(&conn->all);
 	ctl_link_del(&conn->ready);
 	ctl_link_del(&conn->waiting);
+}
+
+static void conn_free(struct ctl_conn *conn)
+{
 	free(conn->free.p);
 	free(conn->now.p);
 	free(conn->wait.p);
@@ -57,7 +59,26 @@ void ctl_conn_down(struct ctl *c, uint64_t id)
 	free(conn);
 }
 
-/* After what was sent before; the edge says CONN_DOWN when it is gone. */
+void ctl_conn_down(struct ctl *c, uint64_t id)
+{
+	struct ctl_conn *conn = ctl_conn_find(c, id);
+
+	if (!conn)
+		return;
+	conn_forget(c, conn);
+	conn_free(conn);
+}
+
+void ctl_conns_bury(struct ctl *c)
+{
+	for (struct ctl_link *l = c->graves.next, *l_next; l_next = l->next, l != &c->graves;
+	     l = l_next) {
+		ctl_link_del(l);
+		conn_free(CTL_OF(struct ctl_conn, all, l));
+	}
+}
+
+/* After what was sent before. */
 void ctl_conn_close(struct ctl *c, struct ctl_conn *conn)
 {
 	conn->closing = true;
@@ -184,18 +205,20 @@ static void conn_committed(struct ctl *c, struct ctl_conn *conn, uint64_t commit
 
 void ctl_replies_committed(struct ctl *c)
 {
-	CTL_EACH(l, &c->waiting)
-	conn_committed(c, CTL_OF(struct ctl_conn, waiting, l), c->commit);
+	for (struct ctl_link *l = c->waiting.next, *l_next; l_next = l->next, l != &c->waiting;
+	     l = l_next)
+		conn_committed(c, CTL_OF(struct ctl_conn, waiting, l), c->commit);
 	if (c->admin_wait_count > 0)
 		ctl_admin_committed(c);
 }
 
 void ctl_replies_free(struct ctl *c)
 {
-	CTL_EACH(l, &c->waiting)
-	conn_committed(c, CTL_OF(struct ctl_conn, waiting, l), UINT64_MAX);
-	CTL_EACH(r, &c->ready)
-	{
+	for (struct ctl_link *l = c->waiting.next, *l_next; l_next = l->next, l != &c->waiting;
+	     l = l_next)
+		conn_committed(c, CTL_OF(struct ctl_conn, waiting, l), UINT64_MAX);
+	for (struct ctl_link *r = c->ready.next, *r_next; r_next = r->next, r != &c->ready;
+	     r = r_next) {
 		struct ctl_conn *conn = CTL_OF(struct ctl_conn, ready, r);
 
 		ctl_bytes_add(&conn->free, conn->now.p, conn->now.len);
@@ -205,8 +228,8 @@ void ctl_replies_free(struct ctl *c)
 
 void ctl_replies_shift(struct ctl *c, uint64_t from, uint64_t delta)
 {
-	CTL_EACH(l, &c->waiting)
-	{
+	for (struct ctl_link *l = c->waiting.next, *l_next; l_next = l->next, l != &c->waiting;
+	     l = l_next) {
 		struct ctl_conn *conn = CTL_OF(struct ctl_conn, waiting, l);
 
 		for (uint32_t i = 0; i < conn->wait_count; i++)
@@ -248,18 +271,20 @@ static bool send_one(struct ctl *c, struct ctl_conn *conn, bool may_reply)
 		fx->p = conn->flying.p;
 		fx->len = (uint32_t)conn->flying.len;
 	}
-	if (conn->closing && !conn->closed) {
-		conn->closed = true;
-		ctl_emit(c, CTL_FX_CLOSE)->conn = conn->id;
-	}
-	return conn->now.len == 0 || conn->closed;
+	if (!conn->closing)
+		return conn->now.len == 0;
+	ctl_emit(c, CTL_FX_CLOSE)->conn = conn->id;
+	conn_forget(c, conn);
+	ctl_link_add(&c->graves, &conn->all);
+	return false;
 }
 
 void ctl_sends(struct ctl *c)
 {
 	bool may_reply = c->serving && ha_may_reply(c->ha, c->now_ms);
 
-	CTL_EACH(l, &c->ready)
-	if (send_one(c, CTL_OF(struct ctl_conn, ready, l), may_reply))
-		ctl_link_del(l);
+	for (struct ctl_link *l = c->ready.next, *l_next; l_next = l->next, l != &c->ready;
+	     l = l_next)
+		if (send_one(c, CTL_OF(struct ctl_conn, ready, l), may_reply))
+			ctl_link_del(l);
 }

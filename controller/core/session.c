@@ -92,8 +92,8 @@ static void push_evicted(struct ctl *c, struct ctl_session *s, const char *reaso
 	struct pr_evicted e = {.session = s->id, .reason = pr_bytes_str(reason)};
 	uint8_t bytes[300];
 
-	CTL_EACH(l, &s->conns)
-	{
+	for (struct ctl_link *l = s->conns.next, *l_next; l_next = l->next, l != &s->conns;
+	     l = l_next) {
 		struct pr_frame f = {.type = PR_T_EVICTED, .session = s->id};
 		struct pr_buf b = pr_buf_on(bytes, sizeof(bytes));
 
@@ -111,9 +111,7 @@ void ctl_session_gone(struct ctl *c, struct ctl_session *s, const char *reason)
 	if (reason && s->ending && c->serving)
 		push_evicted(c, s, reason);
 	set_rebound(c, s, true);
-	CTL_EACH(l, &s->conns)
-	ctl_session_detach(c, CTL_OF(struct ctl_conn, of_session, l));
-	ctl_held_drop_all(c, s);
+	ctl_session_unbind(c, s);
 	while (*at != s)
 		at = &(*at)->chain;
 	*at = s->chain;
@@ -133,17 +131,28 @@ void ctl_session_detach(struct ctl *c, struct ctl_conn *conn)
 		return;
 	ctl_link_del(&conn->of_session);
 	conn->session = NULL;
+	conn->carries = false;
 	if (ctl_link_empty(&s->conns) && c->now_ms + c->cfg.lease_ms > s->lease_ms)
 		s->lease_ms = c->now_ms + c->cfg.lease_ms;
+}
+
+void ctl_session_unbind(struct ctl *c, struct ctl_session *s)
+{
+	for (struct ctl_link *l = s->conns.next, *l_next; l_next = l->next, l != &s->conns;
+	     l = l_next)
+		ctl_session_detach(c, CTL_OF(struct ctl_conn, of_session, l));
+	ctl_held_drop_all(c, s);
 }
 
 /* alone: connections of the same kind that the session had before are closed. */
 void ctl_session_attach(struct ctl *c, struct ctl_session *s, struct ctl_conn *conn, bool alone)
 {
-	CTL_EACH(l, &s->conns)
-	{
+	for (struct ctl_link *l = s->conns.next, *l_next; l_next = l->next, l != &s->conns;
+	     l = l_next) {
 		struct ctl_conn *old = CTL_OF(struct ctl_conn, of_session, l);
 
+		if (alone)
+			old->carries = false;
 		if (!alone || old == conn ||
 		    (old->channel && conn->channel && old->channel != conn->channel))
 			continue;
@@ -155,6 +164,8 @@ void ctl_session_attach(struct ctl *c, struct ctl_session *s, struct ctl_conn *c
 		conn->session = s;
 		ctl_link_add(&s->conns, &conn->of_session);
 	}
+	if (alone)
+		conn->carries = true;
 	s->lease_ms = c->now_ms + c->cfg.lease_ms;
 }
 
@@ -241,8 +252,8 @@ void ctl_notices(struct ctl *c)
 
 	ctl_active_address(c, &n.active);
 	ASSERT(pr_notice_encode(&b, &n) == 0);
-	CTL_EACH(l, &c->conns)
-	{
+	for (struct ctl_link *l = c->conns.next, *l_next; l_next = l->next, l != &c->conns;
+	     l = l_next) {
 		struct ctl_conn *conn = CTL_OF(struct ctl_conn, all, l);
 		struct pr_frame f = {.type = PR_T_NOTICE};
 
@@ -394,8 +405,8 @@ static void lease_check(struct ctl *c, struct ctl_session *s)
 		return;
 	}
 	if (silent)
-		CTL_EACH(l, &s->conns)
-		{
+		for (struct ctl_link *l = s->conns.next, *l_next; l_next = l->next, l != &s->conns;
+		     l = l_next) {
 			struct ctl_conn *conn = CTL_OF(struct ctl_conn, of_session, l);
 			uint64_t lease = s->lease_ms;
 
@@ -444,8 +455,8 @@ void ctl_sessions_tick(struct ctl *c)
 	uint64_t gap = c->now_ms - c->ticked_ms;
 
 	c->ticked_ms = c->now_ms;
-	CTL_EACH(l, &c->sessions)
-	{
+	for (struct ctl_link *l = c->sessions.next, *l_next; l_next = l->next, l != &c->sessions;
+	     l = l_next) {
 		struct ctl_session *s = CTL_OF(struct ctl_session, all, l);
 
 		/* this process stood still: what the client sent meanwhile is not read yet */

@@ -139,7 +139,6 @@ static void effect(struct rig *g, struct ctl_effect *fx)
 		break;
 	case CTL_FX_CLOSE:
 		g->closes++;
-		later(g, CTL_EV_CONN_DOWN)->ev.conn = fx->conn;
 		break;
 	case CTL_FX_JOURNAL_IO: {
 		struct simdisk_op op = {.write = fx->io.write,
