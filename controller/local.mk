@@ -117,3 +117,5 @@ EXTRA_DIST += \
 	tests/integration/013-pair-garbage \
 	tests/integration/014-pair-supervisor-killed \
 	tests/integration/015-pair-stopped-standby
+
+EXTRA_DIST += controller/README.md

@@ -336,9 +336,9 @@ struct ns_hint *ctl_ns_hint(struct ctl *c, uint16_t volume)
 
 static void init_lists(struct ctl *c)
 {
-	struct ctl_link *lists[] = {&c->missing,     &c->blocked,  &c->ready_ops, &c->layout_waits,
-				    &c->space_waits, &c->jobs,	   &c->conns,	  &c->ready,
-				    &c->waiting,     &c->sessions, &c->graves};
+	struct ctl_link *lists[] = {&c->missing,     &c->blocked, &c->ready_ops, &c->layout_waits,
+				    &c->space_waits, &c->conns,	  &c->ready,	 &c->waiting,
+				    &c->sessions,    &c->graves};
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		ctl_link_init(lists[i]);

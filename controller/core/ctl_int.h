@@ -276,8 +276,7 @@ struct ctl {
 	uint32_t parked;
 	uint8_t *reply;
 	char why[512];
-	struct ctl_link jobs; /* internal ones, not parked anywhere else */
-	bool reaping;	      /* a reap or rest job runs */
+	bool reaping; /* a reap or rest job runs */
 	struct ns_gate gate;
 
 	/* clients */
