@@ -15,7 +15,7 @@ struct loop_source {
 	uint32_t events;
 	loop_fn fn; /* NULL: removed, freed at the end of the round */
 	void *user;
-	struct loop_source *next_dead;
+	struct loop_source *next, *previous; /* among the living; next also among the dead */
 };
 
 struct loop {
@@ -23,7 +23,7 @@ struct loop {
 	bool stop, again;
 	struct loop_timer *timers;
 	uint64_t round;
-	struct loop_source *dead;
+	struct loop_source *living, *dead;
 };
 
 uint64_t loop_now_ms(void)
@@ -54,7 +54,7 @@ static void bury(struct loop *l)
 	while (l->dead) {
 		struct loop_source *s = l->dead;
 
-		l->dead = s->next_dead;
+		l->dead = s->next;
 		free(s);
 	}
 }
@@ -63,6 +63,8 @@ void loop_free(struct loop *l)
 {
 	if (!l)
 		return;
+	while (l->living)
+		loop_remove(l, l->living);
 	bury(l);
 	close(l->epoll_fd);
 	free(l);
@@ -83,6 +85,10 @@ int loop_add(struct loop *l, int fd, uint32_t events, loop_fn fn, void *user,
 		free(s);
 		return error;
 	}
+	s->next = l->living;
+	if (s->next)
+		s->next->previous = s;
+	l->living = s;
 	*ret = s;
 	return 0;
 }
@@ -102,8 +108,14 @@ void loop_remove(struct loop *l, struct loop_source *s)
 	if (!s)
 		return;
 	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, s->fd, NULL);
+	if (s->previous)
+		s->previous->next = s->next;
+	else
+		l->living = s->next;
+	if (s->next)
+		s->next->previous = s->previous;
 	s->fn = NULL;
-	s->next_dead = l->dead;
+	s->next = l->dead;
 	l->dead = s;
 }
 

@@ -24,7 +24,7 @@ struct loop_timer {
 };
 
 int loop_new(struct loop **ret);
-void loop_free(struct loop *);
+void loop_free(struct loop *); /* and the sources that are left */
 
 /* events: EPOLLIN, EPOLLOUT. The source lives until loop_remove, also inside its own function. */
 int loop_add(struct loop *, int fd, uint32_t events, loop_fn fn, void *user,

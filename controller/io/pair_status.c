@@ -139,18 +139,17 @@ static json_t *since(json_int_t at, json_int_t event)
 
 /*
  * What began the last outage: a death the supervisor saw, or an order to switch over, whichever came
- * last before this active became active; else the order to promote itself.
+ * last before this active became active; without either, the order to promote itself.
  */
 static json_t *last_promotion(const json_t *controllers, const json_t *supervisor)
 {
 	json_t *a = find_active(controllers), *p = json_object_get(a, "promotion"), *c, *o;
-	json_int_t active = number(p, "active_ms"), event = 0, noticed, at;
+	json_int_t active = number(p, "active_ms"), event = 0, noticed = 0, at;
 	const char *cause = "start";
 	size_t i;
 
 	if (!a || !active)
 		return json_null();
-	noticed = event = number(p, "asked_ms") ? number(p, "asked_ms") : active;
 	at = number(supervisor, "outage_ms");
 	if (at && at <= active) {
 		event = at;
@@ -165,6 +164,8 @@ static json_t *last_promotion(const json_t *controllers, const json_t *superviso
 			cause = "switchover";
 		}
 	}
+	if (!event)
+		event = noticed = number(p, "asked_ms") ? number(p, "asked_ms") : active;
 	o = json_object();
 	json_object_set_new(o, "cause", json_string(cause));
 	json_object_set_new(o, "node", json_incref(json_object_get(a, "node")));
