@@ -69,6 +69,7 @@ EXTRA_DIST += \
 	tests/lint \
 	tests/rooms.sh \
 	tests/run \
+	tests/sim/seeds.txt \
 	tests/run-unit
 
 .PHONY: check-integration check-asan lint

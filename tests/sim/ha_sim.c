@@ -18,18 +18,25 @@
 #include "proto/assert_stderr.h"
 
 typedef unsigned long long ull;
-enum { SLOTS = 6, LOG_MAX = 1 << 16, ARB_WRITES = 16, QUEUE_MAX = 64, LINK_QUEUE = 4096, KINDS = 16 };
+enum {
+	SLOTS = 6,
+	LOG_MAX = 1 << 16,
+	ARB_WRITES = 16,
+	QUEUE_MAX = 64,
+	LINK_QUEUE = 4096,
+	KINDS = 16
+};
 
 struct rows {
 	uint64_t lsn;
-	uint64_t seq[SLOTS], at[SLOTS];		/* the slot's last operation, and the LSN of its reply */
+	uint64_t seq[SLOTS], at[SLOTS]; /* the slot's last operation, and the LSN of its reply */
 };
 
 struct log {
 	uint64_t base_lsn, base_epoch;
 	struct pr_hash base_hash;
 	struct jr_batch *batch[LOG_MAX];
-	unsigned count, damaged;		/* damaged: index + 1 */
+	unsigned count, damaged; /* damaged: index + 1 */
 };
 
 struct node {
@@ -54,30 +61,63 @@ struct node {
 	bool copying;
 	unsigned read_slot;
 	/* in memory */
-	struct rows rows;			/* committed */
-	struct rows view;			/* active: with what is submitted */
-	struct jr_batch *mine[64];		/* active: submitted, not committed */
+	struct rows rows;	   /* committed */
+	struct rows view;	   /* active: with what is submitted */
+	struct jr_batch *mine[64]; /* active: submitted, not committed */
 	unsigned mines;
 	bool serving, draining, hold, drained;
 	uint64_t serve_lsn;
-	struct { bool waiting; uint64_t seq; } want[SLOTS];
-	struct { bool waiting; uint64_t seq, at, lsn; } owe[SLOTS];
+	struct {
+		bool waiting;
+		uint64_t seq;
+	} want[SLOTS];
+	struct {
+		bool waiting;
+		uint64_t seq, at, lsn;
+	} owe[SLOTS];
 	uint64_t timer_us;
 	bool disk_slow;
 	int score;
 };
 
 enum ev_kind {
-	E_TIMER, E_APPENDED, E_SAVED, E_FETCHED, E_CUT, E_REPAIRED, E_ARB_READ, E_ARB_LAND, E_ARB_ANSWER, E_ARB_FLOOR, E_PREEMPTED,
-	E_LINK_UP, E_LINK_MSG, E_ROWS, E_ROWS_APPLIED, E_PEER, E_FENCE, E_PROMOTE, E_FLUSH, E_CLIENT, E_FAULT, E_SUPER, E_RESTART,
-	E_REQUEST, E_REPLY, E_DRAIN, E_CONNECT, E_SWITCH, E_NODE_DOWN, E_HEAL,
+	E_TIMER,
+	E_APPENDED,
+	E_SAVED,
+	E_FETCHED,
+	E_CUT,
+	E_REPAIRED,
+	E_ARB_READ,
+	E_ARB_LAND,
+	E_ARB_ANSWER,
+	E_ARB_FLOOR,
+	E_PREEMPTED,
+	E_LINK_UP,
+	E_LINK_MSG,
+	E_ROWS,
+	E_ROWS_APPLIED,
+	E_PEER,
+	E_FENCE,
+	E_PROMOTE,
+	E_FLUSH,
+	E_CLIENT,
+	E_FAULT,
+	E_SUPER,
+	E_RESTART,
+	E_REQUEST,
+	E_REPLY,
+	E_DRAIN,
+	E_CONNECT,
+	E_SWITCH,
+	E_NODE_DOWN,
+	E_HEAL,
 };
 
 struct ev {
 	uint64_t at_us, order;
 	enum ev_kind kind;
-	uint8_t node;				/* 0..1 */
-	uint64_t incarnation;			/* of the process it is for; 0: the world */
+	uint8_t node;	      /* 0..1 */
+	uint64_t incarnation; /* of the process it is for; 0: the world */
 	uint64_t a, b, c;
 	struct jr_batch *batch;
 	uint8_t *p;
@@ -95,25 +135,36 @@ static struct {
 	unsigned heap_n, heap_cap;
 	/* link */
 	uint64_t conn;
-	bool conn_up[2];			/* known to the node */
-	bool cut[2];				/* direction from node i */
-	bool stalled[2];			/* of this connection: lost bytes stop it for good */
+	bool conn_up[2]; /* known to the node */
+	bool cut[2];	 /* direction from node i */
+	bool stalled[2]; /* of this connection: lost bytes stop it for good */
 	uint64_t last_us[2];
 	/* arbiter */
 	struct ha_arbiter arb;
 	uint64_t floor_epoch, floor_lsn;
 	bool arb_down;
-	struct { bool used; uint8_t node; uint64_t incarnation; struct ha_arbiter expect, next; uint64_t id; bool checked; } write[ARB_WRITES];
+	struct {
+		bool used;
+		uint8_t node;
+		uint64_t incarnation;
+		struct ha_arbiter expect, next;
+		uint64_t id;
+		bool checked;
+	} write[ARB_WRITES];
 	uint64_t write_id;
 	/* supervisor */
 	uint64_t ticket, order_ticket, order_us;
 	uint8_t order_node;
 	bool told_dead[2];
-	bool wrong;				/* this seed's operator confirms fences of the living; the LUN's keys still hold */
+	bool wrong; /* this seed's operator confirms fences of the living; the LUN's keys still hold */
 	uint64_t wrong_incarnation[2], locked_out[2];
 	uint64_t next_order_us[2];
 	/* client */
-	struct { uint64_t seq, sent_us, lsn; bool acked; uint8_t to; } slot[SLOTS];
+	struct {
+		uint64_t seq, sent_us, lsn;
+		bool acked;
+		uint8_t to;
+	} slot[SLOTS];
 	uint64_t replies;
 	uint64_t replied_epoch;
 	/* what the world knows to be acknowledged or committed */
@@ -121,8 +172,9 @@ static struct {
 	struct pr_hash acked_hash, committed_hash;
 	uint8_t alone_node;
 	bool faults;
-	uint64_t fault_mask;			/* each seed has some of them */
-	uint64_t calm_us, restart_us;		/* time between faults, and until a dead process is started again */
+	uint64_t fault_mask; /* each seed has some of them */
+	uint64_t calm_us,
+		restart_us; /* time between faults, and until a dead process is started again */
 	unsigned syncs, kills, copies, switches, repairs, unknowns, forks;
 } W;
 
@@ -192,7 +244,10 @@ static bool before(const struct ev *a, const struct ev *b)
 static struct ev *later(uint64_t delay_us, enum ev_kind kind, unsigned node)
 {
 	unsigned i;
-	struct ev e = { .at_us = W.now_us + delay_us, .order = ++W.order, .kind = kind, .node = (uint8_t)node };
+	struct ev e = {.at_us = W.now_us + delay_us,
+		       .order = ++W.order,
+		       .kind = kind,
+		       .node = (uint8_t)node};
 
 	if (W.heap_n == W.heap_cap) {
 		W.heap_cap = W.heap_cap ? W.heap_cap * 2 : 1024;
@@ -279,7 +334,8 @@ static bool holds(const struct node *n, uint64_t lsn, const struct pr_hash *hash
 		return true;
 	if (pending)
 		for (unsigned i = 0; i < n->appends; i++)
-			if (n->append[i]->last_lsn == lsn && pr_hash_equal(&n->append[i]->hash, hash))
+			if (n->append[i]->last_lsn == lsn &&
+			    pr_hash_equal(&n->append[i]->hash, hash))
 				return true;
 	return false;
 }
@@ -320,7 +376,8 @@ static void node_die(struct node *n, bool clean)
 	(void)clean;
 	n->up = false;
 	W.kills++;
-	say("node %u: process %llu dies (role %u mode %u)", n->id, (ull)n->incarnation, ha_role(n->ha), ha_mode(n->ha));
+	say("node %u: process %llu dies (role %u mode %u)", n->id, (ull)n->incarnation,
+	    ha_role(n->ha), ha_mode(n->ha));
 	/* Writes on their way: any prefix of the appends may have reached the disk, and the state or not. */
 	keep = (unsigned)upto(n->appends + 1);
 	for (unsigned i = 0; i < n->appends; i++) {
@@ -350,7 +407,7 @@ static void node_die(struct node *n, bool clean)
 	struct node *o = &W.node[n == W.node];
 	if (o->up && W.conn && !W.cut[n - W.node] && chance(800))
 		link_down(o);
-	for_node(500 + upto(20000), E_NODE_DOWN, n);	/* waitpid */
+	for_node(500 + upto(20000), E_NODE_DOWN, n); /* waitpid */
 	later(2000 + upto(W.faults ? W.restart_us : 100000), E_RESTART, (unsigned)(n - W.node));
 	if (W.order_ticket && W.order_node == (n - W.node))
 		W.order_ticket = 0;
@@ -379,13 +436,21 @@ static void node_boot(struct node *n)
 {
 	struct node *o = &W.node[n == W.node];
 	struct ha_config cfg = {
-		.node = n->id, .beat_ms = 20, .lease_ms = 200, .drop_ms = 1500, .link_dead_ms = 150, .in_flight = 2, .drift_ppm = 1000,
-		.fabric_fencing = W.wrong, .takeover_wait_ms = 250,
+		.node = n->id,
+		.beat_ms = 20,
+		.lease_ms = 200,
+		.drop_ms = 1500,
+		.link_dead_ms = 150,
+		.in_flight = 2,
+		.drift_ppm = 1000,
+		.fabric_fencing = W.wrong,
+		.takeover_wait_ms = 250,
 	};
-	struct jr_event opened = { .type = JR_EV_OPENED, .verdict = n->log.count ? JR_CLEAN : JR_EMPTY };
+	struct jr_event opened = {.type = JR_EV_OPENED,
+				  .verdict = n->log.count ? JR_CLEAN : JR_EMPTY};
 	struct ha_state state;
-	const uint8_t *copies[4] = { n->state, n->state, n->state, n->state };
-	struct ha_event e = { .type = HA_EV_BOOT, .opened = &opened, .store_lsn = n->disk.lsn };
+	const uint8_t *copies[4] = {n->state, n->state, n->state, n->state};
+	struct ha_event e = {.type = HA_EV_BOOT, .opened = &opened, .store_lsn = n->disk.lsn};
 
 	memcpy(cfg.cluster, cluster_id, 16);
 	n->up = true;
@@ -400,13 +465,15 @@ static void node_boot(struct node *n)
 	opened.first_lsn = n->log.base_lsn + 1;
 	opened.tail_lsn = log_tail(&n->log);
 	opened.tail_hash = n->log.count ? n->log.batch[n->log.count - 1]->hash : n->log.base_hash;
-	opened.tail_epoch = n->log.count ? n->log.batch[n->log.count - 1]->epoch : n->log.base_epoch;
+	opened.tail_epoch =
+		n->log.count ? n->log.batch[n->log.count - 1]->epoch : n->log.base_epoch;
 	opened.commit_lsn = known_commit(&n->log);
 	/* Bit rot, where the other still has it. */
 	if (W.faults && n->log.count > 3 && chance(40)) {
 		unsigned i = n->log.count - 1 - (unsigned)upto(n->log.count < 8 ? n->log.count : 8);
 
-		if (!o->log.damaged && log_holds(&o->log, n->log.batch[i]->last_lsn, &n->log.batch[i]->hash) &&
+		if (!o->log.damaged &&
+		    log_holds(&o->log, n->log.batch[i]->last_lsn, &n->log.batch[i]->hash) &&
 		    n->log.batch[i]->first_lsn > o->log.base_lsn && W.arb.members == 3)
 			n->log.damaged = i + 1;
 	}
@@ -415,8 +482,9 @@ static void node_boot(struct node *n)
 		opened.damaged_first = n->log.batch[n->log.damaged - 1]->first_lsn;
 		opened.damaged_last = n->log.batch[n->log.damaged - 1]->last_lsn;
 	}
-	say("node %u: process %llu starts: log %llu..%llu store %llu%s", n->id, (ull)n->incarnation, (ull)opened.first_lsn,
-	    (ull)opened.tail_lsn, (ull)n->disk.lsn, n->log.damaged ? " DAMAGED" : "");
+	say("node %u: process %llu starts: log %llu..%llu store %llu%s", n->id, (ull)n->incarnation,
+	    (ull)opened.first_lsn, (ull)opened.tail_lsn, (ull)n->disk.lsn,
+	    n->log.damaged ? " DAMAGED" : "");
 	e.incarnation = n->incarnation;
 	e.error = n->has_state ? ha_state_pick(&state, copies, NULL) : -ENOENT;
 	e.state = &state;
@@ -454,7 +522,8 @@ static void arb_finish(unsigned i, bool land)
 		error = -EIO;
 	else {
 		*a = W.write[i].next;
-		say("arbiter: seq %llu epoch %llu members %u active %u", (ull)a->seq, (ull)a->epoch, a->members, a->active);
+		say("arbiter: seq %llu epoch %llu members %u active %u", (ull)a->seq, (ull)a->epoch,
+		    a->members, a->active);
 	}
 	struct ev *e = later(100 + upto(1000), E_ARB_ANSWER, W.write[i].node);
 	e->incarnation = W.write[i].incarnation;
@@ -466,7 +535,8 @@ static void arb_finish(unsigned i, bool land)
 static void drain_former(const struct node *n)
 {
 	for (unsigned w = 0; w < ARB_WRITES; w++)
-		if (W.write[w].used && W.write[w].node == n - W.node && W.write[w].incarnation != n->incarnation)
+		if (W.write[w].used && W.write[w].node == n - W.node &&
+		    W.write[w].incarnation != n->incarnation)
 			arb_finish(w, chance(500));
 }
 
@@ -482,12 +552,14 @@ static void arb_cas(struct node *n, const struct ha_effect *fx)
 	if (i == ARB_WRITES)
 		fail("too many writes of the arbiter at once");
 	for (unsigned j = 0; j < ARB_WRITES; j++)
-		if (W.write[j].used && W.write[j].node == n - W.node && W.write[j].incarnation == n->incarnation)
+		if (W.write[j].used && W.write[j].node == n - W.node &&
+		    W.write[j].incarnation == n->incarnation)
 			fail("node %u: two arbiter writes in flight", n->id);
 	/* I7: who takes the role over proves that the other does not have it. */
-	if (ha_role(n->ha) == PR_ROLE_PROMOTING && W.arb.members == 3 && o->up && ha_role(o->ha) == PR_ROLE_ACTIVE &&
-	    W.wrong_incarnation[o - W.node] != o->incarnation)
-		fail("I7: node %u promotes itself while node %u is active and a member", n->id, o->id);
+	if (ha_role(n->ha) == PR_ROLE_PROMOTING && W.arb.members == 3 && o->up &&
+	    ha_role(o->ha) == PR_ROLE_ACTIVE && W.wrong_incarnation[o - W.node] != o->incarnation)
+		fail("I7: node %u promotes itself while node %u is active and a member", n->id,
+		     o->id);
 	W.write[i].used = true;
 	W.write[i].node = (uint8_t)(n - W.node);
 	W.write[i].incarnation = n->incarnation;
@@ -495,7 +567,7 @@ static void arb_cas(struct node *n, const struct ha_effect *fx)
 	W.write[i].next = fx->next;
 	W.write[i].id = ++W.write_id;
 	/* Read and check now, write blindly later. */
-	if (W.locked_out[n - W.node] == n->incarnation) {	/* reservation conflict */
+	if (W.locked_out[n - W.node] == n->incarnation) { /* reservation conflict */
 		W.write[i].used = false;
 		for_node(delay, E_ARB_ANSWER, n)->error = -EBADE;
 		return;
@@ -563,7 +635,8 @@ static void reply(struct node *n, unsigned slot, uint64_t seq, uint64_t at)
 	struct ev *e;
 
 	if (W.replied_epoch > ha_epoch(n->ha))
-		fail("I2: node %u replies in epoch %llu after epoch %llu replied", n->id, (ull)ha_epoch(n->ha), (ull)W.replied_epoch);
+		fail("I2: node %u replies in epoch %llu after epoch %llu replied", n->id,
+		     (ull)ha_epoch(n->ha), (ull)W.replied_epoch);
 	W.replied_epoch = ha_epoch(n->ha);
 	e = later(50 + upto(500), E_REPLY, slot);
 	e->a = seq;
@@ -573,11 +646,13 @@ static void reply(struct node *n, unsigned slot, uint64_t seq, uint64_t at)
 		int i;
 
 		if (W.acked_lsn && !holds(n, W.acked_lsn, &W.acked_hash, true))
-			fail("I1: node %u acknowledges LSN %llu without LSN %llu", n->id, (ull)at, (ull)W.acked_lsn);
+			fail("I1: node %u acknowledges LSN %llu without LSN %llu", n->id, (ull)at,
+			     (ull)W.acked_lsn);
 		if (at > W.acked_lsn && at > n->log.base_lsn) {
 			i = log_find(&n->log, at);
 			if (i < 0)
-				fail("node %u acknowledges LSN %llu that is not in its log", n->id, (ull)at);
+				fail("node %u acknowledges LSN %llu that is not in its log", n->id,
+				     (ull)at);
 			W.acked_lsn = n->log.batch[i]->last_lsn;
 			W.acked_hash = n->log.batch[i]->hash;
 		}
@@ -589,7 +664,8 @@ static void send_replies(struct node *n)
 	if (!n->up || !n->serving)
 		return;
 	for (unsigned s = 0; s < SLOTS; s++)
-		if (n->owe[s].waiting && n->owe[s].lsn <= n->rows.lsn && ha_may_reply(n->ha, W.now_us / 1000)) {
+		if (n->owe[s].waiting && n->owe[s].lsn <= n->rows.lsn &&
+		    ha_may_reply(n->ha, W.now_us / 1000)) {
 			n->owe[s].waiting = false;
 			reply(n, s, n->owe[s].seq, n->owe[s].at);
 		}
@@ -604,12 +680,15 @@ static void close_batch(struct node *n)
 	struct jr_batch *batch;
 
 	for (unsigned s = 0; s < SLOTS; s++) {
-		struct pr_record v = { .lsn = lsn, .kind = PR_RECORD_OPERATION, .slot = s, .sequence = n->want[s].seq };
+		struct pr_record v = {.lsn = lsn,
+				      .kind = PR_RECORD_OPERATION,
+				      .slot = s,
+				      .sequence = n->want[s].seq};
 
 		if (!n->want[s].waiting || (lsn > first && chance(300)))
 			continue;
 		n->want[s].waiting = false;
-		if (n->view.seq[s] == v.sequence) {	/* executed already: the stored reply */
+		if (n->view.seq[s] == v.sequence) { /* executed already: the stored reply */
 			n->owe[s].waiting = true;
 			n->owe[s].seq = v.sequence;
 			n->owe[s].at = n->owe[s].lsn = n->view.at[s];
@@ -626,9 +705,10 @@ static void close_batch(struct node *n)
 	}
 	if (lsn == first)
 		return;
-	batch = jr_batch_new(cluster_id, ha_epoch(n->ha), first, lsn - 1, ha_commit_lsn(n->ha), &prev, payload, (uint32_t)b.len);
+	batch = jr_batch_new(cluster_id, ha_epoch(n->ha), first, lsn - 1, ha_commit_lsn(n->ha),
+			     &prev, payload, (uint32_t)b.len);
 	apply_batch(&n->view, batch);
-	step(n, (struct ha_event){ .type = HA_EV_SUBMIT, .batch = batch });
+	step(n, (struct ha_event){.type = HA_EV_SUBMIT, .batch = batch});
 	jr_batch_unref(batch);
 }
 
@@ -654,12 +734,16 @@ static void committed(struct node *n, uint64_t lsn)
 		struct jr_batch *b = n->mine[0];
 
 		if (b->first_lsn != n->rows.lsn + 1)
-			fail("node %u commits LSN %llu on rows at %llu", n->id, (ull)b->first_lsn, (ull)n->rows.lsn);
+			fail("node %u commits LSN %llu on rows at %llu", n->id, (ull)b->first_lsn,
+			     (ull)n->rows.lsn);
 		if (!log_holds(&n->log, b->last_lsn, &b->hash))
-			fail("node %u commits LSN %llu that is not durable here", n->id, (ull)b->last_lsn);
+			fail("node %u commits LSN %llu that is not durable here", n->id,
+			     (ull)b->last_lsn);
 		/* I3, I5 at the moment it matters: what is committed is held by every member. */
-		if ((W.arb.members & (1u << (o - W.node))) && !log_holds(&o->log, b->last_lsn, &b->hash))
-			fail("I3: node %u commits LSN %llu which member %u does not hold", n->id, (ull)b->last_lsn, o->id);
+		if ((W.arb.members & (1u << (o - W.node))) &&
+		    !log_holds(&o->log, b->last_lsn, &b->hash))
+			fail("I3: node %u commits LSN %llu which member %u does not hold", n->id,
+			     (ull)b->last_lsn, o->id);
 		if (b->last_lsn > W.committed_lsn) {
 			W.committed_lsn = b->last_lsn;
 			W.committed_hash = b->hash;
@@ -674,13 +758,15 @@ static void committed(struct node *n, uint64_t lsn)
 static void serve(struct node *n, uint64_t lsn)
 {
 	if (n->rows.lsn > lsn)
-		fail("node %u serves at LSN %llu with rows at %llu", n->id, (ull)lsn, (ull)n->rows.lsn);
+		fail("node %u serves at LSN %llu with rows at %llu", n->id, (ull)lsn,
+		     (ull)n->rows.lsn);
 	n->serving = true;
 	n->hold = n->draining = n->drained = false;
 	n->serve_lsn = lsn;
 	/* own records of the core carry no rows */
 	n->view = n->rows;
-	say("node %u: SERVE epoch %llu at LSN %llu mode %u", n->id, (ull)ha_epoch(n->ha), (ull)lsn, ha_mode(n->ha));
+	say("node %u: SERVE epoch %llu at LSN %llu mode %u", n->id, (ull)ha_epoch(n->ha), (ull)lsn,
+	    ha_mode(n->ha));
 }
 
 /* The only member adopts its whole tail: from here on it is committed. */
@@ -695,14 +781,18 @@ static void adopt(uint64_t lsn, const struct pr_hash *hash)
 static void take_apply(struct node *n, struct jr_batch *b)
 {
 	if (b->first_lsn > n->rows.lsn + 1)
-		fail("node %u applies LSN %llu on rows at %llu", n->id, (ull)b->first_lsn, (ull)n->rows.lsn);
+		fail("node %u applies LSN %llu on rows at %llu", n->id, (ull)b->first_lsn,
+		     (ull)n->rows.lsn);
 	if (!log_holds(&n->log, b->last_lsn, &b->hash))
 		fail("node %u applies LSN %llu that is not durable here", n->id, (ull)b->last_lsn);
 	/* I13; the role is settled once the record names it. */
 	if (ha_role(n->ha) == PR_ROLE_STANDBY && b->last_lsn > W.committed_lsn)
-		fail("I13: node %u applies LSN %llu, committed is %llu", n->id, (ull)b->last_lsn, (ull)W.committed_lsn);
-	if (b->last_lsn == W.committed_lsn && !pr_hash_equal(&b->hash, &W.committed_hash) && ha_role(n->ha) == PR_ROLE_STANDBY)
-		fail("I13: node %u applies another LSN %llu than was committed", n->id, (ull)b->last_lsn);
+		fail("I13: node %u applies LSN %llu, committed is %llu", n->id, (ull)b->last_lsn,
+		     (ull)W.committed_lsn);
+	if (b->last_lsn == W.committed_lsn && !pr_hash_equal(&b->hash, &W.committed_hash) &&
+	    ha_role(n->ha) == PR_ROLE_STANDBY)
+		fail("I13: node %u applies another LSN %llu than was committed", n->id,
+		     (ull)b->last_lsn);
 	if (ha_role(n->ha) == PR_ROLE_PROMOTING)
 		adopt(b->last_lsn, &b->hash);
 	if (b->last_lsn > n->rows.lsn)
@@ -711,15 +801,17 @@ static void take_apply(struct node *n, struct jr_batch *b)
 
 static void cut(struct node *n, uint64_t lsn)
 {
-	if (!log_holds(&n->log, lsn, &(struct pr_hash){ 0 }) && log_find(&n->log, lsn) < 0)
+	if (!log_holds(&n->log, lsn, &(struct pr_hash){0}) && log_find(&n->log, lsn) < 0)
 		fail("node %u cuts at LSN %llu which is not in its log", n->id, (ull)lsn);
 	/* I8 */
-	if (W.acked_lsn > lsn && W.acked_lsn > n->log.base_lsn && log_holds(&n->log, W.acked_lsn, &W.acked_hash) &&
-	    log_tail(&n->log) >= W.acked_lsn) {
+	if (W.acked_lsn > lsn && W.acked_lsn > n->log.base_lsn &&
+	    log_holds(&n->log, W.acked_lsn, &W.acked_hash) && log_tail(&n->log) >= W.acked_lsn) {
 		struct node *o = &W.node[n == W.node];
 
-		if (!log_holds(&o->log, W.acked_lsn, &W.acked_hash) || (W.arb.members & (1u << (n - W.node))))
-			fail("I8: node %u cuts to LSN %llu, LSN %llu was acknowledged", n->id, (ull)lsn, (ull)W.acked_lsn);
+		if (!log_holds(&o->log, W.acked_lsn, &W.acked_hash) ||
+		    (W.arb.members & (1u << (n - W.node))))
+			fail("I8: node %u cuts to LSN %llu, LSN %llu was acknowledged", n->id,
+			     (ull)lsn, (ull)W.acked_lsn);
 	}
 	if (W.arb.members & (1u << (n - W.node)))
 		fail("I8: node %u cuts its tail while it is a member", n->id);
@@ -745,10 +837,12 @@ static void effect(struct node *n, struct ha_effect *fx)
 	case HA_FX_APPEND: {
 		uint64_t at = W.now_us + 100 + upto(n->disk_slow ? 400000 : 600);
 		const struct jr_batch *b = fx->batch;
-		uint64_t tail = n->appends ? n->append[n->appends - 1]->last_lsn : log_tail(&n->log);
+		uint64_t tail =
+			n->appends ? n->append[n->appends - 1]->last_lsn : log_tail(&n->log);
 
 		if (b->first_lsn != tail + 1)
-			fail("node %u appends LSN %llu after %llu", n->id, (ull)b->first_lsn, (ull)tail);
+			fail("node %u appends LSN %llu after %llu", n->id, (ull)b->first_lsn,
+			     (ull)tail);
 		if (n->appends >= 3)
 			fail("node %u: more appends in flight than the journal takes", n->id);
 		n->append[n->appends++] = jr_batch_ref(fx->batch);
@@ -795,14 +889,15 @@ static void effect(struct node *n, struct ha_effect *fx)
 		n->state_busy = true;
 		ha_state_encode(n->state_next, fx->state);
 		for_node(300 + upto(n->disk_slow ? 50000 : 3000), E_SAVED, n)->a = fx->state->epoch;
-		say("node %u: saves %s epoch %llu seq %llu", n->id, ha_dstate_name(fx->state->dstate), (ull)fx->state->epoch,
-		    (ull)fx->state->seq);
+		say("node %u: saves %s epoch %llu seq %llu", n->id,
+		    ha_dstate_name(fx->state->dstate), (ull)fx->state->epoch, (ull)fx->state->seq);
 		break;
 	case HA_FX_ARB_READ:
 		for_node(100 + upto(1500), E_ARB_READ, n);
 		break;
 	case HA_FX_ARB_CAS:
-		say("node %u: CAS to epoch %llu members %u active %u", n->id, (ull)fx->next.epoch, fx->next.members, fx->next.active);
+		say("node %u: CAS to epoch %llu members %u active %u", n->id, (ull)fx->next.epoch,
+		    fx->next.members, fx->next.active);
 		arb_cas(n, fx);
 		break;
 	case HA_FX_ARB_FLOOR:
@@ -851,7 +946,8 @@ static void effect(struct node *n, struct ha_effect *fx)
 		break;
 	case HA_FX_RESUME:
 		n->hold = false;
-		say("node %u: RESUME mode %u epoch %llu", n->id, ha_mode(n->ha), (ull)ha_epoch(n->ha));
+		say("node %u: RESUME mode %u epoch %llu", n->id, ha_mode(n->ha),
+		    (ull)ha_epoch(n->ha));
 		break;
 	case HA_FX_DRAIN:
 		n->draining = true;
@@ -904,7 +1000,8 @@ static void effect(struct node *n, struct ha_effect *fx)
 		for_node(n->timer_us > W.now_us ? n->timer_us - W.now_us : 0, E_TIMER, n);
 		break;
 	case HA_FX_ALARM:
-		say("node %u: alarm %s %s", n->id, ha_alarm_name((unsigned)fx->alarm), fx->on ? "on" : "off");
+		say("node %u: alarm %s %s", n->id, ha_alarm_name((unsigned)fx->alarm),
+		    fx->on ? "on" : "off");
 		break;
 	case HA_FX_DIE:
 		say("node %u: DIE: %s", n->id, fx->text);
@@ -919,15 +1016,17 @@ static void check(void)
 	for (unsigned i = 0; i < 2; i++) {
 		struct node *n = &W.node[i], *o = &W.node[!i];
 
-		if ((W.arb.members & (1u << i)) && W.acked_lsn && !n->log.damaged && !log_holds(&n->log, W.acked_lsn, &W.acked_hash))
-			fail("I3: member %u does not hold LSN %llu, which was acknowledged (its log ends at %llu)", n->id,
-			     (ull)W.acked_lsn, (ull)log_tail(&n->log));
+		if ((W.arb.members & (1u << i)) && W.acked_lsn && !n->log.damaged &&
+		    !log_holds(&n->log, W.acked_lsn, &W.acked_hash))
+			fail("I3: member %u does not hold LSN %llu, which was acknowledged (its log ends at %llu)",
+			     n->id, (ull)W.acked_lsn, (ull)log_tail(&n->log));
 		if (!n->up)
 			continue;
 		if (n->serving && ha_may_reply(n->ha, W.now_us / 1000)) {
 			may++;
 			if (W.acked_lsn && !holds(n, W.acked_lsn, &W.acked_hash, true))
-				fail("I1: active %u does not hold LSN %llu", n->id, (ull)W.acked_lsn);
+				fail("I1: active %u does not hold LSN %llu", n->id,
+				     (ull)W.acked_lsn);
 		}
 		if (ha_role(n->ha) == PR_ROLE_ACTIVE && ha_mode(n->ha) == HA_ALONE) {
 			if (W.alone_epoch == ha_epoch(n->ha) && W.alone_node != n->id)
@@ -935,10 +1034,12 @@ static void check(void)
 			W.alone_epoch = ha_epoch(n->ha);
 			W.alone_node = n->id;
 		}
-		if (ha_role(n->ha) == PR_ROLE_ACTIVE && ha_mode(n->ha) == HA_SYNC && W.arb.members == 3 &&
-		    ha_commit_lsn(n->ha) == W.committed_lsn && W.committed_lsn && !o->log.damaged &&
+		if (ha_role(n->ha) == PR_ROLE_ACTIVE && ha_mode(n->ha) == HA_SYNC &&
+		    W.arb.members == 3 && ha_commit_lsn(n->ha) == W.committed_lsn &&
+		    W.committed_lsn && !o->log.damaged &&
 		    !log_holds(&o->log, W.committed_lsn, &W.committed_hash))
-			fail("I11: in SYNC node %u does not hold committed LSN %llu", o->id, (ull)W.committed_lsn);
+			fail("I11: in SYNC node %u does not hold committed LSN %llu", o->id,
+			     (ull)W.committed_lsn);
 	}
 	if (may > 1)
 		fail("I2: both may reply");
@@ -970,7 +1071,11 @@ static void step(struct node *n, struct ha_event e)
 static void rows_read(struct node *n)
 {
 	uint8_t buf[48];
-	struct ha_event e = { .type = HA_EV_ROWS, .p = buf, .len = sizeof(buf), .lsn = n->disk.lsn, .total_bytes = SLOTS * 24 };
+	struct ha_event e = {.type = HA_EV_ROWS,
+			     .p = buf,
+			     .len = sizeof(buf),
+			     .lsn = n->disk.lsn,
+			     .total_bytes = SLOTS * 24};
 
 	for (unsigned i = 0; i < 2; i++, n->read_slot++) {
 		pr_store64(buf + i * 24, n->read_slot);
@@ -991,10 +1096,11 @@ static void flush(struct node *n)
 	unsigned k = 0;
 
 	if (n->rows.lsn > W.committed_lsn && ha_role(n->ha) == PR_ROLE_STANDBY)
-		fail("I13: node %u stores LSN %llu, committed is %llu", n->id, (ull)n->rows.lsn, (ull)W.committed_lsn);
+		fail("I13: node %u stores LSN %llu, committed is %llu", n->id, (ull)n->rows.lsn,
+		     (ull)W.committed_lsn);
 	if (!n->copying) {
 		n->disk = n->rows;
-		step(n, (struct ha_event){ .type = HA_EV_STORE_FLUSHED, .lsn = n->disk.lsn });
+		step(n, (struct ha_event){.type = HA_EV_STORE_FLUSHED, .lsn = n->disk.lsn});
 	}
 	if (!n->up)
 		return;
@@ -1032,7 +1138,7 @@ static void do_cut(struct node *n, struct ev *e)
 			jr_batch_unref(l->batch[--l->count]);
 		}
 	}
-	step(n, (struct ha_event){ .type = HA_EV_CUT, .lsn = e->a });
+	step(n, (struct ha_event){.type = HA_EV_CUT, .lsn = e->a});
 }
 
 static void repair(struct node *n, struct ev *e)
@@ -1042,7 +1148,7 @@ static void repair(struct node *n, struct ev *e)
 	if (l->damaged && pr_hash_equal(&l->batch[l->damaged - 1]->hash, &e->batch->hash)) {
 		l->damaged = 0;
 		W.repairs++;
-		step(n, (struct ha_event){ .type = HA_EV_REPAIRED, .lsn = e->batch->last_lsn });
+		step(n, (struct ha_event){.type = HA_EV_REPAIRED, .lsn = e->batch->last_lsn});
 	}
 }
 
@@ -1054,7 +1160,7 @@ static void fetch(struct node *n, struct ev *e)
 	for (unsigned k = 0; !b && k < n->appends; k++)
 		if (n->append[k]->first_lsn <= e->b && e->b <= n->append[k]->last_lsn)
 			b = n->append[k];
-	step(n, (struct ha_event){ .type = HA_EV_FETCHED, .cookie = e->a, .batch = b });
+	step(n, (struct ha_event){.type = HA_EV_FETCHED, .cookie = e->a, .batch = b});
 }
 
 static void supervise(void)
@@ -1068,7 +1174,8 @@ static void supervise(void)
 		if (!n->up)
 			continue;
 		active |= n->score == 1000;
-		if (n->score > 0 && n->score < 1000 && W.now_us >= W.next_order_us[i] && (best < 0 || n->score > W.node[best].score))
+		if (n->score > 0 && n->score < 1000 && W.now_us >= W.next_order_us[i] &&
+		    (best < 0 || n->score > W.node[best].score))
 			best = (int)i;
 	}
 	if (W.order_ticket && W.now_us > W.order_us + 8000000)
@@ -1090,19 +1197,19 @@ static void fence(struct ev *e)
 	struct node *n = &W.node[e->node], *o = &W.node[!e->node];
 	int error = 0;
 
-	if (e->flag) {			/* asked for */
+	if (e->flag) { /* asked for */
 		if (o->incarnation != e->a)
 			return;
 		if (o->up) {
 			if (W.faults ? chance(600) : true)
-				error = -EIO;	/* refused: it is alive and well as far as the supervisor sees */
+				error = -EIO; /* refused: it is alive and well as far as the supervisor sees */
 			else
 				node_die(o, false);
 		}
 	}
 	if (!error && o->up && o->incarnation == e->a && !e->flag2)
 		return;
-	step(n, (struct ha_event){ .type = HA_EV_FENCE, .incarnation = e->a, .error = error });
+	step(n, (struct ha_event){.type = HA_EV_FENCE, .incarnation = e->a, .error = error});
 }
 
 static void connect_link(void)
@@ -1117,7 +1224,7 @@ static void connect_link(void)
 		uint64_t delay = upto(1500);
 
 		W.conn_up[i] = true;
-		W.last_us[!i] = W.now_us + delay;	/* what the other sends comes after that */
+		W.last_us[!i] = W.now_us + delay; /* what the other sends comes after that */
 		for_node(delay, E_LINK_UP, &W.node[i])->a = W.conn;
 	}
 	say("link: connection %llu", (ull)W.conn);
@@ -1174,9 +1281,10 @@ static void fault(void)
 	case 12:
 		for (unsigned i = 0; i < 2; i++)
 			if (W.node[i].up && ha_role(W.node[i].ha) == PR_ROLE_ACTIVE)
-				for_node(upto(2000), E_SWITCH, &W.node[i])->a = ++W.ticket | (uint64_t)1 << 32;
+				for_node(upto(2000), E_SWITCH, &W.node[i])->a =
+					++W.ticket | (uint64_t)1 << 32;
 		break;
-	case 13:			/* a rogue order */
+	case 13: /* a rogue order */
 		if (!n->up)
 			break;
 		if (W.wrong && chance(600)) {
@@ -1185,7 +1293,8 @@ static void fault(void)
 
 			e->a = W.wrong_incarnation[o - W.node] = o->incarnation;
 			e->flag2 = true;
-			later(upto(500000), E_HEAL, 0)->flag2 = true;	/* the link breaks about when the successor writes */
+			later(upto(500000), E_HEAL, 0)->flag2 =
+				true; /* the link breaks about when the successor writes */
 		}
 		for_node(upto(2000), E_PROMOTE, n)->a = ++W.ticket;
 		break;
@@ -1248,11 +1357,12 @@ static void happen(struct ev *e)
 {
 	struct node *n = &W.node[e->node & 1];
 
-	if (e->incarnation && (e->incarnation != n->incarnation || (!n->up && e->kind != E_NODE_DOWN)))
+	if (e->incarnation &&
+	    (e->incarnation != n->incarnation || (!n->up && e->kind != E_NODE_DOWN)))
 		return;
 	switch (e->kind) {
 	case E_TIMER:
-		step(n, (struct ha_event){ .type = HA_EV_TIMER });
+		step(n, (struct ha_event){.type = HA_EV_TIMER});
 		break;
 	case E_APPENDED:
 		while (n->appends && n->append[0]->last_lsn <= e->a) {
@@ -1261,16 +1371,17 @@ static void happen(struct ev *e)
 			n->log.batch[n->log.count++] = n->append[0];
 			memmove(n->append, n->append + 1, --n->appends * sizeof(n->append[0]));
 		}
-		step(n, (struct ha_event){ .type = HA_EV_APPENDED, .lsn = e->a });
+		step(n, (struct ha_event){.type = HA_EV_APPENDED, .lsn = e->a});
 		break;
 	case E_SAVED:
 		memcpy(n->state, n->state_next, sizeof(n->state));
 		n->has_state = true;
 		n->state_busy = false;
 		if (e->a < n->persisted_epoch)
-			fail("I4: node %u persists epoch %llu after %llu", n->id, (ull)e->a, (ull)n->persisted_epoch);
+			fail("I4: node %u persists epoch %llu after %llu", n->id, (ull)e->a,
+			     (ull)n->persisted_epoch);
 		n->persisted_epoch = e->a;
-		step(n, (struct ha_event){ .type = HA_EV_STATE_SAVED });
+		step(n, (struct ha_event){.type = HA_EV_STATE_SAVED});
 		break;
 	case E_FETCHED:
 		fetch(n, e);
@@ -1282,7 +1393,10 @@ static void happen(struct ev *e)
 		repair(n, e);
 		break;
 	case E_ARB_READ:
-		step(n, (struct ha_event){ .type = HA_EV_ARB_READ, .error = W.arb_down ? -EIO : 0, .arbiter = &W.arb, .floor_lsn = W.floor_lsn });
+		step(n, (struct ha_event){.type = HA_EV_ARB_READ,
+					  .error = W.arb_down ? -EIO : 0,
+					  .arbiter = &W.arb,
+					  .floor_lsn = W.floor_lsn});
 		break;
 	case E_ARB_LAND:
 		for (unsigned i = 0; i < ARB_WRITES; i++)
@@ -1290,41 +1404,52 @@ static void happen(struct ev *e)
 				arb_finish(i, e->flag);
 		break;
 	case E_ARB_ANSWER:
-		step(n, (struct ha_event){ .type = HA_EV_ARB_CAS, .error = e->error, .arbiter = &e->arb });
+		step(n, (struct ha_event){
+				.type = HA_EV_ARB_CAS, .error = e->error, .arbiter = &e->arb});
 		break;
 	case E_ARB_FLOOR:
 		if (!W.arb_down) {
 			W.floor_epoch = e->a;
 			W.floor_lsn = e->b;
 		}
-		step(n, (struct ha_event){ .type = HA_EV_ARB_FLOOR, .error = W.arb_down ? -EIO : 0 });
+		step(n, (struct ha_event){.type = HA_EV_ARB_FLOOR, .error = W.arb_down ? -EIO : 0});
 		break;
 	case E_PREEMPTED:
-		step(n, (struct ha_event){ .type = HA_EV_PREEMPTED });
+		step(n, (struct ha_event){.type = HA_EV_PREEMPTED});
 		break;
 	case E_LINK_UP:
 		if (e->flag)
-			step(n, (struct ha_event){ .type = HA_EV_LINK_DOWN, .conn = e->a });
+			step(n, (struct ha_event){.type = HA_EV_LINK_DOWN, .conn = e->a});
 		else if (e->a == W.conn && W.conn_up[e->node])
-			say("node %u: link up %llu", n->id, (ull)e->a), step(n, (struct ha_event){ .type = HA_EV_LINK_UP, .conn = e->a });
+			say("node %u: link up %llu", n->id, (ull)e->a),
+				step(n, (struct ha_event){.type = HA_EV_LINK_UP, .conn = e->a});
 		break;
 	case E_LINK_MSG:
-		if (e->type != PR_T_LINK_BEAT && e->type != PR_T_LINK_BATCH && e->type != PR_T_LINK_ACK)
+		if (e->type != PR_T_LINK_BEAT && e->type != PR_T_LINK_BATCH &&
+		    e->type != PR_T_LINK_ACK)
 			say("node %u: gets %s", n->id, pr_type_name(e->type));
 		/* Of a connection that is gone, too: the core must know by its number. */
 		if (e->a == W.conn || W.faults)
-			step(n, (struct ha_event){ .type = HA_EV_LINK_MSG, .conn = e->a, .msg_type = e->type, .p = e->p, .len = e->len });
+			step(n, (struct ha_event){.type = HA_EV_LINK_MSG,
+						  .conn = e->a,
+						  .msg_type = e->type,
+						  .p = e->p,
+						  .len = e->len});
 		break;
 	case E_ROWS:
 		rows_read(n);
 		break;
 	case E_ROWS_APPLIED:
-		step(n, (struct ha_event){ .type = HA_EV_ROWS_APPLIED });
+		step(n, (struct ha_event){.type = HA_EV_ROWS_APPLIED});
 		break;
 	case E_PEER:
-		step(n, (struct ha_event){ .type = HA_EV_PEER, .incarnation = e->a, .process_up = e->flag, .node_up = e->flag2, .quorate = true });
+		step(n, (struct ha_event){.type = HA_EV_PEER,
+					  .incarnation = e->a,
+					  .process_up = e->flag,
+					  .node_up = e->flag2,
+					  .quorate = true});
 		break;
-	case E_NODE_DOWN: {			/* waitpid returned */
+	case E_NODE_DOWN: { /* waitpid returned */
 		struct node *o = &W.node[!e->node];
 
 		if (o->up) {
@@ -1338,11 +1463,11 @@ static void happen(struct ev *e)
 		break;
 	case E_PROMOTE:
 		say("node %u: order %llu: promote", n->id, (ull)e->a);
-		step(n, (struct ha_event){ .type = HA_EV_PROMOTE, .ticket = e->a });
+		step(n, (struct ha_event){.type = HA_EV_PROMOTE, .ticket = e->a});
 		break;
 	case E_SWITCH:
 		say("node %u: order %llu: switch over", n->id, (ull)e->a);
-		step(n, (struct ha_event){ .type = HA_EV_SWITCHOVER, .ticket = e->a });
+		step(n, (struct ha_event){.type = HA_EV_SWITCHOVER, .ticket = e->a});
 		break;
 	case E_FLUSH:
 		flush(n);
@@ -1374,7 +1499,7 @@ static void happen(struct ev *e)
 	case E_DRAIN:
 		if (n->draining) {
 			n->drained = true;
-			step(n, (struct ha_event){ .type = HA_EV_DRAINED });
+			step(n, (struct ha_event){.type = HA_EV_DRAINED});
 		}
 		break;
 	case E_CONNECT:
@@ -1417,8 +1542,8 @@ static void settle(void)
 	while (!settled() && W.now_us < began + 4000000000ull)
 		run_until(W.now_us + (W.now_us < began + 60000000 ? 100000 : 10000000));
 	if (!settled())
-		fail("liveness: the pair did not come back to SYNC (node 1: up %d, node 2: up %d; members %u active %u)", W.node[0].up,
-		     W.node[1].up, W.arb.members, W.arb.active);
+		fail("liveness: the pair did not come back to SYNC (node 1: up %d, node 2: up %d; members %u active %u)",
+		     W.node[0].up, W.node[1].up, W.arb.members, W.arb.active);
 }
 
 static void finish(void)
@@ -1442,7 +1567,8 @@ static void finish(void)
 		if (settled() && W.replies >= replies + 10)
 			break;
 		if (i == 4)
-			fail("liveness: %llu replies in half a second of calm", (ull)(W.replies - replies));
+			fail("liveness: %llu replies in half a second of calm",
+			     (ull)(W.replies - replies));
 		settle();
 	}
 	/* I14: stop the client, let the standby catch up. */
@@ -1453,9 +1579,11 @@ static void finish(void)
 			W.heap[i].kind = E_CONNECT;
 	run_until(W.now_us + 500000);
 	for (unsigned s = 0; s < SLOTS; s++)
-		if (W.node[0].rows.seq[s] != W.node[1].rows.seq[s] || W.node[0].rows.at[s] != W.node[1].rows.at[s])
-			fail("I14: slot %u differs: node 1 has %llu at LSN %llu, node 2 %llu at %llu", s, (ull)W.node[0].rows.seq[s],
-			     (ull)W.node[0].rows.at[s], (ull)W.node[1].rows.seq[s], (ull)W.node[1].rows.at[s]);
+		if (W.node[0].rows.seq[s] != W.node[1].rows.seq[s] ||
+		    W.node[0].rows.at[s] != W.node[1].rows.at[s])
+			fail("I14: slot %u differs: node 1 has %llu at LSN %llu, node 2 %llu at %llu",
+			     s, (ull)W.node[0].rows.seq[s], (ull)W.node[0].rows.at[s],
+			     (ull)W.node[1].rows.seq[s], (ull)W.node[1].rows.at[s]);
 }
 
 static void begin(uint64_t seed)
@@ -1523,12 +1651,13 @@ static bool run_seed(uint64_t seed, uint64_t fault_ms)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "seeds", required_argument, NULL, 'n' }, { "seed", required_argument, NULL, 's' },
-		{ "trace", no_argument, NULL, 't' }, { "ms", required_argument, NULL, 'm' },
-		{ "stop", no_argument, NULL, '1' }, { 0 },
+		{"seeds", required_argument, NULL, 'n'}, {"seed", required_argument, NULL, 's'},
+		{"trace", no_argument, NULL, 't'},	 {"ms", required_argument, NULL, 'm'},
+		{"stop", no_argument, NULL, '1'},	 {0},
 	};
 	uint64_t seeds = 1, seed = 1, ms = 8000, bad = 0, enough = 10;
-	uint64_t replies = 0, kills = 0, copies = 0, switches = 0, repairs = 0, unknowns = 0, forks = 0, steps = 0;
+	uint64_t replies = 0, kills = 0, copies = 0, switches = 0, repairs = 0, unknowns = 0,
+		 forks = 0, steps = 0;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "n:s:tm:1", options, NULL)) != -1)
@@ -1549,7 +1678,8 @@ int main(int argc, char **argv)
 			enough = 1;
 			break;
 		default:
-			fprintf(stderr, "usage: ha_sim [--seeds N] [--seed S] [--trace] [--ms FAULT_MS] [--stop]\n");
+			fprintf(stderr,
+				"usage: ha_sim [--seeds N] [--seed S] [--trace] [--ms FAULT_MS] [--stop]\n");
 			return 2;
 		}
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -1567,7 +1697,8 @@ int main(int argc, char **argv)
 		end();
 	}
 	printf("ha_sim: %llu seeds, %llu failed; %llu steps, %llu replies, %llu deaths, %llu handovers, %llu cuts, %llu full copies, "
-	       "%llu repairs, %llu unknown arbiter writes\n", (ull)seeds, (ull)bad, (ull)steps, (ull)replies, (ull)kills,
-	       (ull)switches, (ull)forks, (ull)copies, (ull)repairs, (ull)unknowns);
+	       "%llu repairs, %llu unknown arbiter writes\n",
+	       (ull)seeds, (ull)bad, (ull)steps, (ull)replies, (ull)kills, (ull)switches,
+	       (ull)forks, (ull)copies, (ull)repairs, (ull)unknowns);
 	return bad ? 1 : 0;
 }

@@ -112,7 +112,8 @@ uint64_t sim_connect(struct sim *s, int from, int to, int port, uint64_t id_from
 
 void sim_dial_link(struct sim *s)
 {
-	if (!s->node[1].up || !s->node[2].up)
+	/* Each opens the link once its journal is recovered. */
+	if (!s->node[1].up || !s->node[2].up || s->node[1].role == PR_ROLE_STARTING || s->node[2].role == PR_ROLE_STARTING)
 		return;
 	for (size_t i = 0; i < s->conn_count; i++)
 		if (s->conns[i]->open && s->conns[i]->port == 2)
