@@ -351,9 +351,12 @@ void rig_hang_up(struct rig *g, uint64_t conn)
 void rig_send(struct rig *g, uint64_t conn, const struct pr_frame *f, const void *payload)
 {
 	uint8_t *copy = malloc(f->length + 1);
+	struct pr_frame frame = *f;
 	struct ctl_event ev = {
-		.type = CTL_EV_FRAME, .conn = conn, .frame = f, .p = copy, .len = f->length};
+		.type = CTL_EV_FRAME, .conn = conn, .frame = &frame, .p = copy, .len = f->length};
 
+	if (frame.epoch == 0)
+		frame.epoch = ha_epoch(ctl_ha(g->ctl));
 	memcpy(copy, payload, f->length);
 	rig_step(g, &ev);
 	free(copy);
