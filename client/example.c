@@ -39,7 +39,8 @@ static int one_file(struct mdc *mdc, uint64_t directory)
 	char back[sizeof(text)] = "";
 	struct mdc_file *file;
 
-	if (mdc_file_create(mdc, NULL, directory, "hello", 0100644, MDC_O_READ | MDC_O_WRITE, &file, NULL, NULL) < 0)
+	if (mdc_file_create(mdc, NULL, directory, "hello", 0100644, MDC_O_READ | MDC_O_WRITE, &file,
+			    NULL, NULL) < 0)
 		return complain("create");
 	if (mdc_file_write(file, text, sizeof(text) - 1, 0, 0) < 0)
 		return complain("write");
@@ -50,9 +51,9 @@ static int one_file(struct mdc *mdc, uint64_t directory)
 	printf("%s", back);
 	if (mdc_file_close(file) < 0)
 		return complain("close");
-	return mdc_readdir(mdc, NULL, directory, 0, 65536, print_entry, NULL, NULL, NULL) < 0 ?
-		       complain("readdir") :
-		       0;
+	return mdc_readdir(mdc, NULL, directory, 0, 65536, print_entry, NULL, NULL, NULL) < 0
+		       ? complain("readdir")
+		       : 0;
 }
 
 /* The other form: a thread that submits, and is called back. */
@@ -70,9 +71,9 @@ static void made(void *user, struct mdc_reply *reply)
 
 static int many_files(const char *spec)
 {
-	struct mdc_options options = { .flags = MDC_OPEN_NO_DATA };
-	struct many many = { .left = 1000 };
-	struct mdc_cred root = { 0 };
+	struct mdc_options options = {.flags = MDC_OPEN_NO_DATA};
+	struct many many = {.left = 1000};
+	struct mdc_cred root = {0};
 	struct mdc_info info;
 	struct mdc *mdc;
 	char name[32];
@@ -83,13 +84,13 @@ static int many_files(const char *spec)
 	for (int pass = 0; pass < 2; pass++) {
 		many.left = 1000;
 		for (int i = 0; i < 1000; i++) {
-			struct mdc_request request = { .op = pass ? MDC_UNLINK : MDC_MKNOD,
-						       .cred = &root,
-						       .ino = info.root,
-						       .name = name,
-						       .mode = 0100644,
-						       .done = made,
-						       .user = &many };
+			struct mdc_request request = {.op = pass ? MDC_UNLINK : MDC_MKNOD,
+						      .cred = &root,
+						      .ino = info.root,
+						      .name = name,
+						      .mode = 0100644,
+						      .done = made,
+						      .user = &many};
 
 			snprintf(name, sizeof(name), "many-%d", i);
 			if (mdc_submit(mdc, &request, NULL) < 0)
@@ -107,7 +108,7 @@ static int many_files(const char *spec)
 
 int main(int argc, char **argv)
 {
-	struct mdc_options options = { .event = event };
+	struct mdc_options options = {.event = event};
 	struct mdc_attr directory;
 	struct mdc_info info;
 	struct mdc *mdc;
@@ -125,7 +126,8 @@ int main(int argc, char **argv)
 	if (mdc_mkdir(mdc, NULL, info.root, "example", 0755, &directory) < 0)
 		return complain("mkdir");
 	r = one_file(mdc, directory.ino);
-	if (mdc_unlink(mdc, NULL, directory.ino, "hello") < 0 || mdc_rmdir(mdc, NULL, info.root, "example") < 0)
+	if (mdc_unlink(mdc, NULL, directory.ino, "hello") < 0 ||
+	    mdc_rmdir(mdc, NULL, info.root, "example") < 0)
 		r = complain("clean up");
 	if (mdc_close_volume(mdc, 10000) < 0)
 		r = complain("close");

@@ -35,7 +35,7 @@ const char *mdc_version(void);
  * Functions that wait, called in a program whose loop has no thread, dispatch the loop themselves.
  */
 int mdc_loop_new(struct mdc_loop **ret);
-void mdc_loop_free(struct mdc_loop *); /* after its sessions; NULL is fine */
+void mdc_loop_free(struct mdc_loop *);	      /* after its sessions; NULL is fine */
 int mdc_loop_start_thread(struct mdc_loop *); /* from here on a thread of the library dispatches */
 /* Readable when mdc_dispatch has something to do. */
 int mdc_fd(const struct mdc_loop *);
@@ -50,18 +50,21 @@ int mdc_loop_timeout(struct mdc_loop *);
 /* ---- sessions ---- */
 
 enum {
-	MDC_OPEN_EXCLUSIVE = 1, /* a mount: refused with -EBUSY while another session has the volume so */
-	MDC_OPEN_READER = 2,	/* never writes */
-	MDC_OPEN_NO_DATA = 4,	/* metadata only: LUNs are not opened; file reads and writes answer -ENXIO */
-	MDC_OPEN_NO_WAIT = 8,	/* fail with -ETIMEDOUT when no active controller is found within open_ms */
+	MDC_OPEN_EXCLUSIVE =
+		1, /* a mount: refused with -EBUSY while another session has the volume so */
+	MDC_OPEN_READER = 2, /* never writes */
+	MDC_OPEN_NO_DATA =
+		4, /* metadata only: LUNs are not opened; file reads and writes answer -ENXIO */
+	MDC_OPEN_NO_WAIT =
+		8, /* fail with -ETIMEDOUT when no active controller is found within open_ms */
 };
 
 enum mdc_event_type {
-	MDC_EVENT_ACTIVE,     /* serving again: text names the controller; gap_ms: how long nothing was answered */
-	MDC_EVENT_OUTAGE,     /* no active controller; requests wait */
-	MDC_EVENT_EVICTED,    /* the session is lost: everything answers -ESTALE from here on */
+	MDC_EVENT_ACTIVE, /* serving again: text names the controller; gap_ms: how long nothing was answered */
+	MDC_EVENT_OUTAGE,  /* no active controller; requests wait */
+	MDC_EVENT_EVICTED, /* the session is lost: everything answers -ESTALE from here on */
 	MDC_EVENT_INVALIDATE, /* ino: drop what is cached of it; the attributes or data changed elsewhere */
-	MDC_EVENT_WARNING,    /* text, such as a blocked port */
+	MDC_EVENT_WARNING, /* text, such as a blocked port */
 };
 
 struct mdc_event {
@@ -73,17 +76,19 @@ struct mdc_event {
 };
 
 struct mdc_options {
-	uint32_t flags;		 /* MDC_OPEN_* */
-	uint16_t access_port;	 /* 0: 60598 */
-	uint16_t coord_port;	 /* 0: 60766 */
-	uint32_t slots;		 /* requests in flight at most; 0: 64 */
-	uint32_t open_ms;	 /* with MDC_OPEN_NO_WAIT; 0: 10000 */
-	const char *luns;	 /* PATH[,PATH...] to look for the volume's LUNs; NULL: $MDCPAIR_LUNS, then /etc/mdcpair/luns */
-	const char *host;	 /* as administrators see it; NULL: this host's name */
-	const char *program;	 /* NULL: the name of this program */
-	const char *what;	 /* e.g. the mount point; NULL: nothing */
-	struct mdc_loop *loop;	 /* NULL: an own one with its thread */
-	void (*event)(void *user, const struct mdc_event *); /* called while dispatching; NULL: ignored */
+	uint32_t flags;	      /* MDC_OPEN_* */
+	uint16_t access_port; /* 0: 60598 */
+	uint16_t coord_port;  /* 0: 60766 */
+	uint32_t slots;	      /* requests in flight at most; 0: 64 */
+	uint32_t open_ms;     /* with MDC_OPEN_NO_WAIT; 0: 10000 */
+	const char *
+		luns; /* PATH[,PATH...] to look for the volume's LUNs; NULL: $MDCPAIR_LUNS, then /etc/mdcpair/luns */
+	const char *host;      /* as administrators see it; NULL: this host's name */
+	const char *program;   /* NULL: the name of this program */
+	const char *what;      /* e.g. the mount point; NULL: nothing */
+	struct mdc_loop *loop; /* NULL: an own one with its thread */
+	void (*event)(void *user,
+		      const struct mdc_event *); /* called while dispatching; NULL: ignored */
 	void *user;
 };
 
@@ -101,8 +106,8 @@ int mdc_close_volume(struct mdc *, uint32_t wait_ms);
 
 struct mdc_info {
 	uint64_t session, epoch, root;
-	uint32_t key;		/* byte of the LUNs' client lock area */
-	uint8_t node;		/* of the active; 0: none now */
+	uint32_t key; /* byte of the LUNs' client lock area */
+	uint8_t node; /* of the active; 0: none now */
 	uint8_t cluster[16], volume[16];
 	char active[256];
 	char volume_name[64];
@@ -212,7 +217,8 @@ struct mdc_reply {
 	bool created, eof;
 	uint64_t parent;
 	struct mdc_statfs statfs;
-	const char *text; /* NUL-terminated: readlink's target; on an error what the controller says, or "" */
+	const char *
+		text; /* NUL-terminated: readlink's target; on an error what the controller says, or "" */
 	const void *value;
 	size_t value_bytes;
 	/* for mdc_next_entry */
@@ -257,29 +263,41 @@ void mdc_set_interrupt(bool (*poll)(void *user), void *user);
 /* Makes every waiting thread of the session ask its test. */
 void mdc_interrupt(struct mdc *);
 
-int mdc_lookup(struct mdc *, const struct mdc_cred *, uint64_t parent, const char *name, struct mdc_attr *ret);
+int mdc_lookup(struct mdc *, const struct mdc_cred *, uint64_t parent, const char *name,
+	       struct mdc_attr *ret);
 int mdc_getattr(struct mdc *, uint64_t ino, struct mdc_attr *ret);
-int mdc_setattr(struct mdc *, const struct mdc_cred *, uint64_t ino, uint32_t valid, const struct mdc_attr *set, struct mdc_attr *ret);
-int mdc_mknod(struct mdc *, const struct mdc_cred *, uint64_t parent, const char *name, uint32_t mode, uint64_t rdev, struct mdc_attr *ret);
-int mdc_mkdir(struct mdc *, const struct mdc_cred *, uint64_t parent, const char *name, uint32_t mode, struct mdc_attr *ret);
-int mdc_symlink(struct mdc *, const struct mdc_cred *, uint64_t parent, const char *name, const char *target, struct mdc_attr *ret);
+int mdc_setattr(struct mdc *, const struct mdc_cred *, uint64_t ino, uint32_t valid,
+		const struct mdc_attr *set, struct mdc_attr *ret);
+int mdc_mknod(struct mdc *, const struct mdc_cred *, uint64_t parent, const char *name,
+	      uint32_t mode, uint64_t rdev, struct mdc_attr *ret);
+int mdc_mkdir(struct mdc *, const struct mdc_cred *, uint64_t parent, const char *name,
+	      uint32_t mode, struct mdc_attr *ret);
+int mdc_symlink(struct mdc *, const struct mdc_cred *, uint64_t parent, const char *name,
+		const char *target, struct mdc_attr *ret);
 /* target is cut to size - 1 bytes; returns its length. */
-ssize_t mdc_readlink(struct mdc *, const struct mdc_cred *, uint64_t ino, char *target, size_t size);
-int mdc_link(struct mdc *, const struct mdc_cred *, uint64_t ino, uint64_t parent, const char *name, struct mdc_attr *ret);
+ssize_t mdc_readlink(struct mdc *, const struct mdc_cred *, uint64_t ino, char *target,
+		     size_t size);
+int mdc_link(struct mdc *, const struct mdc_cred *, uint64_t ino, uint64_t parent, const char *name,
+	     struct mdc_attr *ret);
 int mdc_unlink(struct mdc *, const struct mdc_cred *, uint64_t parent, const char *name);
 int mdc_rmdir(struct mdc *, const struct mdc_cred *, uint64_t parent, const char *name);
-int mdc_rename(struct mdc *, const struct mdc_cred *, uint64_t old_parent, const char *old_name, uint64_t new_parent, const char *new_name, uint32_t flags);
+int mdc_rename(struct mdc *, const struct mdc_cred *, uint64_t old_parent, const char *old_name,
+	       uint64_t new_parent, const char *new_name, uint32_t flags);
 /*
  * Entries after cookie (0: from the start), without . and .., about max_bytes of reply. fill is called for each; false stops (that entry
  * was not taken). *ret_eof: nothing follows. *ret_parent: the directory's own parent. Both may be NULL.
  */
-int mdc_readdir(struct mdc *, const struct mdc_cred *, uint64_t ino, uint64_t cookie, uint32_t max_bytes,
-		bool (*fill)(void *user, const struct mdc_dirent *), void *user, bool *ret_eof, uint64_t *ret_parent);
+int mdc_readdir(struct mdc *, const struct mdc_cred *, uint64_t ino, uint64_t cookie,
+		uint32_t max_bytes, bool (*fill)(void *user, const struct mdc_dirent *), void *user,
+		bool *ret_eof, uint64_t *ret_parent);
 int mdc_statfs(struct mdc *, struct mdc_statfs *ret);
 /* As getxattr(2) and listxattr(2): size 0 asks for the length; -ERANGE: too small. */
-ssize_t mdc_xattr_get(struct mdc *, const struct mdc_cred *, uint64_t ino, const char *name, void *value, size_t size);
-int mdc_xattr_set(struct mdc *, const struct mdc_cred *, uint64_t ino, const char *name, const void *value, size_t bytes, uint32_t flags);
-ssize_t mdc_xattr_list(struct mdc *, const struct mdc_cred *, uint64_t ino, char *names, size_t size);
+ssize_t mdc_xattr_get(struct mdc *, const struct mdc_cred *, uint64_t ino, const char *name,
+		      void *value, size_t size);
+int mdc_xattr_set(struct mdc *, const struct mdc_cred *, uint64_t ino, const char *name,
+		  const void *value, size_t bytes, uint32_t flags);
+ssize_t mdc_xattr_list(struct mdc *, const struct mdc_cred *, uint64_t ino, char *names,
+		       size_t size);
 int mdc_xattr_remove(struct mdc *, const struct mdc_cred *, uint64_t ino, const char *name);
 int mdc_access(struct mdc *, const struct mdc_cred *, uint64_t ino, uint32_t mask);
 int mdc_noop(struct mdc *);
@@ -290,12 +308,15 @@ int mdc_noop(struct mdc *);
  * Opening for MDC_O_READ, MDC_O_WRITE or both; the controller checks access. Layouts, what was written and not committed and the
  * pending size are kept per inode: all opens of a session see the same file.
  */
-int mdc_file_open(struct mdc *, const struct mdc_cred *, uint64_t ino, uint32_t flags, struct mdc_file **ret, struct mdc_attr *ret_attr);
+int mdc_file_open(struct mdc *, const struct mdc_cred *, uint64_t ino, uint32_t flags,
+		  struct mdc_file **ret, struct mdc_attr *ret_attr);
 /* Makes (unless it exists and flags has no MDC_O_EXCL) and opens. ret_attr and ret_created may be NULL. */
-int mdc_file_create(struct mdc *, const struct mdc_cred *, uint64_t parent, const char *name, uint32_t mode, uint32_t flags,
-		    struct mdc_file **ret, struct mdc_attr *ret_attr, bool *ret_created);
+int mdc_file_create(struct mdc *, const struct mdc_cred *, uint64_t parent, const char *name,
+		    uint32_t mode, uint32_t flags, struct mdc_file **ret, struct mdc_attr *ret_attr,
+		    bool *ret_created);
 /* A file whose open (MDC_CREATE, MDC_OPEN by mdc_submit) was counted already; attr is what that gave. Waits for nothing. */
-int mdc_file_adopt(struct mdc *, const struct mdc_cred *, const struct mdc_attr *attr, uint32_t flags, struct mdc_file **ret);
+int mdc_file_adopt(struct mdc *, const struct mdc_cred *, const struct mdc_attr *attr,
+		   uint32_t flags, struct mdc_file **ret);
 /* Commits what is dirty, trims preallocation with the last open of the inode, gives back the open. The error of a late write, once. */
 int mdc_file_close(struct mdc_file *);
 /*
@@ -314,12 +335,15 @@ enum {
 
 /* Bytes read or written, or a negative errno. Reads past the end are short. A buffer, length and offset of 4096 travel without a copy. */
 ssize_t mdc_file_read(struct mdc_file *, void *buffer, size_t bytes, uint64_t offset);
-ssize_t mdc_file_write(struct mdc_file *, const void *buffer, size_t bytes, uint64_t offset, uint32_t flags);
+ssize_t mdc_file_write(struct mdc_file *, const void *buffer, size_t bytes, uint64_t offset,
+		       uint32_t flags);
 
 typedef void (*mdc_io_done)(void *user, ssize_t result);
 /* The buffer is the library's until done. Writes to the same bytes in flight at once end in either order. */
-int mdc_file_read_start(struct mdc_file *, void *buffer, size_t bytes, uint64_t offset, mdc_io_done done, void *user);
-int mdc_file_write_start(struct mdc_file *, const void *buffer, size_t bytes, uint64_t offset, uint32_t flags, mdc_io_done done, void *user);
+int mdc_file_read_start(struct mdc_file *, void *buffer, size_t bytes, uint64_t offset,
+			mdc_io_done done, void *user);
+int mdc_file_write_start(struct mdc_file *, const void *buffer, size_t bytes, uint64_t offset,
+			 uint32_t flags, mdc_io_done done, void *user);
 /* Writes complete, LUNs flushed, layout committed and durable on both controllers. */
 int mdc_file_fsync(struct mdc_file *);
 int mdc_file_fsync_start(struct mdc_file *, mdc_io_done done, void *user);
@@ -327,7 +351,8 @@ int mdc_file_fsync_start(struct mdc_file *, mdc_io_done done, void *user);
 int mdc_sync(struct mdc *);
 int mdc_file_truncate(struct mdc_file *, const struct mdc_cred *, uint64_t size);
 /* fallocate(2): mode 0, FALLOC_FL_KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE[|KEEP_SIZE]. */
-int mdc_file_allocate(struct mdc_file *, const struct mdc_cred *, uint32_t mode, uint64_t offset, uint64_t bytes);
+int mdc_file_allocate(struct mdc_file *, const struct mdc_cred *, uint32_t mode, uint64_t offset,
+		      uint64_t bytes);
 /* SEEK_DATA or SEEK_HOLE: the offset, or -ENXIO. */
 int64_t mdc_file_seek(struct mdc_file *, uint64_t offset, int whence);
 

@@ -1,6 +1,8 @@
 unit_tests += tests/unit/test_version
 unit_tests += tests/unit/test_cl_map
 unit_tests += tests/unit/test_cl_core
+unit_tests += tests/unit/test_cl_files
+tests_unit_test_cl_files_LDADD = libmdcpair.la $(CRITERION_LIBS) -lpthread
 
 unit_tests += tests/unit/test_aio tests/unit/test_label tests/unit/test_jr_append tests/unit/test_jr_recover tests/unit/test_jx
 tests_unit_test_jr_append_SOURCES = tests/unit/test_jr_append.c tests/unit/jr_rig.h tests/sim/simdisk.c tests/sim/simdisk.h

@@ -81,7 +81,7 @@ struct cl_effect *cl_emit(struct cl *cl, enum cl_effect_type type)
 		cl->fx_cap = cap;
 	}
 	fx = &cl->fx[cl->fx_count++];
-	*fx = (struct cl_effect){ .type = type };
+	*fx = (struct cl_effect){.type = type};
 	return fx;
 }
 
@@ -198,9 +198,10 @@ static bool next_send(struct cl *cl, struct cl_effect *ret)
 		if (!link->out.len || !link->conn || (cl->out_taken >> i & 1))
 			continue;
 		cl->out_taken |= 1u << i;
-		*ret = (struct cl_effect){
-			.type = CL_FX_SEND, .conn = link->conn, .p = link->out.p, .len = (uint32_t)link->out.len
-		};
+		*ret = (struct cl_effect){.type = CL_FX_SEND,
+					  .conn = link->conn,
+					  .p = link->out.p,
+					  .len = (uint32_t)link->out.len};
 		return true;
 	}
 	return false;

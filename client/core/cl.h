@@ -32,9 +32,9 @@ struct cl_config {
 	uint32_t retry_min_ms, retry_max_ms; /* between attempts to connect: 5 doubling to 200 */
 	uint32_t connect_ms;		     /* for an attempt, hello included: 1000 */
 	uint32_t ping_ms;		     /* 500, at most a quarter of the lease */
-	uint32_t silence_ms;		     /* nothing heard for so long: the connection is dead, 3000 */
-	uint32_t prefer_ms;		     /* wait for the access port before the other one serves: 30 */
-	uint32_t warn_ms;		     /* a port missing for so long is worth a warning: 2000 */
+	uint32_t silence_ms; /* nothing heard for so long: the connection is dead, 3000 */
+	uint32_t prefer_ms;  /* wait for the access port before the other one serves: 30 */
+	uint32_t warn_ms;    /* a port missing for so long is worth a warning: 2000 */
 };
 
 enum cl_event_type {
@@ -59,11 +59,11 @@ struct cl_event {
 
 enum cl_effect_type {
 	CL_FX_CONNECT, /* conn, peer 0..1, port 0 access, 1 coordination: answer CONN_UP or CONN_DOWN */
-	CL_FX_DROP,    /* conn: close it, forget what was not sent; no CONN_DOWN wanted */
-	CL_FX_SEND,    /* conn, p, len: whole frames, in one send; only after PUMP */
-	CL_FX_DONE,    /* tag, error, frame type, p, len: the reply, or with an error its pr_error */
-	CL_FX_READY,   /* open: the session stands for the first time */
-	CL_FX_FAILED,  /* error, text: there will be no session */
+	CL_FX_DROP,   /* conn: close it, forget what was not sent; no CONN_DOWN wanted */
+	CL_FX_SEND,   /* conn, p, len: whole frames, in one send; only after PUMP */
+	CL_FX_DONE,   /* tag, error, frame type, p, len: the reply, or with an error its pr_error */
+	CL_FX_READY,  /* open: the session stands for the first time */
+	CL_FX_FAILED, /* error, text: there will be no session */
 	CL_FX_SERVING, /* on, gap_ms, peer, lost: bound to an active, or no longer */
 	CL_FX_RECALL,  /* ino, generation, mode: give back all layouts of ino up to generation */
 	CL_FX_EVICTED, /* text; every request was or will be answered -ESTALE */

@@ -14,7 +14,7 @@ static uint32_t home_of(const struct cl_held_table *t, uint64_t ino)
 void cl_held_free(struct cl_held_table *t)
 {
 	free(t->at);
-	*t = (struct cl_held_table){ 0 };
+	*t = (struct cl_held_table){0};
 }
 
 static struct cl_held *place_for(struct cl_held_table *t, uint64_t ino)
@@ -28,7 +28,7 @@ static struct cl_held *place_for(struct cl_held_table *t, uint64_t ino)
 
 bool cl_held_reserve(struct cl_held_table *t, uint32_t more)
 {
-	struct cl_held_table bigger = { .size = t->size ? t->size : 64 };
+	struct cl_held_table bigger = {.size = t->size ? t->size : 64};
 
 	if (t->size && t->count + more <= t->size / 2)
 		return true;
@@ -75,7 +75,7 @@ void cl_held_tidy(struct cl_held_table *t, struct cl_held *held)
 
 	if (held->opens || held->layout != PR_LAYOUT_NONE || held->gets)
 		return;
-	t->at[hole] = (struct cl_held){ 0 };
+	t->at[hole] = (struct cl_held){0};
 	t->count--;
 	for (;;) {
 		uint32_t home;
@@ -87,7 +87,7 @@ void cl_held_tidy(struct cl_held_table *t, struct cl_held *held)
 		if (((i - home) & (t->size - 1)) < ((i - hole) & (t->size - 1)))
 			continue;
 		t->at[hole] = t->at[i];
-		t->at[i] = (struct cl_held){ 0 };
+		t->at[i] = (struct cl_held){0};
 		hole = i;
 	}
 }

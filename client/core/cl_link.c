@@ -13,7 +13,7 @@
 
 enum { HELD_PER_BIND = 4096, HOLD_MIN_MS = 5, HOLD_MAX_MS = 200 };
 
-static const char *const port_names[CL_PORTS] = { "access", "coordination" };
+static const char *const port_names[CL_PORTS] = {"access", "coordination"};
 
 static int peer_of(int link)
 {
@@ -70,7 +70,7 @@ static bool begin(struct cl *cl, int i, size_t bytes, size_t *ret_at)
 
 static void end(struct cl *cl, int i, size_t at, uint16_t type)
 {
-	struct pr_frame f = { .type = type, .epoch = cl->epoch, .session = cl->session };
+	struct pr_frame f = {.type = type, .epoch = cl->epoch, .session = cl->session};
 	int r;
 
 	if (type == PR_T_HELLO || type == PR_T_SESSION_OPEN)
@@ -101,7 +101,7 @@ static void send_hello(struct cl *cl, int i)
 
 static void send_ping(struct cl *cl, int i)
 {
-	struct pr_ping ping = { .nonce = cl->now_ms };
+	struct pr_ping ping = {.nonce = cl->now_ms};
 	size_t at;
 
 	cl->links[i].ping_ms = cl->now_ms;
@@ -133,7 +133,7 @@ static bool send_open(struct cl *cl, int i)
 /* One bind: the held entries from *at_entry on, as many as a message takes. */
 static bool send_bind(struct cl *cl, int i, uint32_t *at_entry)
 {
-	struct pr_session_bind bind = { .session = cl->session, .client = cl->config.client };
+	struct pr_session_bind bind = {.session = cl->session, .client = cl->config.client};
 	uint32_t e = *at_entry, end_entry = e, n = 0;
 	struct pr_buf *out = &cl->links[i].out;
 	size_t at, list;
@@ -150,10 +150,10 @@ static bool send_bind(struct cl *cl, int i, uint32_t *at_entry)
 
 		if (!held->opens && held->layout == PR_LAYOUT_NONE)
 			continue;
-		must(pr_held_put(out, &(struct pr_held){ .ino = held->ino,
-							 .opens = held->opens,
-							 .layout = held->layout,
-							 .generation = held->generation }));
+		must(pr_held_put(out, &(struct pr_held){.ino = held->ino,
+							.opens = held->opens,
+							.layout = held->layout,
+							.generation = held->generation}));
 		n++;
 	}
 	pr_tail_close(out, list, n);
@@ -269,7 +269,8 @@ static void role_said(struct cl *cl, int i, uint8_t role, uint64_t epoch)
 		epoch = peer->epoch;
 	peer->role = role;
 	peer->epoch = epoch;
-	if (role == PR_ROLE_ACTIVE && cl->cur >= 0 && peer_of(cl->cur) == peer_of(i) && epoch > cl->epoch)
+	if (role == PR_ROLE_ACTIVE && cl->cur >= 0 && peer_of(cl->cur) == peer_of(i) &&
+	    epoch > cl->epoch)
 		cl->epoch = epoch;
 	choose(cl);
 }
@@ -386,7 +387,8 @@ static void warn_of_port(struct cl *cl, int i)
 	    cl->now_ms < link->lost_ms + cl->config.warn_ms)
 		return;
 	link->warned = true;
-	cl_warn(cl, "the %s port of controller %d cannot be reached; everything goes through its %s port",
+	cl_warn(cl,
+		"the %s port of controller %d cannot be reached; everything goes through its %s port",
 		port_names[port_of(i)], peer_of(i) + 1, port_names[1 - port_of(i)]);
 }
 
@@ -447,7 +449,8 @@ static uint64_t link_wake(const struct cl *cl, int i)
 	else if (link->state != CL_LINK_READY)
 		wake = link->since_ms + cl->config.connect_ms;
 	else
-		wake = earlier(link->heard_ms + cl->config.silence_ms, link->ping_ms + ping_every(cl));
+		wake = earlier(link->heard_ms + cl->config.silence_ms,
+			       link->ping_ms + ping_every(cl));
 	return wake;
 }
 
@@ -559,9 +562,10 @@ static void opened(struct cl *cl, int i, const struct pr_frame *f, const uint8_t
 		}
 		memcpy(cl->opened, p, f->length);
 	}
-	if (pr_session_open_r_decode(&cl->open_r, cl->opened, f->length) < 0 || !cl->open_r.session ||
-	    !cl->open_r.slots || !cl_slots_make(cl, cl->open_r.slots)) {
-		cl_over(cl, CL_FX_FAILED, -EPROTO, "the controller's answer to session_open makes no sense");
+	if (pr_session_open_r_decode(&cl->open_r, cl->opened, f->length) < 0 ||
+	    !cl->open_r.session || !cl->open_r.slots || !cl_slots_make(cl, cl->open_r.slots)) {
+		cl_over(cl, CL_FX_FAILED, -EPROTO,
+			"the controller's answer to session_open makes no sense");
 		return;
 	}
 	cl->session = cl->open_r.session;
@@ -607,7 +611,8 @@ static void ask_reply(struct cl *cl, int i, const struct pr_frame *f, const uint
 		break;
 	default:
 		if (!cl->session) {
-			cl_over(cl, CL_FX_FAILED, cl_status_errno(f->status), cl_reply_text(cl, f, p));
+			cl_over(cl, CL_FX_FAILED, cl_status_errno(f->status),
+				cl_reply_text(cl, f, p));
 			break;
 		}
 		cl_warn(cl, "controller %d refuses to bind the session: %s", peer_of(i) + 1,
@@ -630,8 +635,8 @@ static void ping_reply(struct cl *cl, int i, const struct pr_frame *f, const uin
 {
 	struct pr_ping_r r;
 
-	if (f->status == PR_E_BAD_SESSION && cl->phase == CL_BOUND && peer_of(cl->cur) == peer_of(i) &&
-	    f->epoch >= cl->epoch)
+	if (f->status == PR_E_BAD_SESSION && cl->phase == CL_BOUND &&
+	    peer_of(cl->cur) == peer_of(i) && f->epoch >= cl->epoch)
 		cl_over(cl, CL_FX_EVICTED, -ESTALE, cl_reply_text(cl, f, p));
 	else if (f->status == 0 && pr_ping_r_decode(&r, p, f->length) == 0)
 		role_said(cl, i, r.role, f->epoch);
@@ -641,8 +646,8 @@ static void evicted(struct cl *cl, const struct pr_frame *f, const uint8_t *p)
 {
 	struct pr_evicted e;
 
-	if (f->epoch < cl->epoch || pr_evicted_decode(&e, p, f->length) < 0 || e.session != cl->session ||
-	    !cl->session)
+	if (f->epoch < cl->epoch || pr_evicted_decode(&e, p, f->length) < 0 ||
+	    e.session != cl->session || !cl->session)
 		return;
 	cl_over(cl, CL_FX_EVICTED, -ESTALE, pr_bytes_copy(cl_text(cl), CL_TEXT_BYTES, e.reason));
 }

@@ -16,7 +16,7 @@ static uint64_t end_of(const struct cl_ext *e)
 void cl_map_free(struct cl_map *map)
 {
 	free(map->at);
-	*map = (struct cl_map){ 0 };
+	*map = (struct cl_map){0};
 }
 
 /* Index of the first extent that ends after block; count: none. */
@@ -91,7 +91,8 @@ static bool joins(const struct cl_ext *a, const struct cl_ext *b)
 {
 	return end_of(a) == b->file_block && a->state == b->state && a->writable == b->writable &&
 	       (uint64_t)a->blocks + b->blocks <= UINT32_MAX &&
-	       (a->state == PR_EXTENT_HOLE || (a->lun == b->lun && a->lun_block + a->blocks == b->lun_block));
+	       (a->state == PR_EXTENT_HOLE ||
+		(a->lun == b->lun && a->lun_block + a->blocks == b->lun_block));
 }
 
 /* Joins neighbours among the extents that touch [from, to]. */
@@ -212,7 +213,7 @@ bool cl_map_written(struct cl_map *map, uint64_t from, uint64_t to, struct cl_ra
 void cl_ranges_free(struct cl_ranges *r)
 {
 	free(r->at);
-	*r = (struct cl_ranges){ 0 };
+	*r = (struct cl_ranges){0};
 }
 
 bool cl_ranges_add(struct cl_ranges *r, uint64_t from, uint64_t to)
@@ -230,7 +231,7 @@ bool cl_ranges_add(struct cl_ranges *r, uint64_t from, uint64_t to)
 			from = r->at[i].from;
 		if (r->at[end - 1].to > to)
 			to = r->at[end - 1].to;
-		r->at[i] = (struct cl_range){ from, to };
+		r->at[i] = (struct cl_range){from, to};
 		memmove(&r->at[i + 1], &r->at[end], (r->count - end) * sizeof(*r->at));
 		r->count -= end - (i + 1);
 		return true;
@@ -245,7 +246,7 @@ bool cl_ranges_add(struct cl_ranges *r, uint64_t from, uint64_t to)
 		r->cap = cap;
 	}
 	memmove(&r->at[i + 1], &r->at[i], (r->count - i) * sizeof(*r->at));
-	r->at[i] = (struct cl_range){ from, to };
+	r->at[i] = (struct cl_range){from, to};
 	r->count++;
 	return true;
 }

@@ -99,7 +99,7 @@ struct cl {
 
 /* cl.c */
 struct cl_effect *cl_emit(struct cl *, enum cl_effect_type); /* zeroed but for the type */
-char *cl_text(struct cl *);				       /* room for CL_TEXT_BYTES, for an effect of this step */
+char *cl_text(struct cl *); /* room for CL_TEXT_BYTES, for an effect of this step */
 void cl_warn(struct cl *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool cl_room(struct pr_buf *, size_t more); /* grows; false: no memory */
 /* The text of a reply whose status is not 0. */

@@ -114,7 +114,8 @@ static void note_submitted(struct cl *cl, const struct cl_req *req)
 {
 	struct pr_layout_get get;
 
-	if (req->type != PR_T_LAYOUT_GET || pr_layout_get_decode(&get, req->b.p, (uint32_t)req->b.len) < 0)
+	if (req->type != PR_T_LAYOUT_GET ||
+	    pr_layout_get_decode(&get, req->b.p, (uint32_t)req->b.len) < 0)
 		return;
 	if (get.ino)
 		cl_held_make(&cl->held, get.ino)->gets++;
@@ -299,7 +300,8 @@ static void layout_get_over(struct cl *cl, const struct cl_req *req)
 	struct pr_layout_get get;
 	struct cl_held *held;
 
-	if (req->type != PR_T_LAYOUT_GET || pr_layout_get_decode(&get, req->b.p, (uint32_t)req->b.len) < 0)
+	if (req->type != PR_T_LAYOUT_GET ||
+	    pr_layout_get_decode(&get, req->b.p, (uint32_t)req->b.len) < 0)
 		return;
 	held = cl_held_find(&cl->held, get.ino);
 	if (!held)
@@ -395,7 +397,7 @@ static void returned(struct cl *cl, uint64_t ino, uint64_t generation)
 
 static void give_up_cancelled_open(struct cl *cl, uint64_t ino)
 {
-	struct pr_close close = { .ino = ino, .opens = 1 };
+	struct pr_close close = {.ino = ino, .opens = 1};
 	struct pr_buf *b = cl_prepare(cl, pr_close_size(&close));
 	struct cl_req *req = cl->preparing;
 

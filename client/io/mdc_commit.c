@@ -85,7 +85,8 @@ static int same_places(struct mdc_inode *inode, const struct pr_layout_get_r *r)
 				b = own->file_block;
 			if (own->state == PR_EXTENT_WRITTEN &&
 			    (e.state == PR_EXTENT_HOLE || own->lun != e.lun ||
-			     own->lun_block + (b - own->file_block) != e.lun_block + (b - e.file_block)))
+			     own->lun_block + (b - own->file_block) !=
+				     e.lun_block + (b - e.file_block)))
 				return -EIO;
 			b = own->file_block + own->blocks;
 		}
@@ -123,11 +124,11 @@ static void asked_again(struct mdc_pending *pending, int error, const uint8_t *p
 static void ask_again(struct mdc_inode *inode)
 {
 	struct mdc *mdc = inode->mdc;
-	struct pr_layout_get get = { .ino = inode->ino,
-				     .file_block = inode->commit_again,
-				     .blocks = inode->sending.at[inode->sending.count - 1].to -
-					       inode->commit_again,
-				     .mode = PR_LAYOUT_WRITE };
+	struct pr_layout_get get = {.ino = inode->ino,
+				    .file_block = inode->commit_again,
+				    .blocks = inode->sending.at[inode->sending.count - 1].to -
+					      inode->commit_again,
+				    .mode = PR_LAYOUT_WRITE};
 	struct pr_buf *b = cl_prepare(mdc->cl, pr_layout_get_size(&get));
 
 	if (!b || pr_layout_get_encode(b, &get) < 0 ||
@@ -169,12 +170,12 @@ static void commit_send(struct mdc_inode *inode)
 	struct mdc *mdc = inode->mdc;
 	uint32_t n = inode->sending.count - inode->commit_at;
 	bool last = n <= RANGES_PER_MESSAGE;
-	struct pr_layout_commit commit = { .cred = { .uid = inode->uid, .gid = inode->gid },
-					   .ino = inode->ino,
-					   .generation = inode->generation,
-					   .size = inode->commit_size,
-					   .flags = PR_LC_MTIME,
-					   .mtime_ns = inode->commit_mtime_ns };
+	struct pr_layout_commit commit = {.cred = {.uid = inode->uid, .gid = inode->gid},
+					  .ino = inode->ino,
+					  .generation = inode->generation,
+					  .size = inode->commit_size,
+					  .flags = PR_LC_MTIME,
+					  .mtime_ns = inode->commit_mtime_ns};
 	struct pr_buf *b;
 	size_t at;
 	int r;
@@ -196,7 +197,8 @@ static void commit_send(struct mdc_inode *inode)
 	for (uint32_t i = 0; i < n; i++) {
 		const struct cl_range *range = &inode->sending.at[inode->commit_at + i];
 
-		r = pr_range_put(b, &(struct pr_range){ .file_block = range->from, .blocks = range->to - range->from });
+		r = pr_range_put(b, &(struct pr_range){.file_block = range->from,
+						       .blocks = range->to - range->from});
 		ASSERT(r == 0);
 	}
 	pr_tail_close(b, at, n);
@@ -238,7 +240,7 @@ static void flush_all(struct mdc_inode *inode, uint64_t disks)
 			inode->commit_error = -ENOMEM;
 			break;
 		}
-		*f = (struct mdc_flush){ .done = flushed, .object = inode };
+		*f = (struct mdc_flush){.done = flushed, .object = inode};
 		inode->commit_parts++;
 		mdc_flush(inode->mdc->loop, &files->disks[i], f);
 	}
@@ -253,13 +255,13 @@ static void flush_all(struct mdc_inode *inode, uint64_t disks)
 /* Not beyond a write that is not complete: what lies before it in its block may not be zeroed yet. */
 static uint64_t size_to_commit(const struct mdc_inode *inode)
 {
-	const struct mdc_io *lists[] = { inode->running, inode->waiting };
+	const struct mdc_io *lists[] = {inode->running, inode->waiting};
 	uint64_t size = inode->size_seen;
 
 	for (int i = 0; i < 2; i++)
 		for (const struct mdc_io *io = lists[i]; io; io = io->next)
-			if (io->kind != MDC_IO_READ && io->offset + io->bytes > inode->size_server &&
-			    io->offset < size)
+			if (io->kind != MDC_IO_READ &&
+			    io->offset + io->bytes > inode->size_server && io->offset < size)
 				size = io->offset;
 	return size > inode->size_server ? size : inode->size_server;
 }
@@ -274,7 +276,7 @@ static void start(struct mdc_inode *inode)
 	inode->commit_at = inode->commit_tries = 0;
 	cl_ranges_free(&inode->sending);
 	inode->sending = inode->dirty;
-	inode->dirty = (struct cl_ranges){ 0 };
+	inode->dirty = (struct cl_ranges){0};
 	inode->dirty_blocks = 0;
 	inode->disks = 0;
 	inode->commit_has_size = inode->size_dirty;
@@ -318,7 +320,8 @@ int mdc_fsync_add(struct mdc_inode *inode, mdc_io_done done, void *user)
 
 	if (!f)
 		return mdc_fail(-ENOMEM, "no memory for an fsync");
-	*f = (struct mdc_fsync){ .seq = inode->seq, .done = done, .user = user, .next = inode->fsyncs };
+	*f = (struct mdc_fsync){
+		.seq = inode->seq, .done = done, .user = user, .next = inode->fsyncs};
 	inode->fsyncs = f;
 	mdc_commit_run(inode);
 	return 0;

@@ -18,7 +18,7 @@ enum { IN_BYTES = 64 << 10, READS_PER_ROUND = 8 };
 
 static void resolve(struct mdc_address *a)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found;
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
 
 	if (a->resolved || getaddrinfo(a->text, NULL, &hints, &found) != 0)
 		return;
@@ -45,9 +45,10 @@ static bool parse_port(struct mdc_address *a, const char *text, const char *end)
 
 int mdc_address_parse(struct mdc_address *a, const char *text, size_t len)
 {
-	const char *end = text + len, *colon = memrchr(text, ':', len), *name = text, *name_end = end;
+	const char *end = text + len, *colon = memrchr(text, ':', len), *name = text,
+		   *name_end = end;
 
-	*a = (struct mdc_address){ 0 };
+	*a = (struct mdc_address){0};
 	if (len && *text == '[') {
 		name_end = memchr(text, ']', len);
 		if (!name_end)
@@ -77,15 +78,15 @@ static void set_port(struct sockaddr_storage *to, uint16_t port)
 
 static uint16_t port_of(const struct sockaddr_storage *of)
 {
-	return ntohs(of->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)of)->sin6_port :
-						  ((const struct sockaddr_in *)of)->sin_port);
+	return ntohs(of->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)of)->sin6_port
+					       : ((const struct sockaddr_in *)of)->sin_port);
 }
 
 /* ---- opening and closing ---- */
 
 static void watch(struct mdc_conn *c, int op, uint32_t events)
 {
-	struct epoll_event ev = { .events = events, .data.ptr = c };
+	struct epoll_event ev = {.events = events, .data.ptr = c};
 
 	epoll_ctl(c->mdc->loop->epoll_fd, op, c->fd, &ev);
 	c->watching = events & EPOLLOUT;
@@ -97,7 +98,7 @@ static void down(struct mdc_conn *c, int error)
 	uint64_t id = c->id;
 
 	mdc_conn_close(c);
-	mdc_step(mdc, &(struct cl_event){ .type = CL_EV_CONN_DOWN, .conn = id, .error = error });
+	mdc_step(mdc, &(struct cl_event){.type = CL_EV_CONN_DOWN, .conn = id, .error = error});
 	mdc_touch(mdc);
 }
 
@@ -121,9 +122,10 @@ static int start(struct mdc_conn *c, int peer)
 	if (!a->resolved)
 		return -EHOSTUNREACH;
 	to = a->socket;
-	set_port(&to, c->port == 0 && a->port ? a->port :
-		      c->port == 1 && a->port ? (uint16_t)(a->port + c->mdc->port[1] - c->mdc->port[0]) :
-						c->mdc->port[c->port]);
+	set_port(&to, c->port == 0 && a->port ? a->port
+		      : c->port == 1 && a->port
+			      ? (uint16_t)(a->port + c->mdc->port[1] - c->mdc->port[0])
+			      : c->mdc->port[c->port]);
 	c->fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
 		return -errno;
@@ -168,7 +170,7 @@ static bool in_the_way(struct mdc_conn *c)
 {
 	struct sockaddr_storage own, other;
 	socklen_t own_len = sizeof(own), other_len = sizeof(other);
-	struct linger reset = { .l_onoff = 1 };
+	struct linger reset = {.l_onoff = 1};
 	uint16_t port;
 
 	if (getsockname(c->fd, (struct sockaddr *)&own, &own_len) < 0 ||
@@ -207,7 +209,7 @@ static void connected(struct mdc_conn *c)
 	}
 	c->connecting = false;
 	watch(c, EPOLL_CTL_MOD, EPOLLIN);
-	mdc_step(c->mdc, &(struct cl_event){ .type = CL_EV_CONN_UP, .conn = c->id });
+	mdc_step(c->mdc, &(struct cl_event){.type = CL_EV_CONN_UP, .conn = c->id});
 	mdc_touch(c->mdc);
 }
 
@@ -293,7 +295,9 @@ static bool frames(struct mdc_conn *c)
 
 	while ((r = pr_stream_next(&c->in, &f, &p)) != 0) {
 		if (r == 1) {
-			mdc_step(mdc, &(struct cl_event){ .type = CL_EV_FRAME, .conn = id, .frame = &f, .p = p });
+			mdc_step(mdc,
+				 &(struct cl_event){
+					 .type = CL_EV_FRAME, .conn = id, .frame = &f, .p = p});
 			if (c->id != id)
 				return false;
 		} else if (r != -ENOBUFS || !grow(c)) {

@@ -45,7 +45,9 @@ void *mdc_buffer_get(size_t bytes)
 		pthread_mutex_unlock(&kept_lock);
 		bytes = (size_t)CL_BLOCK_BYTES << c;
 	}
-	return p ? p : aligned_alloc(CL_BLOCK_BYTES, (bytes + CL_BLOCK_BYTES - 1) & ~(size_t)(CL_BLOCK_BYTES - 1));
+	return p ? p
+		 : aligned_alloc(CL_BLOCK_BYTES,
+				 (bytes + CL_BLOCK_BYTES - 1) & ~(size_t)(CL_BLOCK_BYTES - 1));
 }
 
 void mdc_buffer_put(void *p, size_t bytes)
@@ -76,7 +78,7 @@ static void __attribute__((destructor)) buffers_free(void)
 
 int mdc_data_need(struct mdc_loop *loop)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
+	struct epoll_event ev = {.events = EPOLLIN};
 	struct mdc_data *data;
 	int r;
 
@@ -86,7 +88,7 @@ int mdc_data_need(struct mdc_loop *loop)
 	if (!data)
 		return mdc_fail(-ENOMEM, "no memory for the data path");
 	data->end = &data->first;
-	r = aio_new(&(struct aio_config){ .depth = DEPTH }, &data->aio);
+	r = aio_new(&(struct aio_config){.depth = DEPTH}, &data->aio);
 	if (r < 0) {
 		free(data);
 		return mdc_fail(r, "no executor for file data: %s", strerror(-r));
@@ -112,12 +114,12 @@ void mdc_data_free(struct mdc_data *data)
 
 static bool submit(struct mdc_data *data, struct mdc_transfer *t)
 {
-	struct aio_request request = { .op = t->op,
-				       .fd = t->disk->fd,
-				       .buffer = t->p,
-				       .bytes = t->bytes,
-				       .offset = t->offset,
-				       .user = t };
+	struct aio_request request = {.op = t->op,
+				      .fd = t->disk->fd,
+				      .buffer = t->p,
+				      .bytes = t->bytes,
+				      .offset = t->offset,
+				      .user = t};
 
 	if (aio_submit(data->aio, &request) < 0)
 		return false;
@@ -209,7 +211,8 @@ static void flush_start(struct mdc_loop *loop, struct mdc_disk *disk)
 	disk->flush_now = f;
 	disk->flushing = true;
 	round->loop = loop;
-	round->transfer = (struct mdc_transfer){ .disk = disk, .op = AIO_FSYNC, .done = flush_done, .object = round };
+	round->transfer = (struct mdc_transfer){
+		.disk = disk, .op = AIO_FSYNC, .done = flush_done, .object = round};
 	mdc_transfer(loop, &round->transfer);
 }
 

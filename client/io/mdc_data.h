@@ -38,7 +38,8 @@ struct mdc_flush {
 };
 
 void mdc_data_free(struct mdc_data *);
-uint64_t mdc_data_tick(struct mdc_loop *); /* what is due; returns when it wants to be called again */
+uint64_t
+mdc_data_tick(struct mdc_loop *); /* what is due; returns when it wants to be called again */
 void mdc_data_pump(struct mdc_loop *);
 void mdc_data_ready(struct mdc_loop *);
 int mdc_data_need(struct mdc_loop *); /* starts the executor once; 0 or a negative errno */
@@ -104,7 +105,7 @@ enum mdc_commit_state { MDC_COMMIT_IDLE, MDC_COMMIT_FLUSH, MDC_COMMIT_SEND };
 struct mdc_inode {
 	struct mdc *mdc;
 	uint64_t ino;
-	struct mdc_inode *next, **prev;		   /* in the hash */
+	struct mdc_inode *next, **prev;		    /* in the hash */
 	struct mdc_inode *next_dirty, **prev_dirty; /* in the list of dirty ones, oldest first */
 	uint32_t files, opens, pins;
 	uint32_t uid, gid;
@@ -139,7 +140,8 @@ struct mdc_inode {
 	bool commit_wanted;
 	uint32_t commit_parts, commit_at, commit_tries; /* at: the next of the ranges being sent */
 	int commit_error;
-	uint64_t commit_size, commit_again; /* again: up to where a lost layout was asked for anew */
+	uint64_t commit_size,
+		commit_again; /* again: up to where a lost layout was asked for anew */
 	bool commit_has_size, commit_killpriv;
 	int64_t commit_mtime_ns;
 };
@@ -166,7 +168,7 @@ struct mdc_disk *mdc_disk_of(struct mdc_files *, uint16_t number);
 /* mdc_inode.c */
 struct mdc_inode *mdc_inode_find(struct mdc_files *, uint64_t ino);
 struct mdc_inode *mdc_inode_get(struct mdc *, uint64_t ino); /* found or made; NULL: no memory */
-void mdc_inode_settle(struct mdc_inode *);		       /* close it, commit it or forget it, as its state asks */
+void mdc_inode_settle(struct mdc_inode *); /* close it, commit it or forget it, as its state asks */
 void mdc_inode_told(struct mdc_inode *, const struct mdc_attr *);
 void mdc_inode_set_dirty(struct mdc_inode *);
 void mdc_inode_set_clean(struct mdc_inode *);
@@ -183,12 +185,15 @@ bool mdc_files_idle(struct mdc *);  /* nothing under way on the LUNs */
 
 /* mdc_io.c */
 int mdc_io_start(struct mdc_inode *, struct mdc_io *);
-bool mdc_io_cancel(struct mdc_inode *, struct mdc_io *); /* false: it is under way on the LUN and ends by itself */
+bool mdc_io_cancel(struct mdc_inode *,
+		   struct mdc_io *); /* false: it is under way on the LUN and ends by itself */
 /* Zeros within one block, for a task. */
-int mdc_io_zero(struct mdc_inode *, uint64_t offset, uint64_t bytes, bool own, mdc_io_done, void *user);
+int mdc_io_zero(struct mdc_inode *, uint64_t offset, uint64_t bytes, bool own, mdc_io_done,
+		void *user);
 void mdc_io_run(struct mdc_inode *); /* starts what can be started */
 bool mdc_io_quiet(const struct mdc_inode *);
-bool mdc_io_write_before(const struct mdc_inode *, uint64_t seq); /* a write up to seq is not complete */
+bool mdc_io_write_before(const struct mdc_inode *,
+			 uint64_t seq); /* a write up to seq is not complete */
 int mdc_layout_get(struct mdc_inode *, uint64_t from, uint64_t to, bool writing);
 
 /* mdc_commit.c */

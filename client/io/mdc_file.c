@@ -16,8 +16,8 @@ static int no_data(const struct mdc *mdc)
 
 /* ---- opening ---- */
 
-int mdc_file_adopt(struct mdc *mdc, const struct mdc_cred *cred, const struct mdc_attr *attr, uint32_t flags,
-		   struct mdc_file **ret)
+int mdc_file_adopt(struct mdc *mdc, const struct mdc_cred *cred, const struct mdc_attr *attr,
+		   uint32_t flags, struct mdc_file **ret)
 {
 	struct mdc_file *file;
 	struct mdc_inode *inode;
@@ -48,10 +48,10 @@ int mdc_file_adopt(struct mdc *mdc, const struct mdc_cred *cred, const struct md
 	return 0;
 }
 
-int mdc_file_open(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, uint32_t flags, struct mdc_file **ret,
-		  struct mdc_attr *ret_attr)
+int mdc_file_open(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, uint32_t flags,
+		  struct mdc_file **ret, struct mdc_attr *ret_attr)
 {
-	struct mdc_request q = { .op = MDC_OPEN, .cred = cred, .ino = ino, .flags = flags };
+	struct mdc_request q = {.op = MDC_OPEN, .cred = cred, .ino = ino, .flags = flags};
 	struct mdc_attr attr;
 	int r = no_data(mdc);
 
@@ -66,11 +66,16 @@ int mdc_file_open(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, ui
 	return r;
 }
 
-int mdc_file_create(struct mdc *mdc, const struct mdc_cred *cred, uint64_t parent, const char *name, uint32_t mode,
-		    uint32_t flags, struct mdc_file **ret, struct mdc_attr *ret_attr, bool *ret_created)
+int mdc_file_create(struct mdc *mdc, const struct mdc_cred *cred, uint64_t parent, const char *name,
+		    uint32_t mode, uint32_t flags, struct mdc_file **ret, struct mdc_attr *ret_attr,
+		    bool *ret_created)
 {
-	struct mdc_request q = { .op = MDC_CREATE, .cred = cred, .ino = parent, .name = name, .mode = mode,
-				 .flags = flags | MDC_O_CREAT };
+	struct mdc_request q = {.op = MDC_CREATE,
+				.cred = cred,
+				.ino = parent,
+				.name = name,
+				.mode = mode,
+				.flags = flags | MDC_O_CREAT};
 	struct mdc_attr attr;
 	bool created;
 	int r = no_data(mdc);
@@ -123,7 +128,7 @@ static void close_now(struct mdc_inode *inode)
 static void close_committed(void *user, ssize_t result)
 {
 	struct closing *closing = user;
-	struct mdc_reply reply = { .error = (int)result, .text = "" };
+	struct mdc_reply reply = {.error = (int)result, .text = ""};
 
 	closing->inode->files--;
 	if (closing->done)
@@ -140,7 +145,7 @@ void mdc_file_close_start(struct mdc_file *file, mdc_done done, void *user)
 	free(file);
 	mdc_lock(mdc->loop);
 	if (closing) {
-		*closing = (struct closing){ inode, done, user };
+		*closing = (struct closing){inode, done, user};
 		inode->pins++;
 		if (mdc_fsync_add(inode, close_committed, closing) < 0)
 			close_committed(closing, -ENOMEM);
@@ -196,19 +201,19 @@ static int start(struct mdc_file *file, const struct mdc_io *like)
 	return r;
 }
 
-int mdc_file_read_start(struct mdc_file *file, void *buffer, size_t bytes, uint64_t offset, mdc_io_done done,
-			void *user)
+int mdc_file_read_start(struct mdc_file *file, void *buffer, size_t bytes, uint64_t offset,
+			mdc_io_done done, void *user)
 {
 	int r = check(file, MDC_O_READ | MDC_O_EXEC, bytes, offset);
 
 	if (r < 0)
 		return r;
-	return start(file, &(struct mdc_io){ .kind = MDC_IO_READ,
-					     .p = buffer,
-					     .bytes = bytes,
-					     .offset = offset,
-					     .done = done,
-					     .user = user });
+	return start(file, &(struct mdc_io){.kind = MDC_IO_READ,
+					    .p = buffer,
+					    .bytes = bytes,
+					    .offset = offset,
+					    .done = done,
+					    .user = user});
 }
 
 struct durable {
@@ -235,16 +240,16 @@ static void durable_written(void *user, ssize_t result)
 		durable_done(d, result < 0 ? result : -ENOMEM);
 }
 
-int mdc_file_write_start(struct mdc_file *file, const void *buffer, size_t bytes, uint64_t offset, uint32_t flags,
-			 mdc_io_done done, void *user)
+int mdc_file_write_start(struct mdc_file *file, const void *buffer, size_t bytes, uint64_t offset,
+			 uint32_t flags, mdc_io_done done, void *user)
 {
-	struct mdc_io io = { .kind = MDC_IO_WRITE,
-			     .p = (uint8_t *)buffer,
-			     .bytes = bytes,
-			     .offset = offset,
-			     .flags = flags,
-			     .done = done,
-			     .user = user };
+	struct mdc_io io = {.kind = MDC_IO_WRITE,
+			    .p = (uint8_t *)buffer,
+			    .bytes = bytes,
+			    .offset = offset,
+			    .flags = flags,
+			    .done = done,
+			    .user = user};
 	struct durable *d;
 	int r = check(file, MDC_O_WRITE, bytes, offset);
 
@@ -257,7 +262,7 @@ int mdc_file_write_start(struct mdc_file *file, const void *buffer, size_t bytes
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return mdc_fail(-ENOMEM, "no memory for a transfer");
-	*d = (struct durable){ .file = file, .done = done, .user = user };
+	*d = (struct durable){.file = file, .done = done, .user = user};
 	io.done = durable_written;
 	io.user = d;
 	r = start(file, &io);
@@ -314,7 +319,8 @@ static ssize_t io_call(struct mdc_file *file, struct io_call *call)
 
 ssize_t mdc_file_read(struct mdc_file *file, void *buffer, size_t bytes, uint64_t offset)
 {
-	struct io_call call = { .io = { .kind = MDC_IO_READ, .p = buffer, .bytes = bytes, .offset = offset } };
+	struct io_call call = {
+		.io = {.kind = MDC_IO_READ, .p = buffer, .bytes = bytes, .offset = offset}};
 	int r = check(file, MDC_O_READ | MDC_O_EXEC, bytes, offset);
 	ssize_t n;
 
@@ -345,13 +351,14 @@ static void fill_early(struct mdc_io *io)
 	memcpy(io->bounce + in, io->p, io->bytes);
 }
 
-ssize_t mdc_file_write(struct mdc_file *file, const void *buffer, size_t bytes, uint64_t offset, uint32_t flags)
+ssize_t mdc_file_write(struct mdc_file *file, const void *buffer, size_t bytes, uint64_t offset,
+		       uint32_t flags)
 {
-	struct io_call call = { .io = { .kind = MDC_IO_WRITE,
-					.p = (uint8_t *)buffer,
-					.bytes = bytes,
-					.offset = offset,
-					.flags = flags } };
+	struct io_call call = {.io = {.kind = MDC_IO_WRITE,
+				      .p = (uint8_t *)buffer,
+				      .bytes = bytes,
+				      .offset = offset,
+				      .flags = flags}};
 	int r = check(file, MDC_O_WRITE, bytes, offset);
 	ssize_t n;
 
@@ -410,7 +417,8 @@ int mdc_sync(struct mdc *mdc)
 		mdc_lock(mdc->loop);
 		if (mdc->files && mdc->files->dirty) {
 			call = mdc_call_new(mdc);
-			one = call ? mdc_fsync_add(mdc->files->dirty, mdc_call_io_done, call) : -ENOMEM;
+			one = call ? mdc_fsync_add(mdc->files->dirty, mdc_call_io_done, call)
+				   : -ENOMEM;
 			/* All at once: the LUNs are flushed once for them. */
 			for (struct mdc_inode *i = mdc->files->dirty, *next; i; i = next) {
 				next = i->next_dirty;
@@ -431,18 +439,18 @@ int mdc_sync(struct mdc *mdc)
 
 int mdc_file_truncate(struct mdc_file *file, const struct mdc_cred *cred, uint64_t size)
 {
-	struct mdc_attr set = { .size = size };
+	struct mdc_attr set = {.size = size};
 
 	return mdc_setattr(file->inode->mdc, cred, file->inode->ino, MDC_SET_SIZE, &set, NULL);
 }
 
-int mdc_file_allocate(struct mdc_file *file, const struct mdc_cred *cred, uint32_t mode, uint64_t offset,
-		      uint64_t bytes)
+int mdc_file_allocate(struct mdc_file *file, const struct mdc_cred *cred, uint32_t mode,
+		      uint64_t offset, uint64_t bytes)
 {
 	struct mdc *mdc = file->inode->mdc;
 	struct mdc_task *task = mdc_task_new(MDC_TASK_ALLOCATE);
 	struct mdc_call *call = mdc_call_new(mdc);
-	struct mdc_request q = { .cred = cred, .done = mdc_call_done, .user = call };
+	struct mdc_request q = {.cred = cred, .done = mdc_call_done, .user = call};
 	int r = check(file, MDC_O_WRITE, bytes, offset);
 
 	if (r == 0 && (!task || !call || mdc_task_carry(task, &q) < 0))
@@ -474,8 +482,8 @@ static int know(struct mdc_file *file, uint64_t offset)
 	bool known;
 
 	mdc_lock(file->inode->mdc->loop);
-	known = cl_map_gap(&file->inode->map, offset / CL_BLOCK_BYTES, offset / CL_BLOCK_BYTES + 1, false) >
-		offset / CL_BLOCK_BYTES;
+	known = cl_map_gap(&file->inode->map, offset / CL_BLOCK_BYTES, offset / CL_BLOCK_BYTES + 1,
+			   false) > offset / CL_BLOCK_BYTES;
 	mdc_unlock(file->inode->mdc->loop);
 	if (known)
 		return 0;
@@ -502,8 +510,8 @@ int64_t mdc_file_seek(struct mdc_file *file, uint64_t offset, int whence)
 		if (r < 0)
 			return r;
 		mdc_lock(inode->mdc->loop);
-		if (cl_map_gap(&inode->map, offset / CL_BLOCK_BYTES, offset / CL_BLOCK_BYTES + 1, false) >
-		    offset / CL_BLOCK_BYTES) {
+		if (cl_map_gap(&inode->map, offset / CL_BLOCK_BYTES, offset / CL_BLOCK_BYTES + 1,
+			       false) > offset / CL_BLOCK_BYTES) {
 			const struct cl_ext *e = cl_map_find(&inode->map, offset / CL_BLOCK_BYTES);
 
 			known = true;

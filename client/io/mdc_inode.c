@@ -154,7 +154,7 @@ static void closed(struct mdc_pending *pending, int error, const uint8_t *p, uin
 /* The core tells every controller it is bound to what is still open: a lost close is not lost. */
 static bool send_close(struct mdc_inode *inode)
 {
-	struct pr_close close = { .ino = inode->ino, .opens = inode->opens };
+	struct pr_close close = {.ino = inode->ino, .opens = inode->opens};
 	struct mdc *mdc = inode->mdc;
 	struct pr_buf *b = cl_prepare(mdc->cl, pr_close_size(&close));
 	int r;
@@ -270,7 +270,7 @@ void mdc_files_recall(struct mdc *mdc, uint64_t ino, uint64_t generation)
 	struct mdc_inode *inode = mdc_inode_find(mdc->files, ino);
 	struct mdc_task *task;
 
-	mdc_tell(mdc, &(struct mdc_event){ .type = MDC_EVENT_INVALIDATE, .ino = ino });
+	mdc_tell(mdc, &(struct mdc_event){.type = MDC_EVENT_INVALIDATE, .ino = ino});
 	if (!inode || inode->layout == PR_LAYOUT_NONE)
 		return;
 	for (task = inode->tasks; task; task = task->next)

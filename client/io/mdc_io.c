@@ -13,8 +13,8 @@
 #include "lun/aio.h"
 
 enum {
-	PIECE_BYTES = 1 << 20,		 /* of one transfer */
-	WINDOW_MIN = (1 << 20) / 4096,	 /* blocks */
+	PIECE_BYTES = 1 << 20,	       /* of one transfer */
+	WINDOW_MIN = (1 << 20) / 4096, /* blocks */
 	WINDOW_MAX = (64 << 20) / 4096,
 	READ_WINDOW = (1 << 30) / 4096,
 	DIRTY_BLOCKS_MAX = (256 << 20) / 4096,
@@ -75,7 +75,7 @@ bool mdc_io_quiet(const struct mdc_inode *inode)
 
 bool mdc_io_write_before(const struct mdc_inode *inode, uint64_t seq)
 {
-	const struct mdc_io *lists[] = { inode->running, inode->waiting };
+	const struct mdc_io *lists[] = {inode->running, inode->waiting};
 
 	for (int i = 0; i < 2; i++)
 		for (const struct mdc_io *io = lists[i]; io; io = io->next)
@@ -89,13 +89,14 @@ bool mdc_io_write_before(const struct mdc_inode *inode, uint64_t seq)
 /* A write that failed does not move the end: appends follow what is there, or on its way. */
 static void end_again(struct mdc_inode *inode)
 {
-	const struct mdc_io *lists[] = { inode->running, inode->waiting };
+	const struct mdc_io *lists[] = {inode->running, inode->waiting};
 
 	inode->size_next = max_u64(inode->size_seen, inode->size_server);
 	for (int i = 0; i < 2; i++)
 		for (const struct mdc_io *io = lists[i]; io; io = io->next)
 			if (io->kind == MDC_IO_WRITE)
-				inode->size_next = max_u64(inode->size_next, io->offset + io->bytes);
+				inode->size_next =
+					max_u64(inode->size_next, io->offset + io->bytes);
 }
 
 static void io_over(struct mdc_io *io, ssize_t result)
@@ -195,7 +196,8 @@ static void part_done(struct mdc_transfer *t, int error)
 }
 
 /* One extent's share of blocks [from, to) at p, in pieces. */
-static void transfer_extent(struct mdc_io *io, const struct cl_ext *e, int op, uint64_t from, uint64_t to, uint8_t *p)
+static void transfer_extent(struct mdc_io *io, const struct cl_ext *e, int op, uint64_t from,
+			    uint64_t to, uint8_t *p)
 {
 	struct mdc_disk *disk = mdc_disk_of(io->inode->mdc->files, e->lun);
 	uint64_t offset = (e->lun_block + from - e->file_block) * CL_BLOCK_BYTES;
@@ -209,13 +211,13 @@ static void transfer_extent(struct mdc_io *io, const struct cl_ext *e, int op, u
 			io->error = disk ? -ENOMEM : -ENXIO;
 			return;
 		}
-		*t = (struct mdc_transfer){ .disk = disk,
-					    .op = op,
-					    .p = p,
-					    .bytes = n,
-					    .offset = offset,
-					    .done = part_done,
-					    .object = io };
+		*t = (struct mdc_transfer){.disk = disk,
+					   .op = op,
+					   .p = p,
+					   .bytes = n,
+					   .offset = offset,
+					   .done = part_done,
+					   .object = io};
 		io->parts++;
 		mdc_transfer(io->inode->mdc->loop, t);
 		p += n;
@@ -400,10 +402,10 @@ static void layout_got(struct mdc_pending *pending, int error, const uint8_t *p,
 static int layout_send(struct mdc_inode *inode)
 {
 	struct mdc *mdc = inode->mdc;
-	struct pr_layout_get get = { .ino = inode->ino,
-				     .file_block = inode->get_from,
-				     .blocks = inode->get_to - inode->get_from,
-				     .mode = inode->get_mode };
+	struct pr_layout_get get = {.ino = inode->ino,
+				    .file_block = inode->get_from,
+				    .blocks = inode->get_to - inode->get_from,
+				    .mode = inode->get_mode};
 	struct pr_buf *b = cl_prepare(mdc->cl, pr_layout_get_size(&get));
 	int r;
 
@@ -464,20 +466,20 @@ static int take_grant(struct mdc_inode *inode, const struct pr_layout_get_r *r)
 	if (it.count == 0)
 		return -EPROTO;
 	while (pr_extent_next(&it, &e)) {
-		struct cl_ext ext = { .file_block = e.file_block,
-				      .lun_block = e.lun_block,
-				      .blocks = e.blocks,
-				      .lun = e.lun,
-				      .state = e.state,
-				      .writable = inode->get_mode == PR_LAYOUT_WRITE };
+		struct cl_ext ext = {.file_block = e.file_block,
+				     .lun_block = e.lun_block,
+				     .blocks = e.blocks,
+				     .lun = e.lun,
+				     .state = e.state,
+				     .writable = inode->get_mode == PR_LAYOUT_WRITE};
 
 		if (e.state != PR_EXTENT_HOLE && !mdc_disk_of(inode->mdc->files, e.lun))
 			return -ENXIO;
 		if (e.blocks && !cl_map_grant(&inode->map, &ext))
 			return -ENOMEM;
 	}
-	if (cl_map_gap(&inode->map, inode->get_from, inode->get_from + 1, inode->get_mode == PR_LAYOUT_WRITE) ==
-	    inode->get_from)
+	if (cl_map_gap(&inode->map, inode->get_from, inode->get_from + 1,
+		       inode->get_mode == PR_LAYOUT_WRITE) == inode->get_from)
 		return -EPROTO;
 	return 0;
 }
@@ -536,7 +538,7 @@ static bool overlaps_running(const struct mdc_inode *inode, const struct mdc_io 
 
 static bool behind_zero(const struct mdc_inode *inode, const struct mdc_io *io)
 {
-	const struct mdc_io *lists[] = { inode->running, inode->waiting };
+	const struct mdc_io *lists[] = {inode->running, inode->waiting};
 
 	for (int i = 0; i < 2; i++)
 		for (const struct mdc_io *other = lists[i]; other; other = other->next)
@@ -548,7 +550,8 @@ static bool behind_zero(const struct mdc_inode *inode, const struct mdc_io *io)
 /* The rest of a block behind the end of the file, if the block is on the LUN at all. */
 static bool zero_is_needless(const struct mdc_inode *inode, const struct mdc_io *io)
 {
-	return io->kind == MDC_IO_ZERO && cl_map_gap(&inode->map, io->from, io->to, false) == io->to &&
+	return io->kind == MDC_IO_ZERO &&
+	       cl_map_gap(&inode->map, io->from, io->to, false) == io->to &&
 	       cl_map_find(&inode->map, io->from)->state != PR_EXTENT_WRITTEN;
 }
 
@@ -619,23 +622,24 @@ void mdc_io_run(struct mdc_inode *inode)
 	inode->pins--;
 }
 
-int mdc_io_zero(struct mdc_inode *inode, uint64_t offset, uint64_t bytes, bool own, mdc_io_done done, void *user)
+int mdc_io_zero(struct mdc_inode *inode, uint64_t offset, uint64_t bytes, bool own,
+		mdc_io_done done, void *user)
 {
 	struct mdc_io *io = calloc(1, sizeof(*io));
 
 	if (!io)
 		return -ENOMEM;
-	*io = (struct mdc_io){ .inode = inode,
-			       .kind = MDC_IO_ZERO,
-			       .offset = offset,
-			       .bytes = bytes,
-			       .got = bytes,
-			       .from = block_of(offset),
-			       .to = block_of(offset) + 1,
-			       .seq = ++inode->seq,
-			       .own = own,
-			       .done = done,
-			       .user = user };
+	*io = (struct mdc_io){.inode = inode,
+			      .kind = MDC_IO_ZERO,
+			      .offset = offset,
+			      .bytes = bytes,
+			      .got = bytes,
+			      .from = block_of(offset),
+			      .to = block_of(offset) + 1,
+			      .seq = ++inode->seq,
+			      .own = own,
+			      .done = done,
+			      .user = user};
 	io_append(inode, io);
 	return 0;
 }
@@ -673,7 +677,8 @@ int mdc_io_start(struct mdc_inode *inode, struct mdc_io *io)
 	if (io->kind != MDC_IO_READ) {
 		io->got = io->bytes;
 		if (end > eof) {
-			if (eof % CL_BLOCK_BYTES && block_of(eof) < io->from && zero_tail(inode) < 0)
+			if (eof % CL_BLOCK_BYTES && block_of(eof) < io->from &&
+			    zero_tail(inode) < 0)
 				return -ENOMEM;
 			inode->size_next = end;
 		}

@@ -53,7 +53,7 @@ void mdc_unlock(struct mdc_loop *loop)
 
 static int watch(struct mdc_loop *loop, int fd, void *what)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = what };
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = what};
 
 	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
 }
@@ -148,9 +148,8 @@ void mdc_loop_kick(struct mdc_loop *loop)
 
 static void arm(struct mdc_loop *loop, uint64_t at_ms)
 {
-	struct itimerspec at = {
-		.it_value = { .tv_sec = (time_t)(at_ms / 1000), .tv_nsec = (long)(at_ms % 1000) * 1000000 }
-	};
+	struct itimerspec at = {.it_value = {.tv_sec = (time_t)(at_ms / 1000),
+					     .tv_nsec = (long)(at_ms % 1000) * 1000000}};
 
 	if (at_ms == 0)
 		at.it_value.tv_nsec = 1;
@@ -171,7 +170,7 @@ static void timers(struct mdc_loop *loop)
 	for (struct mdc *mdc = loop->sessions, *next; mdc; mdc = next) {
 		next = mdc->next;
 		if (mdc->wake_ms <= loop->now_ms) {
-			mdc_step(mdc, &(struct cl_event){ .type = CL_EV_TIMER });
+			mdc_step(mdc, &(struct cl_event){.type = CL_EV_TIMER});
 			mdc_touch(mdc);
 		}
 		if (mdc->open_limit_ms && mdc->open_limit_ms <= loop->now_ms)
@@ -398,7 +397,7 @@ bool mdc_wait(struct mdc_loop *loop, struct mdc_waiter *w)
 		if (state == WAIT_OVER)
 			return true;
 		if (state != WAIT_ON) {
-			atomic_compare_exchange_strong(&w->state, &(int){ state }, WAIT_ON);
+			atomic_compare_exchange_strong(&w->state, &(int){state}, WAIT_ON);
 			if (state == WAIT_ASK && interrupt_poll && interrupt_poll(interrupt_user))
 				return false;
 		}
@@ -424,7 +423,7 @@ struct mdc_pending *mdc_pending_new(struct mdc *mdc)
 	else
 		pending = malloc(sizeof(*pending));
 	if (pending)
-		*pending = (struct mdc_pending){ .mdc = mdc };
+		*pending = (struct mdc_pending){.mdc = mdc};
 	return pending;
 }
 

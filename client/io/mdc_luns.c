@@ -49,7 +49,7 @@ static void search_start(struct search *s, const char *given)
 {
 	const char *env = getenv("MDCPAIR_LUNS");
 
-	*s = (struct search){ .source = "the option luns=" };
+	*s = (struct search){.source = "the option luns="};
 	if (given) {
 		s->paths = strdup(given);
 	} else if (env && *env) {
@@ -62,7 +62,8 @@ static void search_start(struct search *s, const char *given)
 }
 
 /* Opens path if its label has the UUID. NULL: why says what it is instead. */
-static struct lun *try_path(struct search *s, const char *path, const struct pr_uuid *uuid, unsigned int flags)
+static struct lun *try_path(struct search *s, const char *path, const struct pr_uuid *uuid,
+			    unsigned int flags)
 {
 	struct lun_label label;
 	struct lun *lun;
@@ -85,7 +86,8 @@ static struct lun *find(struct search *s, const struct pr_lun_ref *ref, unsigned
 
 	s->why[0] = '\0';
 	if (copy)
-		for (char *path = strtok_r(copy, ", \t", &save); path && !lun; path = strtok_r(NULL, ", \t", &save))
+		for (char *path = strtok_r(copy, ", \t", &save); path && !lun;
+		     path = strtok_r(NULL, ", \t", &save))
 			lun = try_path(s, path, &ref->uuid, flags);
 	free(copy);
 	if (!lun && ref->hint.len)
@@ -93,7 +95,8 @@ static struct lun *find(struct search *s, const struct pr_lun_ref *ref, unsigned
 	return lun;
 }
 
-static int open_disk(struct mdc *mdc, struct mdc_disk *disk, struct search *s, const struct pr_lun_ref *ref)
+static int open_disk(struct mdc *mdc, struct mdc_disk *disk, struct search *s,
+		     const struct pr_lun_ref *ref)
 {
 	unsigned int flags = mdc->flags & MDC_OPEN_READER ? LUN_READ_ONLY : 0;
 	char uuid[PR_UUID_TEXT];
@@ -103,18 +106,20 @@ static int open_disk(struct mdc *mdc, struct mdc_disk *disk, struct search *s, c
 	disk->number = ref->lun;
 	disk->lun = find(s, ref, flags);
 	if (!disk->lun)
-		return mdc_fail(-ENODEV,
-				"LUN %s (%s) of volume %s was not found%s%s; name its path by the option "
-				"luns=PATH, MDCPAIR_LUNS or %s",
-				disk->name, pr_uuid_format(uuid, &ref->uuid), mdc->volume, s->why[0] ? ": " : "",
-				s->why, luns_file);
+		return mdc_fail(
+			-ENODEV,
+			"LUN %s (%s) of volume %s was not found%s%s; name its path by the option "
+			"luns=PATH, MDCPAIR_LUNS or %s",
+			disk->name, pr_uuid_format(uuid, &ref->uuid), mdc->volume,
+			s->why[0] ? ": " : "", s->why, luns_file);
 	disk->fd = lun_fd(disk->lun);
 	r = lun_key_hold(disk->lun, mdc->key);
 	if (r == -EBUSY)
-		return mdc_fail(r, "LUN %s: the key of this session is held by somebody else", lun_path(disk->lun));
+		return mdc_fail(r, "LUN %s: the key of this session is held by somebody else",
+				lun_path(disk->lun));
 	if (r < 0)
-		return mdc_fail(r, "LUN %s: cannot hold the key of this session: %s", lun_path(disk->lun),
-				strerror(-r));
+		return mdc_fail(r, "LUN %s: cannot hold the key of this session: %s",
+				lun_path(disk->lun), strerror(-r));
 	return 0;
 }
 
@@ -135,7 +140,8 @@ int mdc_files_open(struct mdc *mdc, const struct pr_session_open_r *open)
 	if (r < 0)
 		return r;
 	if (open->block_bytes != CL_BLOCK_BYTES)
-		return mdc_fail(-EPROTONOSUPPORT, "blocks of %u bytes are not understood", open->block_bytes);
+		return mdc_fail(-EPROTONOSUPPORT, "blocks of %u bytes are not understood",
+				open->block_bytes);
 	if (it.count > 64)
 		return mdc_fail(-EPROTONOSUPPORT, "more than 64 LUNs are not understood");
 	files->hash_size = 256;

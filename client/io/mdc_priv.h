@@ -70,7 +70,10 @@ struct mdc {
 	void (*open_done)(void *user, int error);
 	void *open_user;
 	bool ready, closed, evicted, closing, stepping;
-	struct { uint64_t conn; int error; } lost[CL_LINKS]; /* connections that failed at once */
+	struct {
+		uint64_t conn;
+		int error;
+	} lost[CL_LINKS]; /* connections that failed at once */
 	uint32_t lost_count;
 	uint64_t *cancels; /* asked for while stepping */
 	uint32_t cancel_count, cancel_cap;
@@ -118,7 +121,8 @@ void mdc_pending_free(struct mdc *, struct mdc_pending *);
 int mdc_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* mdc_conn.c */
-int mdc_conn_open(struct mdc *, uint64_t conn, int peer, int port); /* 0, or the error that CONN_DOWN is told */
+int mdc_conn_open(struct mdc *, uint64_t conn, int peer,
+		  int port); /* 0, or the error that CONN_DOWN is told */
 void mdc_conn_close(struct mdc_conn *);
 void mdc_conn_send(struct mdc_conn *, const uint8_t *p, uint32_t len);
 void mdc_conn_ready(struct mdc_conn *, uint32_t epoll_events);
@@ -127,7 +131,7 @@ int mdc_address_parse(struct mdc_address *, const char *text, size_t len);
 
 /* mdc_session.c */
 void mdc_step(struct mdc *, struct cl_event *); /* one event, its effects done */
-void mdc_touch(struct mdc *);			 /* to be pumped at the end of the round */
+void mdc_touch(struct mdc *);			/* to be pumped at the end of the round */
 void mdc_pump(struct mdc *);
 void mdc_tell(struct mdc *, const struct mdc_event *);
 void mdc_bury(struct mdc *);
@@ -138,5 +142,6 @@ void mdc_request_done(struct mdc *, const struct cl_effect *);
 void mdc_attr_from(struct mdc_attr *ret, const struct pr_attr *);
 /* A request of the library itself: encoded by the caller into cl_prepare's buffer. done gets the reply. NULL: no memory. */
 struct mdc_pending *mdc_raw_submit(struct mdc *, uint16_t type,
-				   void (*raw)(struct mdc_pending *, int error, const uint8_t *p, uint32_t len),
+				   void (*raw)(struct mdc_pending *, int error, const uint8_t *p,
+					       uint32_t len),
 				   void *object);

@@ -12,24 +12,35 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "groups are sent as they lie in memory");
 
 static const uint16_t types[] = {
-	[MDC_LOOKUP] = PR_T_LOOKUP,	  [MDC_GETATTR] = PR_T_GETATTR,
-	[MDC_SETATTR] = PR_T_SETATTR,	  [MDC_CREATE] = PR_T_CREATE,
-	[MDC_MKNOD] = PR_T_MKNOD,	  [MDC_MKDIR] = PR_T_MKDIR,
-	[MDC_SYMLINK] = PR_T_SYMLINK,	  [MDC_READLINK] = PR_T_READLINK,
-	[MDC_LINK] = PR_T_LINK,		  [MDC_UNLINK] = PR_T_UNLINK,
-	[MDC_RMDIR] = PR_T_RMDIR,	  [MDC_RENAME] = PR_T_RENAME,
-	[MDC_READDIR] = PR_T_READDIR,	  [MDC_STATFS] = PR_T_STATFS,
-	[MDC_XATTR_GET] = PR_T_XATTR_GET, [MDC_XATTR_SET] = PR_T_XATTR_SET,
-	[MDC_XATTR_LIST] = PR_T_XATTR_LIST, [MDC_XATTR_REMOVE] = PR_T_XATTR_REMOVE,
-	[MDC_OPEN] = PR_T_OPEN,		  [MDC_CLOSE] = PR_T_CLOSE,
-	[MDC_ACCESS] = PR_T_ACCESS,	  [MDC_FSYNC] = PR_T_FSYNC,
+	[MDC_LOOKUP] = PR_T_LOOKUP,
+	[MDC_GETATTR] = PR_T_GETATTR,
+	[MDC_SETATTR] = PR_T_SETATTR,
+	[MDC_CREATE] = PR_T_CREATE,
+	[MDC_MKNOD] = PR_T_MKNOD,
+	[MDC_MKDIR] = PR_T_MKDIR,
+	[MDC_SYMLINK] = PR_T_SYMLINK,
+	[MDC_READLINK] = PR_T_READLINK,
+	[MDC_LINK] = PR_T_LINK,
+	[MDC_UNLINK] = PR_T_UNLINK,
+	[MDC_RMDIR] = PR_T_RMDIR,
+	[MDC_RENAME] = PR_T_RENAME,
+	[MDC_READDIR] = PR_T_READDIR,
+	[MDC_STATFS] = PR_T_STATFS,
+	[MDC_XATTR_GET] = PR_T_XATTR_GET,
+	[MDC_XATTR_SET] = PR_T_XATTR_SET,
+	[MDC_XATTR_LIST] = PR_T_XATTR_LIST,
+	[MDC_XATTR_REMOVE] = PR_T_XATTR_REMOVE,
+	[MDC_OPEN] = PR_T_OPEN,
+	[MDC_CLOSE] = PR_T_CLOSE,
+	[MDC_ACCESS] = PR_T_ACCESS,
+	[MDC_FSYNC] = PR_T_FSYNC,
 	[MDC_NOOP] = PR_T_NOOP,
 };
 enum { OPS = sizeof(types) / sizeof(types[0]) };
 
 void mdc_cred_to(struct pr_cred *ret, const struct mdc_cred *cred)
 {
-	*ret = (struct pr_cred){ 0 };
+	*ret = (struct pr_cred){0};
 	if (!cred)
 		return;
 	ret->uid = cred->uid;
@@ -60,20 +71,20 @@ void mdc_attr_from(struct mdc_attr *ret, const struct pr_attr *a)
 
 /* ---- out ---- */
 
-#define ENCODE(what, ...)                                                                          \
-	do {                                                                                       \
-		const struct pr_##what message = { __VA_ARGS__ };                                  \
-		struct pr_buf *b = cl_prepare(cl, pr_##what##_size(&message));                     \
-												   \
-		if (!b)                                                                            \
-			return -ENOMEM;                                                            \
-		r = pr_##what##_encode(b, &message);                                               \
+#define ENCODE(what, ...)                                                      \
+	do {                                                                   \
+		const struct pr_##what message = {__VA_ARGS__};                \
+		struct pr_buf *b = cl_prepare(cl, pr_##what##_size(&message)); \
+                                                                               \
+		if (!b)                                                        \
+			return -ENOMEM;                                        \
+		r = pr_##what##_encode(b, &message);                           \
 	} while (0)
 
-#define EMPTY(what)                                                                                \
-	do {                                                                                       \
-		if (!cl_prepare(cl, 0))                                                            \
-			return -ENOMEM;                                                            \
+#define EMPTY(what)                     \
+	do {                            \
+		if (!cl_prepare(cl, 0)) \
+			return -ENOMEM; \
 	} while (0)
 
 static int encode(struct cl *cl, const struct mdc_request *q)
@@ -96,14 +107,17 @@ static int encode(struct cl *cl, const struct mdc_request *q)
 		ENCODE(getattr, .ino = q->ino);
 		break;
 	case MDC_SETATTR:
-		ENCODE(setattr, .cred = cred, .ino = q->ino, .valid = q->valid, .mode = set->mode, .uid = set->uid,
-		       .gid = set->gid, .size = set->size, .atime_ns = set->atime_ns, .mtime_ns = set->mtime_ns);
+		ENCODE(setattr, .cred = cred, .ino = q->ino, .valid = q->valid, .mode = set->mode,
+		       .uid = set->uid, .gid = set->gid, .size = set->size,
+		       .atime_ns = set->atime_ns, .mtime_ns = set->mtime_ns);
 		break;
 	case MDC_CREATE:
-		ENCODE(create, .cred = cred, .parent = q->ino, .mode = q->mode, .flags = q->flags, .name = name);
+		ENCODE(create, .cred = cred, .parent = q->ino, .mode = q->mode, .flags = q->flags,
+		       .name = name);
 		break;
 	case MDC_MKNOD:
-		ENCODE(mknod, .cred = cred, .parent = q->ino, .mode = q->mode, .rdev = q->rdev, .name = name);
+		ENCODE(mknod, .cred = cred, .parent = q->ino, .mode = q->mode, .rdev = q->rdev,
+		       .name = name);
 		break;
 	case MDC_MKDIR:
 		ENCODE(mkdir, .cred = cred, .parent = q->ino, .mode = q->mode, .name = name);
@@ -115,7 +129,8 @@ static int encode(struct cl *cl, const struct mdc_request *q)
 		ENCODE(readlink, .cred = cred, .ino = q->ino);
 		break;
 	case MDC_LINK:
-		ENCODE(link, .cred = cred, .ino = q->ino, .parent = q->new_parent, .name = new_name);
+		ENCODE(link, .cred = cred, .ino = q->ino, .parent = q->new_parent,
+		       .name = new_name);
 		break;
 	case MDC_UNLINK:
 		ENCODE(unlink, .cred = cred, .parent = q->ino, .name = name);
@@ -124,11 +139,12 @@ static int encode(struct cl *cl, const struct mdc_request *q)
 		ENCODE(rmdir, .cred = cred, .parent = q->ino, .name = name);
 		break;
 	case MDC_RENAME:
-		ENCODE(rename, .cred = cred, .old_parent = q->ino, .new_parent = q->new_parent, .flags = q->flags,
-		       .old_name = name, .new_name = new_name);
+		ENCODE(rename, .cred = cred, .old_parent = q->ino, .new_parent = q->new_parent,
+		       .flags = q->flags, .old_name = name, .new_name = new_name);
 		break;
 	case MDC_READDIR:
-		ENCODE(readdir, .cred = cred, .ino = q->ino, .cookie = q->cookie, .max_bytes = q->bytes);
+		ENCODE(readdir, .cred = cred, .ino = q->ino, .cookie = q->cookie,
+		       .max_bytes = q->bytes);
 		break;
 	case MDC_STATFS:
 		EMPTY(statfs);
@@ -137,7 +153,8 @@ static int encode(struct cl *cl, const struct mdc_request *q)
 		ENCODE(xattr_get, .cred = cred, .ino = q->ino, .name = name);
 		break;
 	case MDC_XATTR_SET:
-		ENCODE(xattr_set, .cred = cred, .ino = q->ino, .flags = q->flags, .name = name, .value = value);
+		ENCODE(xattr_set, .cred = cred, .ino = q->ino, .flags = q->flags, .name = name,
+		       .value = value);
 		break;
 	case MDC_XATTR_LIST:
 		ENCODE(xattr_list, .cred = cred, .ino = q->ino);
@@ -192,7 +209,8 @@ int mdc_request_send(struct mdc *mdc, const struct mdc_request *q, uint64_t *ret
 	r = encode(mdc->cl, q);
 	if (r < 0) {
 		mdc_pending_free(mdc, pending);
-		return mdc_fail(r, r == -ENOMEM ? "no memory for a request" : "a name or value breaks the rules");
+		return mdc_fail(r, r == -ENOMEM ? "no memory for a request"
+						: "a name or value breaks the rules");
 	}
 	pending->op = q->op;
 	pending->flags = q->flags;
@@ -207,7 +225,8 @@ int mdc_request_send(struct mdc *mdc, const struct mdc_request *q, uint64_t *ret
 
 static bool concerns_data(const struct mdc_request *q)
 {
-	return q->op == MDC_SETATTR && (q->valid & (MDC_SET_SIZE | MDC_SET_MTIME | MDC_SET_MTIME_NOW));
+	return q->op == MDC_SETATTR &&
+	       (q->valid & (MDC_SET_SIZE | MDC_SET_MTIME | MDC_SET_MTIME_NOW));
 }
 
 int mdc_submit(struct mdc *mdc, const struct mdc_request *q, uint64_t *ret_id)
@@ -229,7 +248,8 @@ int mdc_submit(struct mdc *mdc, const struct mdc_request *q, uint64_t *ret_id)
 }
 
 struct mdc_pending *mdc_raw_submit(struct mdc *mdc, uint16_t type,
-				   void (*raw)(struct mdc_pending *, int error, const uint8_t *p, uint32_t len),
+				   void (*raw)(struct mdc_pending *, int error, const uint8_t *p,
+					       uint32_t len),
 				   void *object)
 {
 	struct mdc_pending *pending = mdc_pending_new(mdc);
@@ -248,11 +268,11 @@ struct mdc_pending *mdc_raw_submit(struct mdc *mdc, uint16_t type,
 /* ---- in ---- */
 
 #define DECODE(what) (pr_##what##_decode(&u.what, p, len) == 0)
-#define WITH_ATTR(OP, what)                                                                        \
-	case OP:                                                                                   \
-		if (!DECODE(what))                                                                 \
-			return false;                                                              \
-		mdc_attr_from(&r->attr, &u.what.attr);                                             \
+#define WITH_ATTR(OP, what)                            \
+	case OP:                                       \
+		if (!DECODE(what))                     \
+			return false;                  \
+		mdc_attr_from(&r->attr, &u.what.attr); \
 		return true
 
 static bool decode(enum mdc_op op, struct mdc_reply *r, char *text, const uint8_t *p, uint32_t len)
@@ -276,14 +296,14 @@ static bool decode(enum mdc_op op, struct mdc_reply *r, char *text, const uint8_
 	} u;
 
 	switch (op) {
-	WITH_ATTR(MDC_LOOKUP, lookup_r);
-	WITH_ATTR(MDC_GETATTR, getattr_r);
-	WITH_ATTR(MDC_SETATTR, setattr_r);
-	WITH_ATTR(MDC_MKNOD, mknod_r);
-	WITH_ATTR(MDC_MKDIR, mkdir_r);
-	WITH_ATTR(MDC_SYMLINK, symlink_r);
-	WITH_ATTR(MDC_LINK, link_r);
-	WITH_ATTR(MDC_OPEN, open_r);
+		WITH_ATTR(MDC_LOOKUP, lookup_r);
+		WITH_ATTR(MDC_GETATTR, getattr_r);
+		WITH_ATTR(MDC_SETATTR, setattr_r);
+		WITH_ATTR(MDC_MKNOD, mknod_r);
+		WITH_ATTR(MDC_MKDIR, mkdir_r);
+		WITH_ATTR(MDC_SYMLINK, symlink_r);
+		WITH_ATTR(MDC_LINK, link_r);
+		WITH_ATTR(MDC_OPEN, open_r);
 	case MDC_CREATE:
 		if (!DECODE(create_r))
 			return false;
@@ -313,9 +333,9 @@ static bool decode(enum mdc_op op, struct mdc_reply *r, char *text, const uint8_
 	case MDC_STATFS:
 		if (!DECODE(statfs_r))
 			return false;
-		r->statfs = (struct mdc_statfs){ u.statfs_r.blocks, u.statfs_r.blocks_free,
-						 u.statfs_r.files, u.statfs_r.files_free,
-						 u.statfs_r.block_bytes, u.statfs_r.name_max };
+		r->statfs = (struct mdc_statfs){u.statfs_r.blocks,	u.statfs_r.blocks_free,
+						u.statfs_r.files,	u.statfs_r.files_free,
+						u.statfs_r.block_bytes, u.statfs_r.name_max};
 		return true;
 	case MDC_XATTR_GET:
 		if (!DECODE(xattr_get_r))
@@ -336,7 +356,8 @@ static bool decode(enum mdc_op op, struct mdc_reply *r, char *text, const uint8_
 
 bool mdc_next_entry(struct mdc_reply *r, struct mdc_dirent *ret)
 {
-	struct pr_list it = { .count = r->entries_left_, .p = r->entries_, .len = (uint32_t)r->value_bytes };
+	struct pr_list it = {
+		.count = r->entries_left_, .p = r->entries_, .len = (uint32_t)r->value_bytes};
 	struct pr_dirent e;
 
 	if (!r->entries_left_ || !pr_dirent_next(&it, &e))
@@ -354,7 +375,8 @@ bool mdc_next_entry(struct mdc_reply *r, struct mdc_dirent *ret)
 	return true;
 }
 
-static void reply_text(struct mdc_reply *r, char *text, size_t size, const struct cl_effect *fx, struct mdc *mdc)
+static void reply_text(struct mdc_reply *r, char *text, size_t size, const struct cl_effect *fx,
+		       struct mdc *mdc)
 {
 	struct pr_error error;
 
@@ -367,7 +389,7 @@ static void reply_text(struct mdc_reply *r, char *text, size_t size, const struc
 void mdc_request_done(struct mdc *mdc, const struct cl_effect *fx)
 {
 	struct mdc_pending *pending = (struct mdc_pending *)(uintptr_t)fx->tag;
-	struct mdc_reply reply = { .error = fx->error, .text = "" };
+	struct mdc_reply reply = {.error = fx->error, .text = ""};
 	char text[4096];
 
 	if (!pending)

@@ -67,7 +67,8 @@ static void session_over(struct mdc *mdc, int error, const char *text)
 
 static void serving(struct mdc *mdc, const struct cl_effect *fx)
 {
-	struct mdc_event ev = { .type = fx->on ? MDC_EVENT_ACTIVE : MDC_EVENT_OUTAGE, .gap_ms = fx->gap_ms };
+	struct mdc_event ev = {.type = fx->on ? MDC_EVENT_ACTIVE : MDC_EVENT_OUTAGE,
+			       .gap_ms = fx->gap_ms};
 	struct cl_view view;
 
 	cl_get_view(mdc->cl, &view);
@@ -119,10 +120,10 @@ static void effect(struct mdc *mdc, const struct cl_effect *fx)
 	case CL_FX_EVICTED:
 		mdc->evicted = true;
 		session_over(mdc, -ESTALE, fx->text);
-		mdc_tell(mdc, &(struct mdc_event){ .type = MDC_EVENT_EVICTED, .text = mdc->why });
+		mdc_tell(mdc, &(struct mdc_event){.type = MDC_EVENT_EVICTED, .text = mdc->why});
 		break;
 	case CL_FX_WARNING:
-		mdc_tell(mdc, &(struct mdc_event){ .type = MDC_EVENT_WARNING, .text = fx->text });
+		mdc_tell(mdc, &(struct mdc_event){.type = MDC_EVENT_WARNING, .text = fx->text});
 		break;
 	case CL_FX_CLOSED:
 		mdc->closed = true;
@@ -149,12 +150,12 @@ static void step_left_over(struct mdc *mdc)
 	while (mdc->lost_count || mdc->cancel_count) {
 		if (mdc->lost_count) {
 			mdc->lost_count--;
-			step(mdc, &(struct cl_event){ .type = CL_EV_CONN_DOWN,
-						      .conn = mdc->lost[mdc->lost_count].conn,
-						      .error = mdc->lost[mdc->lost_count].error });
+			step(mdc, &(struct cl_event){.type = CL_EV_CONN_DOWN,
+						     .conn = mdc->lost[mdc->lost_count].conn,
+						     .error = mdc->lost[mdc->lost_count].error});
 		} else {
-			step(mdc, &(struct cl_event){ .type = CL_EV_CANCEL,
-						      .id = mdc->cancels[--mdc->cancel_count] });
+			step(mdc, &(struct cl_event){.type = CL_EV_CANCEL,
+						     .id = mdc->cancels[--mdc->cancel_count]});
 		}
 	}
 }
@@ -172,14 +173,14 @@ void mdc_step(struct mdc *mdc, struct cl_event *ev)
 
 void mdc_pump(struct mdc *mdc)
 {
-	mdc_step(mdc, &(struct cl_event){ .type = CL_EV_PUMP });
+	mdc_step(mdc, &(struct cl_event){.type = CL_EV_PUMP});
 }
 
 void mdc_cancel(struct mdc *mdc, uint64_t id)
 {
 	mdc_lock(mdc->loop);
 	if (!mdc->stepping) {
-		mdc_step(mdc, &(struct cl_event){ .type = CL_EV_CANCEL, .id = id });
+		mdc_step(mdc, &(struct cl_event){.type = CL_EV_CANCEL, .id = id});
 		mdc_unlock(mdc->loop);
 		return;
 	}
@@ -205,17 +206,22 @@ static int parse_spec(struct mdc *mdc, const char *spec, struct cl_config *confi
 
 	while (volume && (slash = strstr(volume + 1, ":/")))
 		volume = slash;
-	if (!volume || !volume[2] || strlen(volume + 2) >= sizeof(config->volume) || strchr(volume + 2, '/'))
+	if (!volume || !volume[2] || strlen(volume + 2) >= sizeof(config->volume) ||
+	    strchr(volume + 2, '/'))
 		return mdc_fail(-EINVAL, "%s: wanted ADDRESS1,ADDRESS2:/VOLUME", spec);
 	snprintf(config->volume, sizeof(config->volume), "%s", volume + 2);
 	snprintf(mdc->volume, sizeof(mdc->volume), "%s", volume + 2);
 	if (!comma || comma > volume)
 		comma = NULL;
 	config->peers = comma ? 2 : 1;
-	if (mdc_address_parse(&mdc->address[0], spec, (size_t)((comma ? comma : volume) - spec)) < 0 ||
-	    (comma && mdc_address_parse(&mdc->address[1], comma + 1, (size_t)(volume - comma - 1)) < 0))
-		return mdc_fail(-EINVAL, "%s: an address is NAME, IPV4 or [IPV6], each with an optional :PORT",
-				spec);
+	if (mdc_address_parse(&mdc->address[0], spec, (size_t)((comma ? comma : volume) - spec)) <
+		    0 ||
+	    (comma &&
+	     mdc_address_parse(&mdc->address[1], comma + 1, (size_t)(volume - comma - 1)) < 0))
+		return mdc_fail(
+			-EINVAL,
+			"%s: an address is NAME, IPV4 or [IPV6], each with an optional :PORT",
+			spec);
 	return 0;
 }
 
@@ -247,7 +253,7 @@ static int fill_config(struct mdc *mdc, const struct mdc_options *o, struct cl_c
 
 static int session_new(const char *spec, const struct mdc_options *o, struct mdc **ret)
 {
-	struct cl_config config = { 0 };
+	struct cl_config config = {0};
 	struct mdc *mdc = calloc(1, sizeof(*mdc));
 	int r;
 
@@ -288,7 +294,7 @@ static void session_start(struct mdc *mdc, void (*done)(void *, int), void *user
 		mdc->next->prev = &mdc->next;
 	loop->sessions = mdc;
 	loop->now_ms = mdc_now_ms();
-	mdc_step(mdc, &(struct cl_event){ .type = CL_EV_START });
+	mdc_step(mdc, &(struct cl_event){.type = CL_EV_START});
 	mdc_touch(mdc);
 	mdc_unlock(loop);
 	mdc_loop_kick(loop);
@@ -331,7 +337,8 @@ void mdc_open_expired(struct mdc *mdc)
 	mdc->open_limit_ms = 0;
 	if (!mdc->open_done)
 		return;
-	snprintf(mdc->why, sizeof(mdc->why), "no active controller of %.63s was found at %.200s%s%.200s", mdc->volume,
+	snprintf(mdc->why, sizeof(mdc->why),
+		 "no active controller of %.63s was found at %.200s%s%.200s", mdc->volume,
 		 mdc->address[0].text, mdc->address[1].text[0] ? " or " : "", mdc->address[1].text);
 	mdc->failed = -ETIMEDOUT;
 	open_done(mdc, -ETIMEDOUT);
@@ -341,7 +348,7 @@ int mdc_open_volume(const char *spec, const struct mdc_options *options, struct 
 {
 	static const struct mdc_options none;
 	const struct mdc_options *o = options ? options : &none;
-	struct opening opening = { 0 };
+	struct opening opening = {0};
 	struct mdc *mdc;
 	int r = session_new(spec, o, &mdc);
 
@@ -465,17 +472,19 @@ int mdc_close_volume(struct mdc *mdc, uint32_t wait_ms)
 		mdc_files_close_all(mdc);
 		mdc_unlock(loop);
 		if (!wait_until(mdc, is_quiet, end_ms))
-			r = mdc_fail(-ETIMEDOUT, "%s: not everything could be written back", mdc->volume);
+			r = mdc_fail(-ETIMEDOUT, "%s: not everything could be written back",
+				     mdc->volume);
 	}
 	/* One that could not be used is not left behind for its lease to end. */
 	if (!mdc->ready && end_ms < mdc_now_ms() + UNUSED_CLOSE_MS)
 		end_ms = mdc_now_ms() + UNUSED_CLOSE_MS;
 	if (mdc->session && !is_closed(mdc)) {
 		mdc_lock(loop);
-		mdc_step(mdc, &(struct cl_event){ .type = CL_EV_CLOSE });
+		mdc_step(mdc, &(struct cl_event){.type = CL_EV_CLOSE});
 		mdc_unlock(loop);
 		if (!wait_until(mdc, is_closed, end_ms) && r == 0)
-			r = mdc_fail(-ETIMEDOUT, "%s: no active controller took the end of the session",
+			r = mdc_fail(-ETIMEDOUT,
+				     "%s: no active controller took the end of the session",
 				     mdc->volume);
 	}
 	/* The kernel may still write into buffers: nothing is freed before. */

@@ -91,7 +91,7 @@ void mdc_call_done(void *user, struct mdc_reply *reply)
 
 void mdc_call_io_done(void *user, ssize_t result)
 {
-	mdc_call_done(user, &(struct mdc_reply){ .error = (int)result, .text = "" });
+	mdc_call_done(user, &(struct mdc_reply){.error = (int)result, .text = ""});
 }
 
 void mdc_call_pump(struct mdc *mdc)
@@ -136,7 +136,8 @@ static int end(struct mdc_call *call, struct mdc_reply *take)
 	return r;
 }
 
-int mdc_call_wait(struct mdc *mdc, struct mdc_call *call, int started, uint64_t id, struct mdc_reply *take)
+int mdc_call_wait(struct mdc *mdc, struct mdc_call *call, int started, uint64_t id,
+		  struct mdc_reply *take)
 {
 	if (started < 0) {
 		mdc_call_free(call);
@@ -148,7 +149,8 @@ int mdc_call_wait(struct mdc *mdc, struct mdc_call *call, int started, uint64_t 
 }
 
 /* Runs q. With take the call stays, for what its reply points to, until done_with. */
-static int run(struct mdc *mdc, struct mdc_request *q, struct mdc_reply *take, struct mdc_call **ret)
+static int run(struct mdc *mdc, struct mdc_request *q, struct mdc_reply *take,
+	       struct mdc_call **ret)
 {
 	struct mdc_call *call = mdc_call_new(mdc);
 	uint64_t id = 0;
@@ -186,55 +188,65 @@ static int call_simple(struct mdc *mdc, struct mdc_request *q)
 	return run(mdc, q, NULL, NULL);
 }
 
-int mdc_lookup(struct mdc *mdc, const struct mdc_cred *cred, uint64_t parent, const char *name, struct mdc_attr *ret)
+int mdc_lookup(struct mdc *mdc, const struct mdc_cred *cred, uint64_t parent, const char *name,
+	       struct mdc_attr *ret)
 {
-	struct mdc_request q = { .op = MDC_LOOKUP, .cred = cred, .ino = parent, .name = name };
+	struct mdc_request q = {.op = MDC_LOOKUP, .cred = cred, .ino = parent, .name = name};
 
 	return mdc_call_attr(mdc, &q, ret, NULL);
 }
 
 int mdc_getattr(struct mdc *mdc, uint64_t ino, struct mdc_attr *ret)
 {
-	struct mdc_request q = { .op = MDC_GETATTR, .ino = ino };
+	struct mdc_request q = {.op = MDC_GETATTR, .ino = ino};
 
 	return mdc_call_attr(mdc, &q, ret, NULL);
 }
 
-int mdc_setattr(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, uint32_t valid, const struct mdc_attr *set,
-		struct mdc_attr *ret)
+int mdc_setattr(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, uint32_t valid,
+		const struct mdc_attr *set, struct mdc_attr *ret)
 {
-	struct mdc_request q = { .op = MDC_SETATTR, .cred = cred, .ino = ino, .valid = valid, .set = set };
+	struct mdc_request q = {
+		.op = MDC_SETATTR, .cred = cred, .ino = ino, .valid = valid, .set = set};
 
 	return mdc_call_attr(mdc, &q, ret, NULL);
 }
 
-int mdc_mknod(struct mdc *mdc, const struct mdc_cred *cred, uint64_t parent, const char *name, uint32_t mode,
-	      uint64_t rdev, struct mdc_attr *ret)
+int mdc_mknod(struct mdc *mdc, const struct mdc_cred *cred, uint64_t parent, const char *name,
+	      uint32_t mode, uint64_t rdev, struct mdc_attr *ret)
 {
-	struct mdc_request q = { .op = MDC_MKNOD, .cred = cred, .ino = parent, .name = name, .mode = mode, .rdev = rdev };
+	struct mdc_request q = {.op = MDC_MKNOD,
+				.cred = cred,
+				.ino = parent,
+				.name = name,
+				.mode = mode,
+				.rdev = rdev};
 
 	return mdc_call_attr(mdc, &q, ret, NULL);
 }
 
-int mdc_mkdir(struct mdc *mdc, const struct mdc_cred *cred, uint64_t parent, const char *name, uint32_t mode,
-	      struct mdc_attr *ret)
+int mdc_mkdir(struct mdc *mdc, const struct mdc_cred *cred, uint64_t parent, const char *name,
+	      uint32_t mode, struct mdc_attr *ret)
 {
-	struct mdc_request q = { .op = MDC_MKDIR, .cred = cred, .ino = parent, .name = name, .mode = mode };
+	struct mdc_request q = {
+		.op = MDC_MKDIR, .cred = cred, .ino = parent, .name = name, .mode = mode};
 
 	return mdc_call_attr(mdc, &q, ret, NULL);
 }
 
-int mdc_symlink(struct mdc *mdc, const struct mdc_cred *cred, uint64_t parent, const char *name, const char *target,
-		struct mdc_attr *ret)
+int mdc_symlink(struct mdc *mdc, const struct mdc_cred *cred, uint64_t parent, const char *name,
+		const char *target, struct mdc_attr *ret)
 {
-	struct mdc_request q = { .op = MDC_SYMLINK, .cred = cred, .ino = parent, .name = name, .text = target };
+	struct mdc_request q = {
+		.op = MDC_SYMLINK, .cred = cred, .ino = parent, .name = name, .text = target};
 
 	return mdc_call_attr(mdc, &q, ret, NULL);
 }
 
-ssize_t mdc_readlink(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, char *target, size_t size)
+ssize_t mdc_readlink(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, char *target,
+		     size_t size)
 {
-	struct mdc_request q = { .op = MDC_READLINK, .cred = cred, .ino = ino };
+	struct mdc_request q = {.op = MDC_READLINK, .cred = cred, .ino = ino};
 	struct mdc_reply reply;
 	struct mdc_call *call;
 	int r = run(mdc, &q, &reply, &call);
@@ -248,41 +260,49 @@ ssize_t mdc_readlink(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino,
 	return r;
 }
 
-int mdc_link(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, uint64_t parent, const char *name,
-	     struct mdc_attr *ret)
+int mdc_link(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, uint64_t parent,
+	     const char *name, struct mdc_attr *ret)
 {
-	struct mdc_request q = { .op = MDC_LINK, .cred = cred, .ino = ino, .new_parent = parent, .new_name = name };
+	struct mdc_request q = {
+		.op = MDC_LINK, .cred = cred, .ino = ino, .new_parent = parent, .new_name = name};
 
 	return mdc_call_attr(mdc, &q, ret, NULL);
 }
 
 int mdc_unlink(struct mdc *mdc, const struct mdc_cred *cred, uint64_t parent, const char *name)
 {
-	struct mdc_request q = { .op = MDC_UNLINK, .cred = cred, .ino = parent, .name = name };
+	struct mdc_request q = {.op = MDC_UNLINK, .cred = cred, .ino = parent, .name = name};
 
 	return call_simple(mdc, &q);
 }
 
 int mdc_rmdir(struct mdc *mdc, const struct mdc_cred *cred, uint64_t parent, const char *name)
 {
-	struct mdc_request q = { .op = MDC_RMDIR, .cred = cred, .ino = parent, .name = name };
+	struct mdc_request q = {.op = MDC_RMDIR, .cred = cred, .ino = parent, .name = name};
 
 	return call_simple(mdc, &q);
 }
 
-int mdc_rename(struct mdc *mdc, const struct mdc_cred *cred, uint64_t old_parent, const char *old_name,
-	       uint64_t new_parent, const char *new_name, uint32_t flags)
+int mdc_rename(struct mdc *mdc, const struct mdc_cred *cred, uint64_t old_parent,
+	       const char *old_name, uint64_t new_parent, const char *new_name, uint32_t flags)
 {
-	struct mdc_request q = { .op = MDC_RENAME, .cred = cred, .ino = old_parent, .name = old_name,
-				 .new_parent = new_parent, .new_name = new_name, .flags = flags };
+	struct mdc_request q = {.op = MDC_RENAME,
+				.cred = cred,
+				.ino = old_parent,
+				.name = old_name,
+				.new_parent = new_parent,
+				.new_name = new_name,
+				.flags = flags};
 
 	return call_simple(mdc, &q);
 }
 
-int mdc_readdir(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, uint64_t cookie, uint32_t max_bytes,
-		bool (*fill)(void *user, const struct mdc_dirent *), void *user, bool *ret_eof, uint64_t *ret_parent)
+int mdc_readdir(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, uint64_t cookie,
+		uint32_t max_bytes, bool (*fill)(void *user, const struct mdc_dirent *), void *user,
+		bool *ret_eof, uint64_t *ret_parent)
 {
-	struct mdc_request q = { .op = MDC_READDIR, .cred = cred, .ino = ino, .cookie = cookie, .bytes = max_bytes };
+	struct mdc_request q = {
+		.op = MDC_READDIR, .cred = cred, .ino = ino, .cookie = cookie, .bytes = max_bytes};
 	struct mdc_reply reply;
 	struct mdc_call *call;
 	struct mdc_dirent e;
@@ -315,7 +335,7 @@ int mdc_readdir(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, uint
 
 int mdc_statfs(struct mdc *mdc, struct mdc_statfs *ret)
 {
-	struct mdc_request q = { .op = MDC_STATFS };
+	struct mdc_request q = {.op = MDC_STATFS};
 	struct mdc_reply reply;
 	struct mdc_call *call;
 	int r = run(mdc, &q, &reply, &call);
@@ -344,47 +364,53 @@ static ssize_t call_value(struct mdc *mdc, struct mdc_request *q, void *value, s
 	return r;
 }
 
-ssize_t mdc_xattr_get(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, const char *name, void *value,
-		      size_t size)
+ssize_t mdc_xattr_get(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, const char *name,
+		      void *value, size_t size)
 {
-	struct mdc_request q = { .op = MDC_XATTR_GET, .cred = cred, .ino = ino, .name = name };
+	struct mdc_request q = {.op = MDC_XATTR_GET, .cred = cred, .ino = ino, .name = name};
 
 	return call_value(mdc, &q, value, size);
 }
 
-ssize_t mdc_xattr_list(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, char *names, size_t size)
+ssize_t mdc_xattr_list(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, char *names,
+		       size_t size)
 {
-	struct mdc_request q = { .op = MDC_XATTR_LIST, .cred = cred, .ino = ino };
+	struct mdc_request q = {.op = MDC_XATTR_LIST, .cred = cred, .ino = ino};
 
 	return call_value(mdc, &q, names, size);
 }
 
-int mdc_xattr_set(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, const char *name, const void *value,
-		  size_t bytes, uint32_t flags)
+int mdc_xattr_set(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, const char *name,
+		  const void *value, size_t bytes, uint32_t flags)
 {
-	struct mdc_request q = { .op = MDC_XATTR_SET, .cred = cred, .ino = ino, .name = name, .value = value,
-				 .value_bytes = bytes, .flags = flags };
+	struct mdc_request q = {.op = MDC_XATTR_SET,
+				.cred = cred,
+				.ino = ino,
+				.name = name,
+				.value = value,
+				.value_bytes = bytes,
+				.flags = flags};
 
 	return call_simple(mdc, &q);
 }
 
 int mdc_xattr_remove(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, const char *name)
 {
-	struct mdc_request q = { .op = MDC_XATTR_REMOVE, .cred = cred, .ino = ino, .name = name };
+	struct mdc_request q = {.op = MDC_XATTR_REMOVE, .cred = cred, .ino = ino, .name = name};
 
 	return call_simple(mdc, &q);
 }
 
 int mdc_access(struct mdc *mdc, const struct mdc_cred *cred, uint64_t ino, uint32_t mask)
 {
-	struct mdc_request q = { .op = MDC_ACCESS, .cred = cred, .ino = ino, .mask = mask };
+	struct mdc_request q = {.op = MDC_ACCESS, .cred = cred, .ino = ino, .mask = mask};
 
 	return call_simple(mdc, &q);
 }
 
 int mdc_noop(struct mdc *mdc)
 {
-	struct mdc_request q = { .op = MDC_NOOP };
+	struct mdc_request q = {.op = MDC_NOOP};
 
 	return call_simple(mdc, &q);
 }

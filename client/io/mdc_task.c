@@ -87,7 +87,7 @@ static void task_over(struct mdc_inode *inode, struct mdc_reply *reply)
 
 static void task_fail(struct mdc_inode *inode, int error)
 {
-	task_over(inode, &(struct mdc_reply){ .error = error, .text = "" });
+	task_over(inode, &(struct mdc_reply){.error = error, .text = ""});
 }
 
 static void next_step(struct mdc_inode *inode)
@@ -112,7 +112,7 @@ static void returned(struct mdc_pending *pending, int error, const uint8_t *p, u
 
 static void give_back(struct mdc_inode *inode)
 {
-	struct pr_layout_return back = { .ino = inode->ino, .generation = inode->generation };
+	struct pr_layout_return back = {.ino = inode->ino, .generation = inode->generation};
 	struct mdc *mdc = inode->mdc;
 	struct pr_buf *b;
 
@@ -180,7 +180,7 @@ static void looked(struct mdc_pending *pending, int error, const uint8_t *p, uin
 /* A size must be known before it can be decided what lies behind it. */
 static void look(struct mdc_inode *inode)
 {
-	struct pr_getattr get = { .ino = inode->ino };
+	struct pr_getattr get = {.ino = inode->ino};
 	struct mdc *mdc = inode->mdc;
 	struct pr_buf *b;
 
@@ -189,7 +189,8 @@ static void look(struct mdc_inode *inode)
 		return;
 	}
 	b = cl_prepare(mdc->cl, pr_getattr_size(&get));
-	if (!b || pr_getattr_encode(b, &get) < 0 || !mdc_raw_submit(mdc, PR_T_GETATTR, looked, inode))
+	if (!b || pr_getattr_encode(b, &get) < 0 ||
+	    !mdc_raw_submit(mdc, PR_T_GETATTR, looked, inode))
 		task_fail(inode, -ENOMEM);
 }
 
@@ -276,7 +277,7 @@ static void size_step(struct mdc_inode *inode, struct mdc_task *task)
 static void allocated(struct mdc_pending *pending, int error, const uint8_t *p, uint32_t len)
 {
 	struct mdc_inode *inode = pending->object;
-	struct mdc_reply reply = { .error = error, .text = "" };
+	struct mdc_reply reply = {.error = error, .text = ""};
 	struct pr_allocate_r r;
 
 	if (!error && pr_allocate_r_decode(&r, p, len) < 0)
@@ -291,7 +292,7 @@ static void allocated(struct mdc_pending *pending, int error, const uint8_t *p, 
 /* Whole blocks are the controller's part. */
 static void allocate(struct mdc_inode *inode, struct mdc_task *task)
 {
-	struct pr_allocate a = { .ino = inode->ino, .mode = task->mode };
+	struct pr_allocate a = {.ino = inode->ino, .mode = task->mode};
 	uint64_t to = task->offset + task->bytes;
 	struct mdc *mdc = inode->mdc;
 	struct pr_buf *b;
@@ -303,7 +304,8 @@ static void allocate(struct mdc_inode *inode, struct mdc_task *task)
 	a.length = to - task->offset;
 	mdc_cred_to(&a.cred, task->request.cred);
 	b = cl_prepare(mdc->cl, pr_allocate_size(&a));
-	if (!b || pr_allocate_encode(b, &a) < 0 || !mdc_raw_submit(mdc, PR_T_ALLOCATE, allocated, inode))
+	if (!b || pr_allocate_encode(b, &a) < 0 ||
+	    !mdc_raw_submit(mdc, PR_T_ALLOCATE, allocated, inode))
 		task_fail(inode, -ENOMEM);
 }
 
@@ -326,9 +328,10 @@ static void allocate_step(struct mdc_inode *inode, struct mdc_task *task)
 	case 3:
 		/* The tail's block, unless it is the head's. */
 		to = least(to, eof);
-		zero(inode, zeroes && down(task->offset + task->bytes) >= up(from) ?
-				    least(down(task->offset + task->bytes), to) :
-				    to,
+		zero(inode,
+		     zeroes && down(task->offset + task->bytes) >= up(from)
+			     ? least(down(task->offset + task->bytes), to)
+			     : to,
 		     to);
 		break;
 	case 4:
@@ -412,15 +415,16 @@ void mdc_tasks_run(struct mdc_inode *inode)
 int mdc_files_setattr(struct mdc *mdc, const struct mdc_request *q, uint64_t *ret_id)
 {
 	bool sized = q->valid & MDC_SET_SIZE;
-	struct mdc_inode *inode = sized ? mdc_inode_get(mdc, q->ino) : mdc_inode_find(mdc->files, q->ino);
+	struct mdc_inode *inode =
+		sized ? mdc_inode_get(mdc, q->ino) : mdc_inode_find(mdc->files, q->ino);
 	struct mdc_task *task;
 
 	if (!inode && !sized)
 		return mdc_request_send(mdc, q, ret_id);
 	if (!inode)
 		return mdc_fail(-ENOMEM, "no memory for an inode");
-	if (!sized && !mdc_inode_is_dirty(inode) && inode->commit == MDC_COMMIT_IDLE && !inode->running &&
-	    !inode->waiting)
+	if (!sized && !mdc_inode_is_dirty(inode) && inode->commit == MDC_COMMIT_IDLE &&
+	    !inode->running && !inode->waiting)
 		return mdc_request_send(mdc, q, ret_id);
 	task = mdc_task_new(sized ? MDC_TASK_SIZE : MDC_TASK_TIMES);
 	if (!task || mdc_task_carry(task, q) < 0) {

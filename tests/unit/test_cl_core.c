@@ -25,7 +25,11 @@ struct rig {
 	bool refuse[CL_LINKS];
 	struct sent sent[SENT_MAX];
 	int sents, seen;
-	struct { uint64_t tag; int error; uint16_t message; } done[DONE_MAX];
+	struct {
+		uint64_t tag;
+		int error;
+		uint16_t message;
+	} done[DONE_MAX];
 	int dones;
 	int ready, failed, evicted, warnings, recalls, serving, outages, drops, closed;
 	uint64_t recall_generation;
@@ -125,13 +129,13 @@ static void step(struct rig *r, struct cl_event ev)
 
 static void pump(struct rig *r)
 {
-	step(r, (struct cl_event){ .type = CL_EV_PUMP });
+	step(r, (struct cl_event){.type = CL_EV_PUMP});
 }
 
 static void up(struct rig *r, int link)
 {
 	cr_assert(r->conn[link] != 0, "link %d was not to be connected", link);
-	step(r, (struct cl_event){ .type = CL_EV_CONN_UP, .conn = r->conn[link] });
+	step(r, (struct cl_event){.type = CL_EV_CONN_UP, .conn = r->conn[link]});
 	pump(r);
 }
 
@@ -140,7 +144,7 @@ static void down(struct rig *r, int link, int error)
 	uint64_t conn = r->conn[link];
 
 	r->conn[link] = 0;
-	step(r, (struct cl_event){ .type = CL_EV_CONN_DOWN, .conn = conn, .error = error });
+	step(r, (struct cl_event){.type = CL_EV_CONN_DOWN, .conn = conn, .error = error});
 	pump(r);
 }
 
@@ -155,7 +159,7 @@ static void pass(struct rig *r, uint64_t ms)
 		if (wake > end)
 			break;
 		r->now = wake > r->now ? wake : r->now + 1;
-		step(r, (struct cl_event){ .type = CL_EV_TIMER });
+		step(r, (struct cl_event){.type = CL_EV_TIMER});
 		pump(r);
 		for (int i = 0; i < CL_LINKS; i++)
 			if (r->refuse[i] && r->conn[i])
@@ -167,25 +171,26 @@ static void pass(struct rig *r, uint64_t ms)
 static void say_raw(struct rig *r, int link, struct pr_frame *f, const void *p, size_t len)
 {
 	f->length = (uint32_t)len;
-	step(r, (struct cl_event){ .type = CL_EV_FRAME, .conn = r->conn[link], .frame = f, .p = p });
+	step(r, (struct cl_event){.type = CL_EV_FRAME, .conn = r->conn[link], .frame = f, .p = p});
 	pump(r);
 }
 
-#define SAY(r, link, frame, what, ...)                                                             \
-	do {                                                                                       \
-		struct pr_##what message_ = { __VA_ARGS__ };                                       \
-		uint8_t bytes_[4096];                                                              \
-		struct pr_buf b_ = pr_buf_on(bytes_, sizeof(bytes_));                              \
-		struct pr_frame f_ = frame;                                                        \
-		cr_assert_eq(pr_##what##_encode(&b_, &message_), 0);                               \
-		say_raw(r, link, &f_, bytes_, b_.len);                                             \
+#define SAY(r, link, frame, what, ...)                                \
+	do {                                                          \
+		struct pr_##what message_ = {__VA_ARGS__};            \
+		uint8_t bytes_[4096];                                 \
+		struct pr_buf b_ = pr_buf_on(bytes_, sizeof(bytes_)); \
+		struct pr_frame f_ = frame;                           \
+		cr_assert_eq(pr_##what##_encode(&b_, &message_), 0);  \
+		say_raw(r, link, &f_, bytes_, b_.len);                \
 	} while (0)
-#define FRAME(...) ((struct pr_frame){ __VA_ARGS__ })
+#define FRAME(...) ((struct pr_frame){__VA_ARGS__})
 
 static void hello(struct rig *r, int link, uint8_t role, uint64_t epoch)
 {
 	SAY(r, link, FRAME(.type = PR_T_HELLO_R, .epoch = epoch), hello_r, .version = PR_VERSION,
-	    .node = (uint8_t)(link / CL_PORTS + 1), .role = role, .epoch = epoch, .lease_ms = 30000, .slots_max = 64);
+	    .node = (uint8_t)(link / CL_PORTS + 1), .role = role, .epoch = epoch, .lease_ms = 30000,
+	    .slots_max = 64);
 }
 
 /* The next frame that was sent and not looked at, of this type. */
@@ -196,7 +201,8 @@ static struct sent *want(struct rig *r, int link, uint16_t type)
 
 		if (s->f.type == PR_T_PING && type != PR_T_PING)
 			continue;
-		cr_assert_eq(s->f.type, type, "%s was sent, not %s", pr_type_name(s->f.type), pr_type_name(type));
+		cr_assert_eq(s->f.type, type, "%s was sent, not %s", pr_type_name(s->f.type),
+			     pr_type_name(type));
 		cr_assert_eq(s->link, link);
 		return s;
 	}
@@ -219,12 +225,12 @@ static void look_away(struct rig *r)
 
 static struct rig *rig_new(void)
 {
-	struct cl_config config = { .volume = "vol1", .host = "h", .program = "p", .client = { { 7 } } };
+	struct cl_config config = {.volume = "vol1", .host = "h", .program = "p", .client = {{7}}};
 	struct rig *r = calloc(1, sizeof(*r));
 
 	r->cl = cl_new(&config);
 	r->now = 1000;
-	step(r, (struct cl_event){ .type = CL_EV_START });
+	step(r, (struct cl_event){.type = CL_EV_START});
 	return r;
 }
 
@@ -243,13 +249,14 @@ static void connect_link(struct rig *r, int link, uint8_t role, uint64_t epoch)
 
 static void open_reply(struct rig *r, int link, uint64_t epoch)
 {
-	SAY(r, link, FRAME(.type = PR_T_SESSION_OPEN_R, .epoch = epoch), session_open_r, .session = 42, .slots = 4,
-	    .key = 9, .root = 1, .block_bytes = 4096);
+	SAY(r, link, FRAME(.type = PR_T_SESSION_OPEN_R, .epoch = epoch), session_open_r,
+	    .session = 42, .slots = 4, .key = 9, .root = 1, .block_bytes = 4096);
 }
 
 static void bind_reply(struct rig *r, int link, uint64_t epoch)
 {
-	SAY(r, link, FRAME(.type = PR_T_SESSION_BIND_R, .epoch = epoch, .session = 42), session_bind_r, .lost = 0);
+	SAY(r, link, FRAME(.type = PR_T_SESSION_BIND_R, .epoch = epoch, .session = 42),
+	    session_bind_r, .lost = 0);
 }
 
 /* A serves in epoch 5, B stands by; all four links are up. */
@@ -271,7 +278,7 @@ static struct rig *rig_serving(void)
 
 static uint64_t getattr(struct rig *r, uint64_t ino, uint64_t tag)
 {
-	struct pr_getattr q = { .ino = ino };
+	struct pr_getattr q = {.ino = ino};
 	struct pr_buf *b = cl_prepare(r->cl, pr_getattr_size(&q));
 	uint64_t id;
 
@@ -283,7 +290,7 @@ static uint64_t getattr(struct rig *r, uint64_t ino, uint64_t tag)
 
 static uint64_t create(struct rig *r, const char *name, uint64_t tag)
 {
-	struct pr_create q = { .parent = 1, .mode = 0100644, .name = pr_bytes_str(name) };
+	struct pr_create q = {.parent = 1, .mode = 0100644, .name = pr_bytes_str(name)};
 	struct pr_buf *b = cl_prepare(r->cl, pr_create_size(&q));
 	uint64_t id;
 
@@ -295,7 +302,7 @@ static uint64_t create(struct rig *r, const char *name, uint64_t tag)
 
 static void layout_get(struct rig *r, uint64_t ino, uint64_t tag)
 {
-	struct pr_layout_get q = { .ino = ino, .blocks = 1, .mode = PR_LAYOUT_WRITE };
+	struct pr_layout_get q = {.ino = ino, .blocks = 1, .mode = PR_LAYOUT_WRITE};
 	struct pr_buf *b = cl_prepare(r->cl, pr_layout_get_size(&q));
 
 	cr_assert_eq(pr_layout_get_encode(b, &q), 0);
@@ -305,21 +312,23 @@ static void layout_get(struct rig *r, uint64_t ino, uint64_t tag)
 
 static struct pr_frame reply_to(const struct sent *s, uint64_t epoch)
 {
-	return FRAME(.type = s->f.type | PR_T_REPLY, .epoch = epoch, .session = s->f.session, .slot = s->f.slot,
-		     .sequence = s->f.sequence);
+	return FRAME(.type = s->f.type | PR_T_REPLY, .epoch = epoch, .session = s->f.session,
+		     .slot = s->f.slot, .sequence = s->f.sequence);
 }
 
 static void getattr_reply(struct rig *r, int link, const struct sent *s, uint64_t epoch)
 {
-	SAY(r, link, reply_to(s, epoch), getattr_r, .attr = { .ino = 3 });
+	SAY(r, link, reply_to(s, epoch), getattr_r, .attr = {.ino = 3});
 }
 
-static void create_reply(struct rig *r, int link, const struct sent *s, uint64_t epoch, uint64_t ino)
+static void create_reply(struct rig *r, int link, const struct sent *s, uint64_t epoch,
+			 uint64_t ino)
 {
-	SAY(r, link, reply_to(s, epoch), create_r, .attr = { .ino = ino }, .created = 1);
+	SAY(r, link, reply_to(s, epoch), create_r, .attr = {.ino = ino}, .created = 1);
 }
 
-static void error_reply(struct rig *r, int link, const struct sent *s, uint64_t epoch, uint32_t status)
+static void error_reply(struct rig *r, int link, const struct sent *s, uint64_t epoch,
+			uint32_t status)
 {
 	struct pr_frame f = reply_to(s, epoch);
 
@@ -329,8 +338,8 @@ static void error_reply(struct rig *r, int link, const struct sent *s, uint64_t 
 
 static void notice(struct rig *r, int link, uint8_t role, uint64_t epoch)
 {
-	SAY(r, link, FRAME(.type = PR_T_NOTICE, .epoch = epoch), notice, .node = (uint8_t)(link / CL_PORTS + 1),
-	    .role = role, .epoch = epoch);
+	SAY(r, link, FRAME(.type = PR_T_NOTICE, .epoch = epoch), notice,
+	    .node = (uint8_t)(link / CL_PORTS + 1), .role = role, .epoch = epoch);
 }
 
 static void kill_peer(struct rig *r, int peer)
@@ -672,7 +681,7 @@ Test(cl_core, a_cancelled_request_keeps_its_slot_until_its_reply)
 	uint64_t id = getattr(r, 3, 100);
 
 	s = want(r, at(A, ACCESS), PR_T_GETATTR);
-	step(r, (struct cl_event){ .type = CL_EV_CANCEL, .id = id });
+	step(r, (struct cl_event){.type = CL_EV_CANCEL, .id = id});
 	cr_assert_eq(r->dones, 1);
 	cr_assert_eq(r->done[0].error, -EINTR);
 	cl_get_stats(r->cl, &stats);
@@ -695,7 +704,7 @@ Test(cl_core, a_cancelled_request_is_sent_again_after_a_failover_too)
 	uint64_t id = create(r, "x", 100);
 
 	s = want(r, at(A, ACCESS), PR_T_CREATE);
-	step(r, (struct cl_event){ .type = CL_EV_CANCEL, .id = id });
+	step(r, (struct cl_event){.type = CL_EV_CANCEL, .id = id});
 	kill_peer(r, A);
 	notice(r, at(B, ACCESS), PR_ROLE_ACTIVE, 6);
 	bind_reply(r, at(B, ACCESS), 6);
@@ -712,7 +721,7 @@ Test(cl_core, the_open_of_a_cancelled_create_is_given_back)
 	uint64_t id = create(r, "x", 100);
 
 	s = want(r, at(A, ACCESS), PR_T_CREATE);
-	step(r, (struct cl_event){ .type = CL_EV_CANCEL, .id = id });
+	step(r, (struct cl_event){.type = CL_EV_CANCEL, .id = id});
 	create_reply(r, at(A, ACCESS), s, 5, 11);
 	s = want(r, at(A, ACCESS), PR_T_CLOSE);
 	cr_assert_eq(pr_close_decode(&q, s->p, s->f.length), 0);
@@ -728,7 +737,7 @@ Test(cl_core, a_request_without_a_slot_is_cancelled_for_good)
 
 	kill_peer(r, A);
 	id = getattr(r, 3, 100);
-	step(r, (struct cl_event){ .type = CL_EV_CANCEL, .id = id });
+	step(r, (struct cl_event){.type = CL_EV_CANCEL, .id = id});
 	cr_assert_eq(r->done[0].error, -EINTR);
 	notice(r, at(B, ACCESS), PR_ROLE_ACTIVE, 6);
 	bind_reply(r, at(B, ACCESS), 6);
@@ -739,8 +748,8 @@ Test(cl_core, a_request_without_a_slot_is_cancelled_for_good)
 
 static void recall(struct rig *r, int link, uint64_t ino, uint64_t generation, uint64_t epoch)
 {
-	SAY(r, link, FRAME(.type = PR_T_RECALL, .epoch = epoch), recall, .ino = ino, .generation = generation,
-	    .mode = PR_LAYOUT_WRITE);
+	SAY(r, link, FRAME(.type = PR_T_RECALL, .epoch = epoch), recall, .ino = ino,
+	    .generation = generation, .mode = PR_LAYOUT_WRITE);
 }
 
 static void grant(struct rig *r, int link, const struct sent *s, uint64_t generation)
@@ -905,11 +914,13 @@ Test(cl_core, reconnecting_backs_off_but_not_for_long)
 	cl_get_stats(r->cl, &before);
 	pass(r, 100);
 	cl_get_stats(r->cl, &after);
-	cr_assert(after.reconnects - before.reconnects >= 12, "each of four links at 5, 15, 35 and 75 ms");
+	cr_assert(after.reconnects - before.reconnects >= 12,
+		  "each of four links at 5, 15, 35 and 75 ms");
 	pass(r, 10000);
 	before = after;
 	cl_get_stats(r->cl, &after);
-	cr_assert(after.reconnects - before.reconnects >= 4 * 45 && after.reconnects - before.reconnects <= 4 * 55);
+	cr_assert(after.reconnects - before.reconnects >= 4 * 45 &&
+		  after.reconnects - before.reconnects <= 4 * 55);
 	rig_free(r);
 }
 
@@ -920,7 +931,7 @@ Test(cl_core, a_session_is_closed_when_its_requests_are_answered)
 
 	getattr(r, 3, 100);
 	s = want(r, at(A, ACCESS), PR_T_GETATTR);
-	step(r, (struct cl_event){ .type = CL_EV_CLOSE });
+	step(r, (struct cl_event){.type = CL_EV_CLOSE});
 	pump(r);
 	cr_assert(nothing_sent(r));
 	getattr_reply(r, at(A, ACCESS), s, 5);

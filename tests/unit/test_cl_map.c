@@ -7,10 +7,14 @@
 #include "client/core/cl_map.h"
 #include "proto/wire.h"
 
-static struct cl_ext ext(uint64_t from, uint32_t blocks, uint8_t state, uint64_t lun_block, bool writable)
+static struct cl_ext ext(uint64_t from, uint32_t blocks, uint8_t state, uint64_t lun_block,
+			 bool writable)
 {
-	return (struct cl_ext){ .file_block = from, .blocks = blocks, .state = state, .lun_block = lun_block,
-				.writable = writable };
+	return (struct cl_ext){.file_block = from,
+			       .blocks = blocks,
+			       .state = state,
+			       .lun_block = lun_block,
+			       .writable = writable};
 }
 
 static void grant(struct cl_map *m, struct cl_ext e)
@@ -20,7 +24,7 @@ static void grant(struct cl_map *m, struct cl_ext e)
 
 Test(cl_map, a_grant_fills_the_gap)
 {
-	struct cl_map m = { 0 };
+	struct cl_map m = {0};
 
 	cr_assert_eq(cl_map_gap(&m, 5, 9, false), 5);
 	grant(&m, ext(0, 7, PR_EXTENT_WRITTEN, 100, false));
@@ -34,7 +38,7 @@ Test(cl_map, a_grant_fills_the_gap)
 
 Test(cl_map, a_hole_is_known_but_not_for_writing)
 {
-	struct cl_map m = { 0 };
+	struct cl_map m = {0};
 
 	grant(&m, ext(0, 8, PR_EXTENT_HOLE, 0, true));
 	cr_assert_eq(cl_map_gap(&m, 0, 8, false), 8);
@@ -44,8 +48,8 @@ Test(cl_map, a_hole_is_known_but_not_for_writing)
 
 Test(cl_map, written_blocks_are_dirty_once)
 {
-	struct cl_ranges dirty = { 0 };
-	struct cl_map m = { 0 };
+	struct cl_ranges dirty = {0};
+	struct cl_map m = {0};
 
 	grant(&m, ext(0, 100, PR_EXTENT_UNWRITTEN, 1000, true));
 	cr_assert(cl_map_written(&m, 10, 20, &dirty));
@@ -63,8 +67,8 @@ Test(cl_map, written_blocks_are_dirty_once)
 
 Test(cl_map, a_grant_does_not_forget_what_was_written_and_not_committed)
 {
-	struct cl_ranges dirty = { 0 };
-	struct cl_map m = { 0 };
+	struct cl_ranges dirty = {0};
+	struct cl_map m = {0};
 
 	grant(&m, ext(0, 100, PR_EXTENT_UNWRITTEN, 1000, true));
 	cr_assert(cl_map_written(&m, 10, 20, &dirty));
@@ -85,9 +89,12 @@ Test(cl_map, a_grant_does_not_forget_what_was_written_and_not_committed)
 Test(cl_map, random_changes_agree_with_an_array)
 {
 	enum { N = 200 };
-	struct { uint8_t known, state, writable, dirty; uint64_t lun; } model[N];
-	struct cl_ranges dirty = { 0 };
-	struct cl_map m = { 0 };
+	struct {
+		uint8_t known, state, writable, dirty;
+		uint64_t lun;
+	} model[N];
+	struct cl_ranges dirty = {0};
+	struct cl_map m = {0};
 
 	srand(1);
 	memset(model, 0, sizeof(model));
@@ -103,10 +110,12 @@ Test(cl_map, random_changes_agree_with_an_array)
 		case 0:
 			grant(&m, ext(from, n, state, state ? base + from : 0, writable));
 			for (uint32_t b = from; b < from + n; b++) {
-				bool newer = model[b].known && model[b].state == PR_EXTENT_WRITTEN &&
-					     state == PR_EXTENT_UNWRITTEN && model[b].lun == base + b;
+				bool newer =
+					model[b].known && model[b].state == PR_EXTENT_WRITTEN &&
+					state == PR_EXTENT_UNWRITTEN && model[b].lun == base + b;
 
-				model[b].writable = writable || (model[b].known && model[b].writable && state);
+				model[b].writable =
+					writable || (model[b].known && model[b].writable && state);
 				model[b].known = 1;
 				model[b].state = newer ? PR_EXTENT_WRITTEN : state;
 				model[b].lun = state ? base + b : 0;
@@ -151,8 +160,8 @@ Test(cl_map, random_changes_agree_with_an_array)
 Test(cl_held, random_changes_agree_with_an_array)
 {
 	enum { N = 300 };
-	struct cl_held_table t = { 0 };
-	uint32_t opens[N] = { 0 }, count = 0;
+	struct cl_held_table t = {0};
+	uint32_t opens[N] = {0}, count = 0;
 
 	srand(2);
 	for (int round = 0; round < 50000; round++) {

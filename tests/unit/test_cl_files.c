@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The library against a real pair: an embedded one in a directory of its own, made by the mdcpair and mdcd of this build. File
+ * contents are compared with a copy in memory, also while the active controller is killed.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <linux/falloc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/mdcpair.h"
+
+enum { FILE_MAX = 2 << 20, BUF = FILE_MAX + 70 };
+
+static char dir[] = "/tmp/mdc-files-XXXXXX";
+static char spec[600];
+
+static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int run(const char *format, ...)
+{
+	char command[800];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	return system(command);
+}
+
+/* "mount it:   mdcfs ADDRESSES:/vol1 MOUNTPOINT" */
+static bool read_spec(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char line[700];
+	bool found = false;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "mount it: mdcfs %599s", spec) == 1)
+			found = true;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static void pair_up(void)
+{
+	char out[64];
+
+	if (access("./mdcpair", X_OK) || access("./mdcd", X_OK))
+		cr_skip("mdcpair and mdcd are not in the current directory");
+	cr_assert(mkdtemp(dir) != NULL);
+	snprintf(out, sizeof(out), "%s.out", dir);
+	if (run("PATH=.:$PATH ./mdcpair up --lun-size 256M %s >%s 2>&1", dir, out) ||
+	    !read_spec(out)) {
+		run("cat %s >&2", out);
+		cr_assert_fail("no pair");
+	}
+}
+
+static void pair_down(void)
+{
+	run("./mdcpair down %s >/dev/null 2>&1; rm -rf %s %s.out", dir, dir, dir);
+}
+
+static struct mdc *mounted(struct mdc_info *ret)
+{
+	struct mdc_options options = {.flags = MDC_OPEN_NO_WAIT};
+	struct mdc *mdc;
+	int r = mdc_open_volume(spec, &options, &mdc);
+
+	cr_assert_eq(r, 0, "%s", mdc_error());
+	mdc_get_info(mdc, ret);
+	return mdc;
+}
+
+/* ---- a file and its copy in memory ---- */
+
+struct model {
+	struct mdc *mdc;
+	struct mdc_file *file;
+	uint64_t ino, size;
+	uint8_t *bytes, *buf;
+	unsigned int seed;
+	int step;
+};
+
+static uint64_t any(struct model *m, uint64_t below)
+{
+	return below ? (uint64_t)rand_r(&m->seed) % below : 0;
+}
+
+#define OK(m, call)                                                                           \
+	do {                                                                                  \
+		long r_ = (long)(call);                                                       \
+		cr_assert(r_ >= 0, "step %d: %s: %ld %s", (m)->step, #call, r_, mdc_error()); \
+	} while (0)
+
+static void model_write(struct model *m)
+{
+	uint64_t offset = any(m, 4) ? any(m, FILE_MAX) : m->size,
+		 n = 1 + any(m, any(m, 4) ? 9000 : 200000);
+	uint8_t *p = m->buf + any(m, 64);
+	uint32_t flags = 0;
+
+	if (any(m, 4) == 0) {
+		offset &= ~4095ull;
+		n = (n + 4095) & ~4095ull;
+		p = m->buf;
+	}
+	if (any(m, 10) == 0) {
+		flags = MDC_WRITE_APPEND;
+		offset = m->size;
+	}
+	if (offset + n > FILE_MAX)
+		return;
+	for (uint64_t i = 0; i < n; i++)
+		p[i] = (uint8_t)rand_r(&m->seed);
+	cr_assert_eq(mdc_file_write(m->file, p, n, flags ? 12345 : offset, flags), (ssize_t)n, "%s",
+		     mdc_error());
+	memcpy(m->bytes + offset, p, n);
+	if (offset + n > m->size)
+		m->size = offset + n;
+}
+
+static void model_read(struct model *m, uint64_t offset, uint64_t n)
+{
+	uint8_t *p = m->buf + any(m, 64);
+	uint64_t want = offset >= m->size ? 0 : m->size - offset;
+
+	if (want > n)
+		want = n;
+	cr_assert_eq(mdc_file_read(m->file, p, n, offset), (ssize_t)want, "step %d: %s", m->step,
+		     mdc_error());
+	for (uint64_t i = 0; i < want; i++)
+		cr_assert(p[i] == m->bytes[offset + i], "step %d: byte %llu is %02x, not %02x",
+			  m->step, (unsigned long long)(offset + i), p[i], m->bytes[offset + i]);
+}
+
+static void model_truncate(struct model *m)
+{
+	uint64_t size = any(m, 4) ? any(m, FILE_MAX) : 0;
+
+	OK(m, mdc_file_truncate(m->file, NULL, size));
+	if (size < m->size)
+		memset(m->bytes + size, 0, m->size - size);
+	m->size = size;
+}
+
+static void model_zero(struct model *m, uint32_t mode)
+{
+	uint64_t offset = any(m, FILE_MAX - 50000), end = offset + 1 + any(m, 50000);
+
+	OK(m, mdc_file_allocate(m->file, NULL, mode, offset, end - offset));
+	if (!(mode & FALLOC_FL_KEEP_SIZE) && end > m->size)
+		m->size = end;
+	if (end > m->size)
+		end = m->size;
+	if ((mode & ~FALLOC_FL_KEEP_SIZE) && offset < end)
+		memset(m->bytes + offset, 0, end - offset);
+}
+
+static void model_reopen(struct model *m)
+{
+	struct mdc_attr attr;
+
+	if (any(m, 2))
+		OK(m, mdc_file_close(m->file));
+	else
+		mdc_file_close_start(m->file, NULL, NULL);
+	OK(m, mdc_file_open(m->mdc, NULL, m->ino, MDC_O_READ | MDC_O_WRITE, &m->file, &attr));
+	cr_assert_eq(attr.size, m->size, "step %d", m->step);
+}
+
+static void model_look(struct model *m)
+{
+	struct mdc_attr attr;
+
+	OK(m, mdc_getattr(m->mdc, m->ino, &attr));
+	cr_assert_eq(attr.size, m->size, "step %d", m->step);
+}
+
+static void model_step(struct model *m)
+{
+	uint64_t what = any(m, 100);
+
+	if (what < 45)
+		model_write(m);
+	else if (what < 75)
+		model_read(m, any(m, FILE_MAX), 1 + any(m, 200000));
+	else if (what < 83)
+		model_truncate(m);
+	else if (what < 88)
+		OK(m, mdc_file_fsync(m->file));
+	else if (what < 92)
+		model_reopen(m);
+	else if (what < 96)
+		model_look(m);
+	else if (what < 97)
+		model_zero(m, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+	else if (what < 98)
+		model_zero(m, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
+	else if (what < 99)
+		model_zero(m, FALLOC_FL_ZERO_RANGE);
+	else
+		model_zero(m, 0);
+}
+
+static void model_open(struct model *m, struct mdc *mdc, uint64_t root, unsigned int seed)
+{
+	struct mdc_attr attr;
+	char name[32];
+
+	*m = (struct model){.mdc = mdc,
+			    .seed = seed,
+			    .bytes = calloc(1, BUF),
+			    .buf = aligned_alloc(4096, FILE_MAX + 4096)};
+	snprintf(name, sizeof(name), "model-%u", seed);
+	OK(m, mdc_file_create(mdc, NULL, root, name, 0100644, MDC_O_READ | MDC_O_WRITE, &m->file,
+			      &attr, NULL));
+	m->ino = attr.ino;
+}
+
+static void model_close(struct model *m)
+{
+	model_read(m, 0, FILE_MAX);
+	OK(m, mdc_file_close(m->file));
+	free(m->bytes);
+	free(m->buf);
+}
+
+TestSuite(cl_files, .init = pair_up, .fini = pair_down, .timeout = 120);
+
+Test(cl_files, a_file_agrees_with_its_copy_in_memory)
+{
+	struct mdc_info info;
+	struct mdc *mdc = mounted(&info);
+	struct model m;
+
+	for (unsigned int seed = 1; seed <= 3; seed++) {
+		model_open(&m, mdc, info.root, seed);
+		for (m.step = 0; m.step < 400; m.step++)
+			model_step(&m);
+		model_close(&m);
+	}
+	cr_assert_eq(mdc_close_volume(mdc, 10000), 0, "%s", mdc_error());
+}
+
+Test(cl_files, a_kill_of_the_active_is_not_noticed)
+{
+	struct mdc_info info;
+	struct mdc_stats stats;
+	struct mdc *mdc = mounted(&info);
+	struct model m;
+
+	model_open(&m, mdc, info.root, 7);
+	for (m.step = 0; m.step < 300; m.step++) {
+		if (m.step == 100)
+			cr_assert_eq(run("./mdcpair kill %s active >/dev/null", dir), 0);
+		model_step(&m);
+	}
+	model_close(&m);
+	mdc_get_stats(mdc, &stats);
+	cr_assert(stats.failovers + stats.reconnects > 0);
+	cr_assert_eq(mdc_close_volume(mdc, 10000), 0, "%s", mdc_error());
+}
+
+Test(cl_files, what_was_synced_is_there_for_the_next_session)
+{
+	struct mdc_info info;
+	struct mdc *mdc = mounted(&info);
+	struct mdc_file *file;
+	struct mdc_attr attr;
+	char text[32] = "";
+
+	cr_assert_eq(mdc_file_create(mdc, NULL, info.root, "f", 0100644, MDC_O_WRITE, &file, &attr,
+				     NULL),
+		     0);
+	cr_assert_eq(mdc_file_write(file, "hello", 5, 0, 0), 5, "%s", mdc_error());
+	cr_assert_eq(mdc_file_write(file, "world", 5, 10000, MDC_WRITE_DSYNC), 5, "%s",
+		     mdc_error());
+	mdc_file_close_start(file, NULL, NULL);
+	cr_assert_eq(mdc_close_volume(mdc, 10000), 0, "%s", mdc_error());
+	mdc = mounted(&info);
+	cr_assert_eq(mdc_file_open(mdc, NULL, attr.ino, MDC_O_READ, &file, &attr), 0, "%s",
+		     mdc_error());
+	cr_assert_eq(attr.size, 10005);
+	cr_assert_eq(mdc_file_read(file, text, 31, 9999), 6);
+	cr_assert_eq(memcmp(text, "\0world", 6), 0);
+	cr_assert_eq(mdc_file_seek(file, 5000, SEEK_DATA), 8192);
+	cr_assert_eq(mdc_file_seek(file, 0, SEEK_HOLE), 4096);
+	mdc_file_close(file);
+	mdc_close_volume(mdc, 10000);
+}
+
+Test(cl_files, an_exclusive_volume_is_refused_by_name)
+{
+	struct mdc_options options = {.flags = MDC_OPEN_EXCLUSIVE};
+	struct mdc *first, *second;
+
+	cr_assert_eq(mdc_open_volume(spec, &options, &first), 0, "%s", mdc_error());
+	cr_assert_eq(mdc_open_volume(spec, &options, &second), -EBUSY);
+	cr_assert(strstr(mdc_error(), "mount") != NULL, "%s", mdc_error());
+	mdc_close_volume(first, 10000);
+	cr_assert_eq(mdc_open_volume(spec, &options, &second), 0, "%s", mdc_error());
+	mdc_close_volume(second, 10000);
+}
+
+Test(cl_files, bad_words_are_told_apart)
+{
+	struct mdc_options options = {.flags = MDC_OPEN_NO_WAIT, .open_ms = 200};
+	struct mdc *mdc;
+	char wrong[700];
+
+	cr_assert_eq(mdc_open_volume("nonsense", NULL, &mdc), -EINVAL);
+	cr_assert_eq(mdc_open_volume("127.0.0.1:x:/vol1", NULL, &mdc), -EINVAL);
+	cr_assert_eq(mdc_open_volume("127.77.66.55:/vol1", &options, &mdc), -ETIMEDOUT);
+	snprintf(wrong, sizeof(wrong), "%.*s:/other", (int)(strstr(spec, ":/") - spec), spec);
+	cr_assert_eq(mdc_open_volume(wrong, &options, &mdc), -ENOENT);
+	cr_assert(strstr(mdc_error(), "other") != NULL, "%s", mdc_error());
+}
+
+/* Several threads wait at once; one loop, one session. */
+static void *make_many(void *arg)
+{
+	struct mdc *mdc = arg;
+	struct mdc_attr attr;
+	struct mdc_info info;
+	char name[64];
+
+	mdc_get_info(mdc, &info);
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "t-%lx-%d", (unsigned long)pthread_self(), i);
+		if (mdc_mkdir(mdc, NULL, info.root, name, 0755, &attr) < 0 ||
+		    mdc_rmdir(mdc, NULL, info.root, name) < 0)
+			return (void *)1;
+	}
+	return NULL;
+}
+
+Test(cl_files, threads_share_a_session)
+{
+	struct mdc_info info;
+	struct mdc *mdc = mounted(&info);
+	pthread_t threads[8];
+
+	for (int i = 0; i < 8; i++)
+		cr_assert_eq(pthread_create(&threads[i], NULL, make_many, mdc), 0);
+	for (int i = 0; i < 8; i++) {
+		void *result;
+
+		pthread_join(threads[i], &result);
+		cr_assert_eq(result, NULL);
+	}
+	mdc_close_volume(mdc, 10000);
+}
