@@ -164,14 +164,15 @@ static void boot_journal(struct ha *h, const struct jr_event *o)
 		ha_alarm(h, HA_ALARM_JOURNAL, true);
 		break;
 	case JR_HALT:
-		ha_damaged(h, ha_text(h, "the journal is damaged at LSN %llu: %.100s", (unsigned long long)o->damaged_first, o->why));
+		ha_damaged(h, ha_text(h, "the journal is damaged at LSN %llu: %.100s",
+				      (unsigned long long)o->damaged_first, o->why));
 		break;
 	case JR_FOREIGN:
 		ha_die(h, "the journal belongs to another cluster or format");
 		return;
 	}
 	h->first_lsn = o->first_lsn;
-	h->tail = (struct ha_mark){ o->tail_lsn, o->tail_hash };
+	h->tail = (struct ha_mark){o->tail_lsn, o->tail_hash};
 	h->durable_lsn = o->tail_lsn;
 	h->commit.lsn = ha_min(ha_max(o->commit_lsn, h->store_lsn), o->tail_lsn);
 }
@@ -187,7 +188,8 @@ static void boot(struct ha *h, const struct ha_event *e)
 		memcpy(h->state.cluster, h->cfg.cluster, 16);
 		h->state.node = h->cfg.node;
 	} else {
-		ha_die(h, "fewer than two of the four copies of the pair's state agree: restore one, or clear this directory for a full copy");
+		ha_die(h,
+		       "fewer than two of the four copies of the pair's state agree: restore one, or clear this directory for a full copy");
 		return;
 	}
 	if (memcmp(h->state.cluster, h->cfg.cluster, 16) != 0 || h->state.node != h->cfg.node) {
@@ -199,8 +201,11 @@ static void boot(struct ha *h, const struct ha_event *e)
 	h->mode = HA_FROZEN;
 	boot_journal(h, e->opened);
 	if (h->store_lsn > h->tail.lsn || h->store_lsn + 1 < h->first_lsn)
-		ha_damaged(h, ha_text(h, "the rows stand at LSN %llu, the journal holds %llu to %llu", (unsigned long long)h->store_lsn,
-				      (unsigned long long)h->first_lsn, (unsigned long long)h->tail.lsn));
+		ha_damaged(h,
+			   ha_text(h, "the rows stand at LSN %llu, the journal holds %llu to %llu",
+				   (unsigned long long)h->store_lsn,
+				   (unsigned long long)h->first_lsn,
+				   (unsigned long long)h->tail.lsn));
 	ha_alarm(h, HA_ALARM_QUARANTINED, h->state.dstate == HA_QUARANTINED);
 	h->booted = true;
 	ha_arb_read(h);
@@ -227,7 +232,8 @@ static void fence_fact(struct ha *h, const struct ha_event *e)
 {
 	h->fence_failed = e->error != 0;
 	if (!e->error) {
-		h->fence_incarnation = h->fence_ok ? ha_max(h->fence_incarnation, e->incarnation) : e->incarnation;
+		h->fence_incarnation =
+			h->fence_ok ? ha_max(h->fence_incarnation, e->incarnation) : e->incarnation;
 		h->fence_ok = true;
 	}
 	ha_alarm(h, HA_ALARM_FENCE, h->fence_failed);
@@ -489,7 +495,8 @@ const char *ha_alarm_text(unsigned alarm)
 
 const char *ha_mode_name(unsigned mode)
 {
-	static const char *const names[] = { [HA_SYNC] = "SYNC", [HA_FROZEN] = "FROZEN", [HA_ALONE] = "ALONE" };
+	static const char *const names[] = {
+		[HA_SYNC] = "SYNC", [HA_FROZEN] = "FROZEN", [HA_ALONE] = "ALONE"};
 
 	return mode <= HA_ALONE ? names[mode] : "?";
 }
@@ -497,8 +504,9 @@ const char *ha_mode_name(unsigned mode)
 const char *ha_dstate_name(unsigned dstate)
 {
 	static const char *const names[] = {
-		[HA_NEW] = "NEW", [HA_INSYNC] = "INSYNC", [HA_OUTDATED] = "OUTDATED", [HA_SYNCTARGET] = "SYNCTARGET",
-		[HA_DALONE] = "ALONE", [HA_QUARANTINED] = "QUARANTINED",
+		[HA_NEW] = "NEW",	    [HA_INSYNC] = "INSYNC",
+		[HA_OUTDATED] = "OUTDATED", [HA_SYNCTARGET] = "SYNCTARGET",
+		[HA_DALONE] = "ALONE",	    [HA_QUARANTINED] = "QUARANTINED",
 	};
 
 	return dstate <= HA_QUARANTINED ? names[dstate] : "?";
@@ -541,7 +549,8 @@ struct pr_hash ha_tail_hash(const struct ha *h)
 
 bool ha_can_submit(const struct ha *h)
 {
-	return h->role == PR_ROLE_ACTIVE && h->served && h->mode != HA_FROZEN && h->flights < h->cfg.in_flight && !h->quarantine_ms &&
+	return h->role == PR_ROLE_ACTIVE && h->served && h->mode != HA_FROZEN &&
+	       h->flights < h->cfg.in_flight && !h->quarantine_ms &&
 	       (h->sw == HA_SW_IDLE || (h->sw == HA_SW_DRAIN && !h->drained));
 }
 
@@ -581,13 +590,17 @@ static void resync_status(const struct ha *h, struct ha_status *ret)
 	if (h->rs < HA_RS_ROWS)
 		return;
 	done = h->rs == HA_RS_ROWS ? h->re.done_bytes : h->s.acked_lsn - h->s.base_lsn;
-	total = h->rs == HA_RS_ROWS ? ret->resync_total_bytes : ha_max(h->re.goal_lsn, h->s.acked_lsn) - h->s.base_lsn;
+	total = h->rs == HA_RS_ROWS ? ret->resync_total_bytes
+				    : ha_max(h->re.goal_lsn, h->s.acked_lsn) - h->s.base_lsn;
 	if (h->rs >= HA_RS_STREAM && done) {
 		ret->resync_done_bytes = h->re.streamed_bytes;
-		ret->resync_total_bytes = (uint64_t)((double)h->re.streamed_bytes / (double)done * (double)total);
+		ret->resync_total_bytes =
+			(uint64_t)((double)h->re.streamed_bytes / (double)done * (double)total);
 	}
 	ret->resync_percent = total ? (int)(done * 100 / total) : 100;
-	ret->resync_eta_ms = done ? (uint64_t)((double)elapsed / (double)done * (double)(total - ha_min(done, total))) : 0;
+	ret->resync_eta_ms = done ? (uint64_t)((double)elapsed / (double)done *
+					       (double)(total - ha_min(done, total)))
+				  : 0;
 }
 
 void ha_get_status(const struct ha *h, struct ha_status *ret)
@@ -606,7 +619,8 @@ void ha_get_status(const struct ha *h, struct ha_status *ret)
 	ret->arbiter_seq = h->arb.record.seq;
 	ret->link_up = h->conn != 0;
 	ret->peer_insync = h->role == PR_ROLE_ACTIVE && h->mode == HA_SYNC;
-	ret->alone_since_ms = h->role == PR_ROLE_ACTIVE && h->mode == HA_ALONE ? h->alone_since_ms : 0;
+	ret->alone_since_ms =
+		h->role == PR_ROLE_ACTIVE && h->mode == HA_ALONE ? h->alone_since_ms : 0;
 	ret->alone_ops = ret->alone_since_ms ? h->commit.lsn - h->alone_lsn : 0;
 	ret->alarms = h->alarms;
 	resync_status(h, ret);

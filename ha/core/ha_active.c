@@ -12,7 +12,8 @@ bool ha_peer_fenced(const struct ha *h)
 
 /* ---- the session ---- */
 
-void ha_session_open(struct ha *h, uint8_t kind, uint64_t base_lsn, const struct pr_hash *hash, uint64_t goal_lsn)
+void ha_session_open(struct ha *h, uint8_t kind, uint64_t base_lsn, const struct pr_hash *hash,
+		     uint64_t goal_lsn)
 {
 	h->s.opening = true;
 	h->s.open = false;
@@ -24,8 +25,9 @@ void ha_session_open(struct ha *h, uint8_t kind, uint64_t base_lsn, const struct
 	h->s.window_bytes = 0;
 	h->s.told_commit_lsn = 0;
 	h->s.opened_ms = h->s.progress_ms = h->now_ms;
-	HA_SEND(h, LINK_SESSION, link_session, .epoch = h->state.epoch, .link = h->s.link, .base_lsn = base_lsn,
-		.base_hash = pr_hash_bytes(hash), .kind = kind, .goal_lsn = goal_lsn);
+	HA_SEND(h, LINK_SESSION, link_session, .epoch = h->state.epoch, .link = h->s.link,
+		.base_lsn = base_lsn, .base_hash = pr_hash_bytes(hash), .kind = kind,
+		.goal_lsn = goal_lsn);
 }
 
 static void forget_session(struct ha *h)
@@ -103,7 +105,8 @@ void ha_on_session_ok(struct ha *h, const struct pr_link_session_ok *m)
 {
 	struct pr_hash hash;
 
-	if (h->role != PR_ROLE_ACTIVE || !h->s.opening || m->epoch != h->state.epoch || m->link != h->s.link)
+	if (h->role != PR_ROLE_ACTIVE || !h->s.opening || m->epoch != h->state.epoch ||
+	    m->link != h->s.link)
 		return;
 	pr_hash_from_bytes(m->tail_hash, &hash);
 	if (m->tail_lsn != h->s.base_lsn) {
@@ -131,8 +134,8 @@ void ha_on_session_ok(struct ha *h, const struct pr_link_session_ok *m)
 void ha_on_ack(struct ha *h, const struct pr_link_ack *m)
 {
 	/* Acks count only for the (session, epoch) they were asked in. */
-	if (h->role != PR_ROLE_ACTIVE || !h->s.open || m->epoch != h->state.epoch || m->link != h->s.link ||
-	    m->lsn <= h->s.acked_lsn || m->lsn >= h->s.next_lsn)
+	if (h->role != PR_ROLE_ACTIVE || !h->s.open || m->epoch != h->state.epoch ||
+	    m->link != h->s.link || m->lsn <= h->s.acked_lsn || m->lsn >= h->s.next_lsn)
 		return;
 	h->s.acked_lsn = m->lsn;
 	h->s.progress_ms = h->now_ms;
@@ -145,7 +148,8 @@ void ha_on_ack(struct ha *h, const struct pr_link_ack *m)
 
 static void take(struct ha *h, struct jr_batch *b)
 {
-	ASSERT(h->role == PR_ROLE_ACTIVE && b->first_lsn == h->tail.lsn + 1 && b->epoch == h->state.epoch);
+	ASSERT(h->role == PR_ROLE_ACTIVE && b->first_lsn == h->tail.lsn + 1 &&
+	       b->epoch == h->state.epoch);
 	ASSERT(pr_hash_equal(&b->prev_hash, &h->tail.hash) && h->flights < HA_FLIGHT_MAX);
 	h->flight[h->flights].batch = jr_batch_ref(b);
 	h->flight[h->flights++].sent_ms = h->now_ms;
@@ -164,15 +168,15 @@ void ha_on_submit(struct ha *h, struct jr_batch *b)
 /* The pair core's own record: one LSN, no rows. */
 void ha_own_record(struct ha *h, uint8_t kind)
 {
-	struct pr_record record = { .lsn = h->tail.lsn + 1, .kind = kind };
+	struct pr_record record = {.lsn = h->tail.lsn + 1, .kind = kind};
 	uint8_t payload[PR_MIN_record];
 	struct pr_buf buf = pr_buf_on(payload, sizeof(payload));
 	int r = pr_record_encode(&buf, &record);
 	struct jr_batch *b;
 
 	ASSERT(r == 0);
-	b = jr_batch_new(h->cfg.cluster, h->state.epoch, record.lsn, record.lsn, h->commit.lsn, &h->tail.hash, payload,
-			 (uint32_t)buf.len);
+	b = jr_batch_new(h->cfg.cluster, h->state.epoch, record.lsn, record.lsn, h->commit.lsn,
+			 &h->tail.hash, payload, (uint32_t)buf.len);
 	ASSERT(b);
 	take(h, b);
 	jr_batch_unref(b);
@@ -186,7 +190,7 @@ bool ha_commit(struct ha *h)
 
 	if (h->role != PR_ROLE_ACTIVE || h->mode == HA_FROZEN)
 		return false;
-	ASSERT(h->require_ack || h->arb.record.members == ha_bit(h->cfg.node));	/* I5 */
+	ASSERT(h->require_ack || h->arb.record.members == ha_bit(h->cfg.node)); /* I5 */
 	if (h->require_ack)
 		limit = h->s.open ? ha_min(limit, h->s.acked_lsn) : 0;
 	while (n < h->flights && h->flight[n].batch->last_lsn <= limit) {
@@ -261,7 +265,8 @@ static bool run_rejoin(struct ha *h)
 	}
 	if (!h->his.answer || h->peer_unfit || h->peer_slow || !ha_arb_free(h))
 		return false;
-	if (h->his.dstate != HA_INSYNC || h->his.store_lsn == HA_NO_ROWS || !ha_is_member(h, ha_peer_node(h)) ||
+	if (h->his.dstate != HA_INSYNC || h->his.store_lsn == HA_NO_ROWS ||
+	    !ha_is_member(h, ha_peer_node(h)) ||
 	    !on_my_chain(h, h->his.tail_lsn, &h->his.tail_hash)) {
 		h->peer_unfit = true;
 		return true;
@@ -274,14 +279,14 @@ static bool run_rejoin(struct ha *h)
 
 static bool may_go_alone(struct ha *h)
 {
-	if (h->s.open || h->cfg.freeze_on_peer_loss || !ha_arb_free(h) || h->now_ms < h->arb.retry_ms || h->sw != HA_SW_IDLE ||
-	    ha_vote_binds(h))
+	if (h->s.open || h->cfg.freeze_on_peer_loss || !ha_arb_free(h) ||
+	    h->now_ms < h->arb.retry_ms || h->sw != HA_SW_IDLE || ha_vote_binds(h))
 		return false;
 	if (h->peer_slow || h->peer_unfit)
 		return true;
 	if (h->conn && h->peer.process_up && h->now_ms < h->frozen_ms + h->cfg.link_dead_ms) {
 		ha_note_deadline(h, h->frozen_ms + h->cfg.link_dead_ms);
-		return false;		/* connected: T3 has its chance */
+		return false; /* connected: T3 has its chance */
 	}
 	if (h->s.opening)
 		return false;
@@ -302,8 +307,9 @@ static bool run_alone(struct ha *h)
 			return false;
 		}
 		h->t4 = HA_T4_CAS;
-		if (h->arb.record.members == ha_bit(h->cfg.node) && h->arb.record.epoch == h->state.epoch) {
-			h->t4 = HA_T4_IDLE;	/* T6 did not get as far as the record */
+		if (h->arb.record.members == ha_bit(h->cfg.node) &&
+		    h->arb.record.epoch == h->state.epoch) {
+			h->t4 = HA_T4_IDLE; /* T6 did not get as far as the record */
 			ha_go_alone(h);
 			return true;
 		}
@@ -323,7 +329,8 @@ static bool run_alone(struct ha *h)
 		h->t4 = HA_T4_SAVE;
 		h->state.epoch = h->state.log_epoch = h->arb.record.epoch;
 		h->state.dstate = HA_DALONE;
-		ha_history_push(h, h->state.epoch, h->tail.lsn + 1, h->arb.record.members, HA_BY_PEER_LOSS);
+		ha_history_push(h, h->state.epoch, h->tail.lsn + 1, h->arb.record.members,
+				HA_BY_PEER_LOSS);
 		ha_save(h);
 		return true;
 	case HA_T4_SAVE:
@@ -359,7 +366,8 @@ static bool run_slow(struct ha *h)
 	}
 	h->peer_slow = true;
 	ha_alarm(h, HA_ALARM_SLOW_PEER, true);
-	memmove(h->re.drops_ms, h->re.drops_ms + 1, sizeof(h->re.drops_ms) - sizeof(h->re.drops_ms[0]));
+	memmove(h->re.drops_ms, h->re.drops_ms + 1,
+		sizeof(h->re.drops_ms) - sizeof(h->re.drops_ms[0]));
 	h->re.drops_ms[HA_DROPS_AN_HOUR - 1] = h->now_ms;
 	ha_link_close(h);
 	return true;
@@ -397,8 +405,8 @@ bool ha_run_active(struct ha *h)
 	if (h->role != PR_ROLE_ACTIVE)
 		return false;
 	/* I1, I2: an active that replies is in the record, in its epoch. */
-	ASSERT(h->mode == HA_FROZEN || !h->arb.known || h->arb.record.seq == 0 || ha_is_member(h, h->cfg.node) ||
-	       h->arb.record.epoch > h->state.epoch);
+	ASSERT(h->mode == HA_FROZEN || !h->arb.known || h->arb.record.seq == 0 ||
+	       ha_is_member(h, h->cfg.node) || h->arb.record.epoch > h->state.epoch);
 	moved = ha_commit(h);
 	ha_stream(h);
 	if (h->mode == HA_FROZEN && h->t4 == HA_T4_IDLE && h->p == HA_P_IDLE)

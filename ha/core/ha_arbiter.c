@@ -16,7 +16,7 @@
  *   48  ..   zero
  */
 #define ARBITER_MAGIC 0x42524148u
-#define FLOOR_MAGIC 0x4c464148u
+#define FLOOR_MAGIC   0x4c464148u
 enum { ARBITER_VERSION = 1, ARBITER_END = 48 };
 
 static bool all_zero(const uint8_t *p, size_t n)
@@ -29,8 +29,9 @@ static bool all_zero(const uint8_t *p, size_t n)
 
 static bool sound(const uint8_t in[HA_ARBITER_BYTES], uint32_t magic)
 {
-	return pr_load32(in) == pr_crc32c(in + 4, HA_ARBITER_BYTES - 4) && pr_load32(in + 4) == magic &&
-	       pr_load16(in + 8) == ARBITER_VERSION && all_zero(in + ARBITER_END, HA_ARBITER_BYTES - ARBITER_END);
+	return pr_load32(in) == pr_crc32c(in + 4, HA_ARBITER_BYTES - 4) &&
+	       pr_load32(in + 4) == magic && pr_load16(in + 8) == ARBITER_VERSION &&
+	       all_zero(in + ARBITER_END, HA_ARBITER_BYTES - ARBITER_END);
 }
 
 void ha_arbiter_encode(uint8_t out[HA_ARBITER_BYTES], const struct ha_arbiter *a)
@@ -72,8 +73,9 @@ int ha_arbiter_pick(struct ha_arbiter *ret, const uint8_t *const copies[2], int 
 	*ret_rewrite = -1;
 	if (!good[0] && !good[1])
 		return blank[0] && blank[1] ? -ENOENT : -EUCLEAN;
-	if (good[0] && good[1] && a[0].seq == a[1].seq && memcmp(copies[0], copies[1], HA_ARBITER_BYTES) != 0)
-		return -EUCLEAN;	/* two writers of one seq: no rule can choose */
+	if (good[0] && good[1] && a[0].seq == a[1].seq &&
+	    memcmp(copies[0], copies[1], HA_ARBITER_BYTES) != 0)
+		return -EUCLEAN; /* two writers of one seq: no rule can choose */
 	best = !good[0] || (good[1] && a[1].seq > a[0].seq);
 	if (!good[!best] || a[!best].seq != a[best].seq)
 		*ret_rewrite = !best;
@@ -81,7 +83,8 @@ int ha_arbiter_pick(struct ha_arbiter *ret, const uint8_t *const copies[2], int 
 	return 0;
 }
 
-void ha_floor_encode(uint8_t out[HA_ARBITER_BYTES], const uint8_t cluster[16], uint64_t epoch, uint64_t lsn)
+void ha_floor_encode(uint8_t out[HA_ARBITER_BYTES], const uint8_t cluster[16], uint64_t epoch,
+		     uint64_t lsn)
 {
 	memset(out, 0, HA_ARBITER_BYTES);
 	pr_store32(out + 4, FLOOR_MAGIC);
@@ -92,7 +95,8 @@ void ha_floor_encode(uint8_t out[HA_ARBITER_BYTES], const uint8_t cluster[16], u
 	pr_store32(out, pr_crc32c(out + 4, HA_ARBITER_BYTES - 4));
 }
 
-int ha_floor_decode(const uint8_t in[HA_ARBITER_BYTES], const uint8_t cluster[16], uint64_t *ret_epoch, uint64_t *ret_lsn)
+int ha_floor_decode(const uint8_t in[HA_ARBITER_BYTES], const uint8_t cluster[16],
+		    uint64_t *ret_epoch, uint64_t *ret_lsn)
 {
 	if (!sound(in, FLOOR_MAGIC) || !all_zero(in + 10, 6) || memcmp(in + 16, cluster, 16) != 0)
 		return -EBADMSG;

@@ -14,30 +14,38 @@
 
 enum {
 	HA_FX_MAX = 1024,
-	HA_FLIGHT_MAX = 16,		/* in_flight and the pair core's own batch */
-	HA_RECEIVED_MAX = 128,		/* at the standby: received, not yet applied */
-	HA_WINDOW_BATCHES = 16,		/* of a resync: sent, not acked */
+	HA_FLIGHT_MAX = 16,	/* in_flight and the pair core's own batch */
+	HA_RECEIVED_MAX = 128,	/* at the standby: received, not yet applied */
+	HA_WINDOW_BATCHES = 16, /* of a resync: sent, not acked */
 	HA_WINDOW_BYTES = 16 << 20,
 	HA_ARBITER_POLL_MS = 1000,
 	HA_ARBITER_RETRY_MS = 200,
 	HA_PROMISE_WAIT_MS = 1000,
 	HA_FENCE_WAIT_MS = 5000,
-	HA_BARRIER_LAG = 4096,		/* operations behind, from which the barrier of T6 may close */
+	HA_BARRIER_LAG = 4096, /* operations behind, from which the barrier of T6 may close */
 	HA_OVERRIDE_EPOCHS = 65536,
 	HA_DROPS_AN_HOUR = 3,
 	HA_QUARANTINE_WAIT_MS = 1000,
 };
 #define HA_HOUR_MS UINT64_C(3600000)
-#define HA_NO_ROWS UINT64_MAX		/* hello.store_lsn: my rows are worth nothing, copy them all */
+#define HA_NO_ROWS UINT64_MAX /* hello.store_lsn: my rows are worth nothing, copy them all */
 
 /* ha_state.fault_flags */
-enum { HA_FAULT_COPY = 1 };		/* a full copy is under way: rows and journal do not belong together */
+enum { HA_FAULT_COPY = 1 }; /* a full copy is under way: rows and journal do not belong together */
 
 /* ha_history.reason */
 enum { HA_BY_PROMOTION = 1, HA_BY_PEER_LOSS, HA_BY_HANDOVER, HA_BY_OVERRIDE };
 
 /* What a fetched batch is wanted for: the top byte of the cookie. */
-enum ha_fetch { HA_FETCH_APPLY, HA_FETCH_ANSWER, HA_FETCH_OWN, HA_FETCH_STREAM, HA_FETCH_GIVE, HA_FETCH_BASE, HA_FETCH_COUNT };
+enum ha_fetch {
+	HA_FETCH_APPLY,
+	HA_FETCH_ANSWER,
+	HA_FETCH_OWN,
+	HA_FETCH_STREAM,
+	HA_FETCH_GIVE,
+	HA_FETCH_BASE,
+	HA_FETCH_COUNT
+};
 
 enum ha_write { HA_WRITE_NONE, HA_WRITE_CAS, HA_WRITE_FLOOR };
 enum ha_outcome { HA_PENDING, HA_DONE, HA_REFUSED, HA_FAILED };
@@ -46,24 +54,66 @@ enum ha_outcome { HA_PENDING, HA_DONE, HA_REFUSED, HA_FAILED };
 enum ha_alone_step { HA_T4_IDLE, HA_T4_CAS, HA_T4_SAVE, HA_T4_RECORD };
 /* T5 and T6, in this order */
 enum ha_resync_step {
-	HA_RS_IDLE, HA_RS_OWN, HA_RS_ASK, HA_RS_ROWS_FIRST, HA_RS_ROWS_BASE, HA_RS_OPENING, HA_RS_ROWS, HA_RS_STREAM,
-	HA_RS_BARRIER, HA_RS_SAVE, HA_RS_PEER, HA_RS_CAS,
+	HA_RS_IDLE,
+	HA_RS_OWN,
+	HA_RS_ASK,
+	HA_RS_ROWS_FIRST,
+	HA_RS_ROWS_BASE,
+	HA_RS_OPENING,
+	HA_RS_ROWS,
+	HA_RS_STREAM,
+	HA_RS_BARRIER,
+	HA_RS_SAVE,
+	HA_RS_PEER,
+	HA_RS_CAS,
 };
 /* T8, in this order */
-enum ha_switch_step { HA_SW_IDLE, HA_SW_DRAIN, HA_SW_QUIET, HA_SW_RECORD, HA_SW_CAS, HA_SW_TAKE_BACK };
+enum ha_switch_step {
+	HA_SW_IDLE,
+	HA_SW_DRAIN,
+	HA_SW_QUIET,
+	HA_SW_RECORD,
+	HA_SW_CAS,
+	HA_SW_TAKE_BACK
+};
 /* P0 to P8 and T9, in this order */
 enum ha_promote_step {
-	HA_P_IDLE, HA_P_TAIL, HA_P_READ, HA_P_PROOF, HA_P_PREEMPT, HA_P_LEASE, HA_P_CAS, HA_P_SAVE, HA_P_ADOPT, HA_P_RECORD,
-	HA_P_HEIR, HA_P_HEIR_SAVE, HA_P_HEIR_APPLY,
+	HA_P_IDLE,
+	HA_P_TAIL,
+	HA_P_READ,
+	HA_P_PROOF,
+	HA_P_PREEMPT,
+	HA_P_LEASE,
+	HA_P_CAS,
+	HA_P_SAVE,
+	HA_P_ADOPT,
+	HA_P_RECORD,
+	HA_P_HEIR,
+	HA_P_HEIR_SAVE,
+	HA_P_HEIR_APPLY,
 };
 /* the standby's side of a session that has to be prepared first, in this order */
-enum ha_target_step { HA_TG_IDLE, HA_TG_PROOF, HA_TG_BASE, HA_TG_SAVE, HA_TG_CUT, HA_TG_RESET, HA_TG_BEGIN };
+enum ha_target_step {
+	HA_TG_IDLE,
+	HA_TG_PROOF,
+	HA_TG_BASE,
+	HA_TG_SAVE,
+	HA_TG_CUT,
+	HA_TG_RESET,
+	HA_TG_BEGIN
+};
 /* the target's side of a full copy once the session is open */
 enum ha_rows_step { HA_ROWS_IDLE, HA_ROWS_PUT, HA_ROWS_END, HA_ROWS_CLEAR };
 
-struct ha_mem { struct ha_mem *next; uint64_t align; };
+struct ha_mem {
+	struct ha_mem *next;
+	uint64_t align;
+};
 
-struct ha_mark { uint64_t lsn; struct pr_hash hash; };
+struct ha_mark {
+	uint64_t lsn;
+	struct pr_hash hash;
+};
 
 struct ha {
 	struct ha_config cfg;
@@ -79,8 +129,8 @@ struct ha {
 
 	enum pr_role role;
 	enum ha_mode mode;
-	bool served;			/* SERVE was given in this time as active */
-	bool held;			/* HOLD was given */
+	bool served; /* SERVE was given in this time as active */
+	bool held;   /* HOLD was given */
 
 	/* persisted: state is what shall stand; saved_seq is what does */
 	struct ha_state state;
@@ -89,31 +139,41 @@ struct ha {
 
 	/* journal */
 	uint64_t first_lsn;
-	struct ha_mark tail;		/* the last batch accepted or submitted, durable or not */
+	struct ha_mark tail; /* the last batch accepted or submitted, durable or not */
 	uint64_t durable_lsn;
-	struct ha_mark commit;		/* hash only known while active */
+	struct ha_mark commit; /* hash only known while active */
 	uint64_t applied_lsn, store_lsn;
-	struct ha_mark cut;		/* where the log will end when the cut or reset is done */
+	struct ha_mark cut; /* where the log will end when the cut or reset is done */
 	bool cut_busy;
 	char damage_text[192];
-	const char *damage;		/* why rows or journal are worth nothing; NULL: fine */
-	struct { bool on, busy; uint64_t lsn, last, asked_ms; } repair;
+	const char *damage; /* why rows or journal are worth nothing; NULL: fine */
+	struct {
+		bool on, busy;
+		uint64_t lsn, last, asked_ms;
+	} repair;
 
 	/* fetches: one of each kind at a time */
-	struct { bool busy; uint64_t number; uint64_t lsn; } fetch[HA_FETCH_COUNT];
+	struct {
+		bool busy;
+		uint64_t number;
+		uint64_t lsn;
+	} fetch[HA_FETCH_COUNT];
 
 	/* active: batches not yet committed; standby: not yet applied */
-	struct { struct jr_batch *batch; uint64_t sent_ms; } flight[HA_FLIGHT_MAX];
+	struct {
+		struct jr_batch *batch;
+		uint64_t sent_ms;
+	} flight[HA_FLIGHT_MAX];
 	unsigned flights;
 	struct jr_batch *received[HA_RECEIVED_MAX];
-	unsigned receiveds, appended;	/* of received: handed to the journal */
+	unsigned receiveds, appended; /* of received: handed to the journal */
 
 	/* arbiter */
 	struct {
-		bool known;		/* record is what stood at the last read or write */
+		bool known; /* record is what stood at the last read or write */
 		struct ha_arbiter record;
 		uint64_t floor_lsn;
-		int error;		/* of the last read */
+		int error; /* of the last read */
 		bool read_busy, read_again;
 		uint64_t reads_started, reads_done, read_ms;
 		enum ha_write write;
@@ -126,15 +186,18 @@ struct ha {
 	} arb;
 
 	/* peer: facts */
-	struct { bool known, process_up, node_up; uint64_t incarnation; } peer;
+	struct {
+		bool known, process_up, node_up;
+		uint64_t incarnation;
+	} peer;
 	bool quorate, fence_ok, fence_failed;
 	uint64_t fence_incarnation;
 
 	/* link */
-	uint64_t conn;			/* 0: none */
+	uint64_t conn; /* 0: none */
 	uint64_t heard_ms, beat_ms, nonce, hello_nonce;
 	struct {
-		bool known, answer;	/* answer: to the hello of this time as active */
+		bool known, answer; /* answer: to the hello of this time as active */
 		uint8_t role, dstate;
 		uint64_t incarnation, epoch, log_epoch, tail_lsn, commit_lsn, store_lsn;
 		struct pr_hash tail_hash;
@@ -142,7 +205,7 @@ struct ha {
 		struct ha_history history[HA_HISTORY_MAX];
 	} his;
 	uint64_t his_nonce;
-	bool answer_owed;		/* an active waits for my hello */
+	bool answer_owed; /* an active waits for my hello */
 	uint64_t answer_nonce;
 
 	/* active: the session */
@@ -153,26 +216,30 @@ struct ha {
 		uint64_t told_commit_lsn;
 		unsigned window_batches;
 		uint64_t window_bytes;
-		struct { uint64_t lsn; uint32_t bytes; } window[HA_FLIGHT_MAX + HA_WINDOW_BATCHES];
+		struct {
+			uint64_t lsn;
+			uint32_t bytes;
+		} window[HA_FLIGHT_MAX + HA_WINDOW_BATCHES];
 	} s;
-	uint64_t links;			/* sessions ever opened by this process */
+	uint64_t links; /* sessions ever opened by this process */
 	uint64_t lease_end_ms;
 	bool lease_lapsed;
 	bool require_ack;
-	bool peer_unfit;		/* FROZEN: the peer came back with a log that T3 cannot use */
+	bool peer_unfit; /* FROZEN: the peer came back with a log that T3 cannot use */
 	bool peer_slow;
 	uint64_t frozen_ms, commit_ms;
 	enum ha_alone_step t4;
 	enum ha_resync_step rs;
 	struct {
 		uint64_t lo, asked_lsn, step, nonce;
-		struct ha_mark mark;	/* the peer's, to be compared with mine */
-		bool force_copy, rows_busy;	/* rows_busy: a range is being read here */
-		bool rows_held, rows_out, rows_last;	/* read and not sent; sent and not confirmed */
+		struct ha_mark mark;		     /* the peer's, to be compared with mine */
+		bool force_copy, rows_busy;	     /* rows_busy: a range is being read here */
+		bool rows_held, rows_out, rows_last; /* read and not sent; sent and not confirmed */
 		bool peer_insync;
-		uint64_t streamed_bytes, rows_lsn, goal_lsn, fork_lsn, barrier_lsn, started_ms, done_bytes, total_bytes;
+		uint64_t streamed_bytes, rows_lsn, goal_lsn, fork_lsn, barrier_lsn, started_ms,
+			done_bytes, total_bytes;
 		struct pr_hash rows_hash;
-		uint8_t *rows_p;	/* the range held */
+		uint8_t *rows_p; /* the range held */
 		uint32_t rows_len;
 		uint64_t not_before_ms, backoff_ms, slow_ms, synced_ms;
 		uint64_t drops_ms[HA_DROPS_AN_HOUR];
@@ -195,29 +262,32 @@ struct ha {
 	enum ha_target_step tg;
 	uint64_t tg_ticket;
 	enum ha_rows_step rows;
-	unsigned rows_busy;		/* BEGIN, PUT, END not yet answered */
+	unsigned rows_busy; /* BEGIN, PUT, END not yet answered */
 	bool rows_begun, rows_last, rows_kept;
 	int rows_error;
 	uint64_t rows_bytes;
-	uint64_t apply_need_lsn;	/* the batch to be applied next ends here: wait until the goal covers it */
+	uint64_t
+		apply_need_lsn; /* the batch to be applied next ends here: wait until the goal covers it */
 	bool outdate_owed;
 	uint64_t outdate_epoch;
 
 	/* promotion */
 	enum ha_promote_step p;
 	bool p_ordered, p_override, p_session_ended, preempt_busy, preempt_done;
-	bool hold_owed;			/* heir: the old active's hold on the LUNs is still to be taken */
+	bool hold_owed; /* heir: the old active's hold on the LUNs is still to be taken */
 	int preempt_error;
 	uint64_t p_ticket, p_read, p_since_ms, p_ended_ms, p_wait_ms;
 	bool p_asked_promise, p_asked_fence;
 	unsigned p_tries;
-	uint64_t promise_epoch;		/* the peer promised me this epoch; 0: none */
+	uint64_t promise_epoch; /* the peer promised me this epoch; 0: none */
 	bool promise_refused;
 	char promise_why[256];
-	uint64_t vote_epoch;		/* I promised the peer this epoch; 0: none */
-	struct { uint64_t epoch, lsn, incarnation; } heir;
+	uint64_t vote_epoch; /* I promised the peer this epoch; 0: none */
+	struct {
+		uint64_t epoch, lsn, incarnation;
+	} heir;
 	uint64_t heir_poll_ms;
-	uint64_t quarantine_ms;		/* a write failed: dying once QUARANTINED is saved; 0: no */
+	uint64_t quarantine_ms; /* a write failed: dying once QUARANTINED is saved; 0: no */
 
 	unsigned alarms;
 	int score, score_said;
@@ -264,16 +334,17 @@ static inline uint64_t ha_max(uint64_t a, uint64_t b)
 }
 
 /* ha_state.c: what is persisted */
-void ha_save(struct ha *);			/* state changed: bring it to disk */
-bool ha_saved(const struct ha *);		/* all that was asked to be saved is */
+void ha_save(struct ha *);	  /* state changed: bring it to disk */
+bool ha_saved(const struct ha *); /* all that was asked to be saved is */
 void ha_state_saved(struct ha *, int error);
-void ha_history_push(struct ha *, uint64_t epoch, uint64_t first_lsn, uint8_t members, uint8_t reason);
+void ha_history_push(struct ha *, uint64_t epoch, uint64_t first_lsn, uint8_t members,
+		     uint8_t reason);
 uint64_t ha_history_epoch_at(const struct ha *, uint64_t lsn);
 
 /* ha_record.c: traffic with the arbiter */
-uint64_t ha_arb_read(struct ha *);		/* a read that starts now or later; its ticket */
+uint64_t ha_arb_read(struct ha *); /* a read that starts now or later; its ticket */
 bool ha_arb_was_read(const struct ha *, uint64_t ticket);
-bool ha_arb_free(const struct ha *);		/* no write is on its way */
+bool ha_arb_free(const struct ha *); /* no write is on its way */
 void ha_arb_cas(struct ha *, uint64_t epoch, uint8_t members, uint8_t active);
 void ha_arb_event(struct ha *, const struct ha_event *);
 bool ha_run_arbiter(struct ha *);
@@ -287,13 +358,13 @@ void ha_send_beat(struct ha *);
 void ha_send_batch(struct ha *, struct jr_batch *);
 bool ha_run_link(struct ha *);
 
-#define HA_SEND(h, NAME, name, ...) \
-	do { \
-		struct pr_##name ha_m_ = { __VA_ARGS__ }; \
+#define HA_SEND(h, NAME, name, ...)                                               \
+	do {                                                                      \
+		struct pr_##name ha_m_ = {__VA_ARGS__};                           \
 		struct pr_buf ha_b_ = ha_send_begin(h, pr_##name##_size(&ha_m_)); \
-		int ha_r_ = pr_##name##_encode(&ha_b_, &ha_m_); \
-		ASSERT(ha_r_ == 0); \
-		ha_send_end(h, PR_T_##NAME, &ha_b_, NULL); \
+		int ha_r_ = pr_##name##_encode(&ha_b_, &ha_m_);                   \
+		ASSERT(ha_r_ == 0);                                               \
+		ha_send_end(h, PR_T_##NAME, &ha_b_, NULL);                        \
 	} while (0)
 struct pr_buf ha_send_begin(struct ha *, size_t bytes);
 void ha_send_end(struct ha *, uint16_t type, struct pr_buf *, struct jr_batch *);
@@ -301,14 +372,15 @@ void ha_send_end(struct ha *, uint16_t type, struct pr_buf *, struct jr_batch *)
 /* ha_active.c */
 bool ha_run_active(struct ha *);
 void ha_session_lost(struct ha *, const char *why);
-void ha_session_open(struct ha *, uint8_t kind, uint64_t base_lsn, const struct pr_hash *, uint64_t goal_lsn);
+void ha_session_open(struct ha *, uint8_t kind, uint64_t base_lsn, const struct pr_hash *,
+		     uint64_t goal_lsn);
 void ha_on_session_ok(struct ha *, const struct pr_link_session_ok *);
 void ha_on_ack(struct ha *, const struct pr_link_ack *);
 void ha_on_submit(struct ha *, struct jr_batch *);
 void ha_become_active(struct ha *, enum ha_mode);
 void ha_own_record(struct ha *, uint8_t kind);
 bool ha_commit(struct ha *);
-void ha_go_alone(struct ha *);			/* ALONE begins: acks are no longer required */
+void ha_go_alone(struct ha *); /* ALONE begins: acks are no longer required */
 bool ha_peer_fenced(const struct ha *);
 
 /* ha_switch.c: T8 */
@@ -330,7 +402,7 @@ bool ha_readmission_due(const struct ha *);
 
 /* ha_standby.c */
 bool ha_run_standby(struct ha *);
-void ha_standby_end(struct ha *);		/* P0: from here no batch is accepted or acked */
+void ha_standby_end(struct ha *); /* P0: from here no batch is accepted or acked */
 void ha_on_session(struct ha *, const struct pr_link_session *);
 void ha_on_batch(struct ha *, const struct pr_link_batch *);
 void ha_on_rows_put(struct ha *, const struct pr_link_rows *);

@@ -31,7 +31,10 @@ void ha_send_end(struct ha *h, uint16_t type, struct pr_buf *b, struct jr_batch 
 void ha_send_batch(struct ha *h, struct jr_batch *batch)
 {
 	struct pr_link_batch m = {
-		.epoch = h->state.epoch, .link = h->s.link, .first_lsn = batch->first_lsn, .last_lsn = batch->last_lsn,
+		.epoch = h->state.epoch,
+		.link = h->s.link,
+		.first_lsn = batch->first_lsn,
+		.last_lsn = batch->last_lsn,
 	};
 	struct pr_buf b = ha_send_begin(h, pr_link_batch_size(&m));
 	int r = pr_link_batch_encode(&b, &m);
@@ -46,11 +49,20 @@ void ha_send_hello(struct ha *h)
 	bool active = h->role == PR_ROLE_ACTIVE;
 	bool copy = h->damage || (h->state.fault_flags & HA_FAULT_COPY);
 	struct pr_link_hello m = {
-		.version_min = PR_VERSION, .version_max = PR_VERSION, .node = h->cfg.node, .role = (uint8_t)h->role,
-		.mode = (uint8_t)h->mode, .dstate = (uint8_t)h->state.dstate, .incarnation = h->incarnation,
-		.epoch = h->state.epoch, .log_epoch = h->state.log_epoch, .first_lsn = h->first_lsn,
-		.tail_lsn = copy ? 0 : h->tail.lsn, .commit_lsn = copy ? 0 : h->commit.lsn,
-		.store_lsn = copy ? HA_NO_ROWS : h->applied_lsn, .tail_hash = pr_hash_bytes(&h->tail.hash),
+		.version_min = PR_VERSION,
+		.version_max = PR_VERSION,
+		.node = h->cfg.node,
+		.role = (uint8_t)h->role,
+		.mode = (uint8_t)h->mode,
+		.dstate = (uint8_t)h->state.dstate,
+		.incarnation = h->incarnation,
+		.epoch = h->state.epoch,
+		.log_epoch = h->state.log_epoch,
+		.first_lsn = h->first_lsn,
+		.tail_lsn = copy ? 0 : h->tail.lsn,
+		.commit_lsn = copy ? 0 : h->commit.lsn,
+		.store_lsn = copy ? HA_NO_ROWS : h->applied_lsn,
+		.tail_hash = pr_hash_bytes(&h->tail.hash),
 		.nonce = active ? ++h->hello_nonce : h->answer_nonce,
 	};
 	struct pr_buf b;
@@ -67,8 +79,11 @@ void ha_send_hello(struct ha *h)
 	for (uint32_t i = 0; i < h->state.history_count; i++) {
 		const struct ha_history *y = &h->state.history[i];
 		struct pr_history e = {
-			.epoch = y->epoch, .first_lsn = y->first_lsn, .hash = pr_hash_bytes(&y->hash),
-			.members = y->members, .reason = y->reason,
+			.epoch = y->epoch,
+			.first_lsn = y->first_lsn,
+			.hash = pr_hash_bytes(&y->hash),
+			.members = y->members,
+			.reason = y->reason,
 		};
 
 		r = pr_history_put(&b, &e);
@@ -84,13 +99,15 @@ void ha_send_beat(struct ha *h)
 	bool active = h->role == PR_ROLE_ACTIVE;
 
 	if (active) {
-		HA_SEND(h, LINK_BEAT, link_beat, .epoch = h->state.epoch, .link = h->s.open ? h->s.link : 0,
+		HA_SEND(h, LINK_BEAT, link_beat, .epoch = h->state.epoch,
+			.link = h->s.open ? h->s.link : 0,
 			.commit_lsn = h->s.open ? h->commit.lsn : 0, .sent_ms = h->now_ms);
 		if (h->s.open)
 			h->s.told_commit_lsn = h->commit.lsn;
 	} else {
-		HA_SEND(h, LINK_BEAT, link_beat, .epoch = h->state.epoch, .link = h->r.open ? h->r.link : 0,
-			.commit_lsn = h->commit.lsn, .sent_ms = h->now_ms, .echo_ms = h->r.open ? h->r.echo_ms : 0);
+		HA_SEND(h, LINK_BEAT, link_beat, .epoch = h->state.epoch,
+			.link = h->r.open ? h->r.link : 0, .commit_lsn = h->commit.lsn,
+			.sent_ms = h->now_ms, .echo_ms = h->r.open ? h->r.echo_ms : 0);
 	}
 }
 
@@ -142,7 +159,10 @@ static void take_hello(struct ha *h, const struct pr_link_hello *m)
 		struct ha_history *to = &h->his.history[h->his.history_count++];
 
 		*to = (struct ha_history){
-			.epoch = y.epoch, .first_lsn = y.first_lsn, .members = y.members, .reason = y.reason,
+			.epoch = y.epoch,
+			.first_lsn = y.first_lsn,
+			.members = y.members,
+			.reason = y.reason,
 		};
 		pr_hash_from_bytes(y.hash, &to->hash);
 	}
@@ -161,12 +181,12 @@ static void on_hello(struct ha *h, const struct pr_link_hello *m)
 		return;
 	}
 	if (m->incarnation < h->peer.incarnation)
-		return;			/* of a process that is gone */
+		return; /* of a process that is gone */
 	take_hello(h, m);
 	if (h->role == PR_ROLE_ACTIVE) {
 		if (m->role == PR_ROLE_ACTIVE || m->epoch > h->state.epoch) {
 			ha_alarm(h, HA_ALARM_PEER, true);
-			ha_arb_read(h);		/* T7: if it is in the newer epoch, this one ends */
+			ha_arb_read(h); /* T7: if it is in the newer epoch, this one ends */
 			return;
 		}
 		h->his.answer = m->nonce == h->hello_nonce;
@@ -199,8 +219,8 @@ static void on_beat(struct ha *h, const struct pr_link_beat *m)
 /* Whose batch ends at or before lsn, by the batch after it: the same question the active puts to its own journal. */
 static void answer_fork(struct ha *h, const struct ha_mark *mark, bool known)
 {
-	HA_SEND(h, LINK_FORK, link_fork, .nonce = h->his_nonce, .lsn = mark->lsn, .hash = pr_hash_bytes(&mark->hash),
-		.known = known);
+	HA_SEND(h, LINK_FORK, link_fork, .nonce = h->his_nonce, .lsn = mark->lsn,
+		.hash = pr_hash_bytes(&mark->hash), .known = known);
 }
 
 static void on_fork_ask(struct ha *h, const struct pr_link_fork_ask *m)
@@ -218,16 +238,17 @@ static void on_fork_ask(struct ha *h, const struct pr_link_fork_ask *m)
 
 static void fork_fetched(struct ha *h, struct jr_batch *b)
 {
-	struct ha_mark mark = { 0 };
+	struct ha_mark mark = {0};
 
 	if (b)
-		mark = (struct ha_mark){ b->first_lsn - 1, b->prev_hash };
+		mark = (struct ha_mark){b->first_lsn - 1, b->prev_hash};
 	answer_fork(h, &mark, b != NULL);
 }
 
 static void give_fetched(struct ha *h, struct jr_batch *b)
 {
-	struct pr_link_batch_give m = { .nonce = h->his_nonce, .lsn = h->fetch[HA_FETCH_GIVE].lsn, .known = b != NULL };
+	struct pr_link_batch_give m = {
+		.nonce = h->his_nonce, .lsn = h->fetch[HA_FETCH_GIVE].lsn, .known = b != NULL};
 	struct pr_buf buf = ha_send_begin(h, pr_link_batch_give_size(&m));
 	int r = pr_link_batch_give_encode(&buf, &m);
 
@@ -257,7 +278,8 @@ static void fetched(struct ha *h, const struct ha_event *e)
 {
 	unsigned kind = (unsigned)(e->cookie >> 56);
 
-	if (kind >= HA_FETCH_COUNT || !h->fetch[kind].busy || h->fetch[kind].number != (e->cookie & 0xffffffffffffff))
+	if (kind >= HA_FETCH_COUNT || !h->fetch[kind].busy ||
+	    h->fetch[kind].number != (e->cookie & 0xffffffffffffff))
 		return;
 	h->fetch[kind].busy = false;
 	switch ((enum ha_fetch)kind) {
@@ -289,27 +311,27 @@ static void refuse(struct ha *h)
 }
 
 /* MSG(type, name, handler(h, m)) */
-#define LINK_MESSAGES(X) \
-	X(HELLO, hello, on_hello) \
-	X(SESSION, session, ha_on_session) \
-	X(SESSION_OK, session_ok, ha_on_session_ok) \
-	X(BATCH, batch, ha_on_batch) \
-	X(ACK, ack, ha_on_ack) \
-	X(NACK, nack, on_nack) \
-	X(BEAT, beat, on_beat) \
-	X(OUTDATE, outdate, ha_on_outdate) \
-	X(OUTDATE_OK, outdate_ok, on_outdate_ok) \
+#define LINK_MESSAGES(X)                               \
+	X(HELLO, hello, on_hello)                      \
+	X(SESSION, session, ha_on_session)             \
+	X(SESSION_OK, session_ok, ha_on_session_ok)    \
+	X(BATCH, batch, ha_on_batch)                   \
+	X(ACK, ack, ha_on_ack)                         \
+	X(NACK, nack, on_nack)                         \
+	X(BEAT, beat, on_beat)                         \
+	X(OUTDATE, outdate, ha_on_outdate)             \
+	X(OUTDATE_OK, outdate_ok, on_outdate_ok)       \
 	X(PROMISE_ASK, promise_ask, ha_on_promise_ask) \
-	X(PROMISE, promise, ha_on_promise) \
-	X(INSYNC, insync, ha_on_insync) \
-	X(INSYNC_OK, insync_ok, ha_on_insync_ok) \
-	X(FORK_ASK, fork_ask, on_fork_ask) \
-	X(FORK, fork, ha_on_fork) \
-	X(BATCH_ASK, batch_ask, on_batch_ask) \
-	X(BATCH_GIVE, batch_give, on_batch_give) \
-	X(ROWS, rows, ha_on_rows_put) \
-	X(ROWS_OK, rows_ok, ha_on_rows_ok) \
-	X(HANDOVER, handover, ha_on_handover) \
+	X(PROMISE, promise, ha_on_promise)             \
+	X(INSYNC, insync, ha_on_insync)                \
+	X(INSYNC_OK, insync_ok, ha_on_insync_ok)       \
+	X(FORK_ASK, fork_ask, on_fork_ask)             \
+	X(FORK, fork, ha_on_fork)                      \
+	X(BATCH_ASK, batch_ask, on_batch_ask)          \
+	X(BATCH_GIVE, batch_give, on_batch_give)       \
+	X(ROWS, rows, ha_on_rows_put)                  \
+	X(ROWS_OK, rows_ok, ha_on_rows_ok)             \
+	X(HANDOVER, handover, ha_on_handover)          \
 	X(BYE, bye, on_bye)
 
 static void on_nack(struct ha *h, const struct pr_link_nack *m)
@@ -342,18 +364,18 @@ static void message(struct ha *h, const struct ha_event *e)
 		return;
 	h->heard_ms = h->now_ms;
 	if (!h->his.known && e->msg_type != PR_T_LINK_HELLO)
-		return;			/* nothing counts before the hello */
+		return; /* nothing counts before the hello */
 	switch (e->msg_type) {
-#define X(NAME, name, handler) \
-	case PR_T_LINK_##NAME: { \
-		struct pr_link_##name m; \
+#define X(NAME, name, handler)                                      \
+	case PR_T_LINK_##NAME: {                                    \
+		struct pr_link_##name m;                            \
 		if (pr_link_##name##_decode(&m, e->p, e->len) == 0) \
-			handler(h, &m); \
-		else \
-			refuse(h); \
-		break; \
+			handler(h, &m);                             \
+		else                                                \
+			refuse(h);                                  \
+		break;                                              \
 	}
-	LINK_MESSAGES(X)
+		LINK_MESSAGES(X)
 #undef X
 	default:
 		refuse(h);
@@ -406,8 +428,9 @@ bool ha_run_link(struct ha *h)
 	}
 	ha_note_deadline(h, h->beat_ms + h->cfg.beat_ms);
 	/* An active is answered once the log here is known: repaired if it was damaged, and without anything half-way. */
-	if (h->answer_owed && h->role == PR_ROLE_STANDBY && !h->repair.on && h->p == HA_P_IDLE && h->tg == HA_TG_IDLE &&
-	    h->durable_lsn == h->tail.lsn && ha_saved(h) && !h->cut_busy && !h->rows_busy) {
+	if (h->answer_owed && h->role == PR_ROLE_STANDBY && !h->repair.on && h->p == HA_P_IDLE &&
+	    h->tg == HA_TG_IDLE && h->durable_lsn == h->tail.lsn && ha_saved(h) && !h->cut_busy &&
+	    !h->rows_busy) {
 		h->answer_owed = false;
 		ha_send_hello(h);
 		return true;

@@ -52,7 +52,7 @@ void ha_on_promote(struct ha *h, uint64_t ticket, bool override)
 		return;
 	h->p_override = override;
 	h->p_session_ended = h->r.open || h->tg != HA_TG_IDLE;
-	ha_standby_end(h);			/* P0 */
+	ha_standby_end(h); /* P0 */
 	memset(&h->st.promotion, 0, sizeof(h->st.promotion));
 	h->st.promotion.asked_ms = h->p_ended_ms = h->now_ms;
 	h->st.refused[0] = '\0';
@@ -70,9 +70,12 @@ static const char *unfit(struct ha *h)
 	if (h->state.dstate == HA_QUARANTINED)
 		return "this controller is quarantined: its disk failed; replace it, clear its directory, start it again";
 	if (h->repair.on)
-		return ha_text(h, "the journal is damaged at LSN %llu: start the peer, which has it", (ull)h->repair.lsn);
+		return ha_text(h,
+			       "the journal is damaged at LSN %llu: start the peer, which has it",
+			       (ull)h->repair.lsn);
 	if (h->damage)
-		return ha_text(h, "%s: start the peer, this controller then takes a full copy", h->damage);
+		return ha_text(h, "%s: start the peer, this controller then takes a full copy",
+			       h->damage);
 	if (h->state.fault_flags & HA_FAULT_COPY)
 		return "a full copy did not finish here: start the peer it came from";
 	return NULL;
@@ -84,19 +87,26 @@ static const char *not_named(struct ha *h)
 	const struct ha_arbiter *a = &h->arb.record;
 
 	if (!ha_is_member(h, h->cfg.node))
-		return ha_text(h, "the arbiter (epoch %llu) names node %u as holder of the latest operations; here the log ends at "
-			       "LSN %llu in epoch %llu: start node %u, or `mdcctl override` when it is gone for good",
-			       (ull)a->epoch, ha_peer_node(h), (ull)h->tail.lsn, (ull)h->state.log_epoch, ha_peer_node(h));
+		return ha_text(
+			h,
+			"the arbiter (epoch %llu) names node %u as holder of the latest operations; here the log ends at "
+			"LSN %llu in epoch %llu: start node %u, or `mdcctl override` when it is gone for good",
+			(ull)a->epoch, ha_peer_node(h), (ull)h->tail.lsn, (ull)h->state.log_epoch,
+			ha_peer_node(h));
 	if (h->tail.lsn < h->arb.floor_lsn)
-		return ha_text(h, "LSN %llu to %llu were acknowledged and are missing here (an old snapshot of this disk?): start "
-			       "node %u, or `mdcctl override` when it is gone for good", (ull)h->tail.lsn + 1,
-			       (ull)h->arb.floor_lsn, ha_peer_node(h));
+		return ha_text(
+			h,
+			"LSN %llu to %llu were acknowledged and are missing here (an old snapshot of this disk?): start "
+			"node %u, or `mdcctl override` when it is gone for good",
+			(ull)h->tail.lsn + 1, (ull)h->arb.floor_lsn, ha_peer_node(h));
 	if (h->state.dstate == HA_NEW && a->epoch > 0)
-		return ha_text(h, "this controller is new and empty, the pair is in epoch %llu: start node %u", (ull)a->epoch,
-			       ha_peer_node(h));
+		return ha_text(
+			h,
+			"this controller is new and empty, the pair is in epoch %llu: start node %u",
+			(ull)a->epoch, ha_peer_node(h));
 	if (h->state.dstate == HA_SYNCTARGET || h->state.dstate == HA_OUTDATED)
-		return ha_text(h, "this controller is %s: let it resync from node %u", ha_dstate_name(h->state.dstate),
-			       ha_peer_node(h));
+		return ha_text(h, "this controller is %s: let it resync from node %u",
+			       ha_dstate_name(h->state.dstate), ha_peer_node(h));
 	return NULL;
 }
 
@@ -119,8 +129,11 @@ static bool run_proof(struct ha *h)
 	if (h->p_override && !h->conn)
 		h->vote_epoch = 0;
 	if (ha_vote_binds(h)) {
-		ha_promote_cancel(h, -EPERM, ha_text(h, "epoch %llu was promised to node %u, which has not used it and is not fenced",
-						     (ull)h->vote_epoch, ha_peer_node(h)));
+		ha_promote_cancel(
+			h, -EPERM,
+			ha_text(h,
+				"epoch %llu was promised to node %u, which has not used it and is not fenced",
+				(ull)h->vote_epoch, ha_peer_node(h)));
 		return true;
 	}
 	if (proven(h) || (h->p_override && !h->conn)) {
@@ -131,17 +144,21 @@ static bool run_proof(struct ha *h)
 		return true;
 	}
 	if (h->p_override) {
-		ha_promote_cancel(h, -EPERM, "the peer is connected: promote it, or let it promise; an override is for a lost peer");
+		ha_promote_cancel(
+			h, -EPERM,
+			"the peer is connected: promote it, or let it promise; an override is for a lost peer");
 		return true;
 	}
 	if (h->promise_refused) {
-		ha_promote_cancel(h, -EPERM, ha_text(h, "the peer refuses to stand by: %s", h->promise_why));
+		ha_promote_cancel(h, -EPERM,
+				  ha_text(h, "the peer refuses to stand by: %s", h->promise_why));
 		return true;
 	}
 	if (!h->p_asked_promise && h->conn && h->his.known) {
 		h->p_asked_promise = true;
 		h->p_since_ms = h->now_ms;
-		HA_SEND(h, LINK_PROMISE_ASK, link_promise_ask, .epoch = next_epoch(h), .to = h->cfg.node);
+		HA_SEND(h, LINK_PROMISE_ASK, link_promise_ask, .epoch = next_epoch(h),
+			.to = h->cfg.node);
 		return true;
 	}
 	if (h->p_asked_promise && h->conn && h->now_ms < h->p_since_ms + HA_PROMISE_WAIT_MS) {
@@ -157,8 +174,12 @@ static bool run_proof(struct ha *h)
 		ha_note_deadline(h, h->p_since_ms + HA_FENCE_WAIT_MS);
 		return false;
 	}
-	ha_promote_cancel(h, -EPERM, ha_text(h, "node %u is not proven dead (incarnation %llu), gave no promise and is a member: fence it "
-					     "or start it", ha_peer_node(h), (ull)h->peer.incarnation));
+	ha_promote_cancel(
+		h, -EPERM,
+		ha_text(h,
+			"node %u is not proven dead (incarnation %llu), gave no promise and is a member: fence it "
+			"or start it",
+			ha_peer_node(h), (ull)h->peer.incarnation));
 	return true;
 }
 
@@ -169,9 +190,13 @@ static bool run_read(struct ha *h)
 	if (!ha_arb_was_read(h, h->p_read))
 		return false;
 	if (h->arb.error) {
-		ha_promote_cancel(h, h->arb.error, h->arb.error == -ENOENT ? "there is no arbiter record: `mdcctl volume create` writes it" :
-				  h->arb.error == -EUCLEAN ? "both copies of the arbiter record are damaged: no change of role" :
-				  "the arbiter record cannot be read: check the metadata LUN");
+		ha_promote_cancel(
+			h, h->arb.error,
+			h->arb.error == -ENOENT
+				? "there is no arbiter record: `mdcctl volume create` writes it"
+			: h->arb.error == -EUCLEAN
+				? "both copies of the arbiter record are damaged: no change of role"
+				: "the arbiter record cannot be read: check the metadata LUN");
 		return true;
 	}
 	h->st.promotion.arbiter_ms = h->now_ms;
@@ -195,17 +220,18 @@ static bool run_lease(struct ha *h)
 	uint64_t due = h->p_ended_ms + h->cfg.takeover_wait_ms;
 
 	/* P5. A promise or sole membership says that nobody holds a lease. */
-	if (h->cfg.fabric_fencing && !h->promise_epoch && h->arb.record.members != ha_bit(h->cfg.node) && h->now_ms < due) {
+	if (h->cfg.fabric_fencing && !h->promise_epoch &&
+	    h->arb.record.members != ha_bit(h->cfg.node) && h->now_ms < due) {
 		ha_note_deadline(h, due);
 		return false;
 	}
 	if (!ha_arb_free(h) || !ha_saved(h))
 		return false;
-	if (!h->p_override && not_named(h)) {	/* what the old active had on its way has landed */
+	if (!h->p_override && not_named(h)) { /* what the old active had on its way has landed */
 		ha_promote_cancel(h, -EPERM, not_named(h));
 		return true;
 	}
-	if (!h->p_override && !proven(h)) {	/* a new incarnation came meanwhile */
+	if (!h->p_override && !proven(h)) { /* a new incarnation came meanwhile */
 		enter(h, HA_P_PROOF);
 		return true;
 	}
@@ -226,15 +252,18 @@ static bool run_cas(struct ha *h)
 		return true;
 	}
 	if (h->arb.outcome != HA_DONE) {
-		ha_promote_cancel(h, -EAGAIN, h->arb.outcome == HA_REFUSED ?
-				  "the arbiter record was changed by the peer meanwhile: look who is active" :
-				  "the arbiter record could not be written: check the metadata LUN");
+		ha_promote_cancel(
+			h, -EAGAIN,
+			h->arb.outcome == HA_REFUSED
+				? "the arbiter record was changed by the peer meanwhile: look who is active"
+				: "the arbiter record could not be written: check the metadata LUN");
 		return true;
 	}
 	h->state.epoch = h->state.log_epoch = h->arb.record.epoch;
 	h->state.dstate = HA_DALONE;
 	h->state.overrides += h->p_override;
-	ha_history_push(h, h->state.epoch, h->tail.lsn + 1, h->arb.record.members, h->p_override ? HA_BY_OVERRIDE : HA_BY_PROMOTION);
+	ha_history_push(h, h->state.epoch, h->tail.lsn + 1, h->arb.record.members,
+			h->p_override ? HA_BY_OVERRIDE : HA_BY_PROMOTION);
 	ha_save(h);
 	h->vote_epoch = 0;
 	h->st.promotion.verified_ms = h->now_ms;
@@ -247,15 +276,17 @@ static bool run_cas(struct ha *h)
 void ha_on_handover(struct ha *h, const struct pr_link_handover *m)
 {
 	if (h->role == PR_ROLE_ACTIVE) {
-		if (h->mode == HA_FROZEN && m->epoch == h->state.epoch && !h->s.open && !h->s.opening)
-			ha_send_hello(h);	/* the former active is standby by now */
+		if (h->mode == HA_FROZEN && m->epoch == h->state.epoch && !h->s.open &&
+		    !h->s.opening)
+			ha_send_hello(h); /* the former active is standby by now */
 		return;
 	}
 	if (h->p == HA_P_HEIR && m->epoch == h->heir.epoch) {
 		h->heir_poll_ms = h->now_ms;
 		return;
 	}
-	if (h->p != HA_P_IDLE || !h->r.open || m->link != h->r.link || m->epoch != h->state.epoch + 1 || m->lsn != h->tail.lsn ||
+	if (h->p != HA_P_IDLE || !h->r.open || m->link != h->r.link ||
+	    m->epoch != h->state.epoch + 1 || m->lsn != h->tail.lsn ||
 	    h->durable_lsn != h->tail.lsn || h->state.dstate != HA_INSYNC || h->vote_epoch)
 		return;
 	h->heir.epoch = h->promise_epoch = m->epoch;
@@ -275,18 +306,22 @@ static bool run_heir(struct ha *h)
 {
 	if (h->p_read && ha_arb_was_read(h, h->p_read)) {
 		h->p_read = 0;
-		h->heir_poll_ms = h->now_ms + (h->now_ms < h->p_since_ms + 1000 ? 10 : HA_ARBITER_RETRY_MS);
+		h->heir_poll_ms =
+			h->now_ms + (h->now_ms < h->p_since_ms + 1000 ? 10 : HA_ARBITER_RETRY_MS);
 		if (h->arb.error)
 			return true;
-		if (h->arb.record.epoch == h->heir.epoch && h->arb.record.active == h->cfg.node && ha_is_member(h, h->cfg.node)) {
+		if (h->arb.record.epoch == h->heir.epoch && h->arb.record.active == h->cfg.node &&
+		    ha_is_member(h, h->cfg.node)) {
 			h->st.promotion.arbiter_ms = h->st.promotion.verified_ms = h->now_ms;
 			h->state.epoch = h->state.log_epoch = h->heir.epoch;
-			ha_history_push(h, h->state.epoch, h->tail.lsn + 1, h->arb.record.members, HA_BY_HANDOVER);
+			ha_history_push(h, h->state.epoch, h->tail.lsn + 1, h->arb.record.members,
+					HA_BY_HANDOVER);
 			ha_save(h);
 			enter(h, HA_P_HEIR_SAVE);
 			return true;
 		}
-		if (h->arb.record.epoch >= h->heir.epoch || h->peer.incarnation > h->heir.incarnation || ha_peer_fenced(h)) {
+		if (h->arb.record.epoch >= h->heir.epoch ||
+		    h->peer.incarnation > h->heir.incarnation || ha_peer_fenced(h)) {
 			/* The handover did not come about. An order to promote goes its own way from here. */
 			h->heir.epoch = 0;
 			enter(h, HA_P_IDLE);
@@ -336,8 +371,9 @@ bool ha_run_promote(struct ha *h)
 		if (!h->preempt_done)
 			return false;
 		if (h->preempt_error)
-			ha_promote_cancel(h, h->preempt_error,
-					  "the old active's hold on the metadata LUN could not be taken: is it really dead?");
+			ha_promote_cancel(
+				h, h->preempt_error,
+				"the old active's hold on the metadata LUN could not be taken: is it really dead?");
 		else
 			enter(h, HA_P_LEASE);
 		return true;
@@ -355,7 +391,7 @@ bool ha_run_promote(struct ha *h)
 			ha_die(h, "the rows could not be brought up to the end of the log");
 		if (h->damage || h->applied_lsn != h->tail.lsn)
 			return false;
-		h->commit = h->tail;		/* P7: the whole verified tail is adopted */
+		h->commit = h->tail; /* P7: the whole verified tail is adopted */
 		enter(h, HA_P_RECORD);
 		ha_become_active(h, HA_ALONE);
 		ha_own_record(h, PR_RECORD_EPOCH);
@@ -396,14 +432,15 @@ bool ha_run_promote(struct ha *h)
 
 static void answer(struct ha *h, uint64_t epoch, bool granted, const char *why)
 {
-	HA_SEND(h, LINK_PROMISE, link_promise, .epoch = epoch, .to = ha_peer_node(h), .granted = granted,
-		.tail_lsn = h->tail.lsn, .why = pr_bytes_str(why));
+	HA_SEND(h, LINK_PROMISE, link_promise, .epoch = epoch, .to = ha_peer_node(h),
+		.granted = granted, .tail_lsn = h->tail.lsn, .why = pr_bytes_str(why));
 }
 
 /* Cold start: of two members the longest log of the newest epoch. */
 static bool mine_is_longer(const struct ha *h)
 {
-	if (h->state.dstate != HA_INSYNC || h->damage || h->repair.on || !ha_is_member(h, h->cfg.node))
+	if (h->state.dstate != HA_INSYNC || h->damage || h->repair.on ||
+	    !ha_is_member(h, h->cfg.node))
 		return false;
 	if (h->state.log_epoch != h->his.log_epoch)
 		return h->state.log_epoch > h->his.log_epoch;
@@ -418,22 +455,28 @@ void ha_on_promise_ask(struct ha *h, const struct pr_link_promise_ask *m)
 		return;
 	if (h->role == PR_ROLE_ACTIVE)
 		return answer(h, m->epoch, false, "this controller is active");
-	if (!take_back && (m->epoch <= h->state.epoch || (h->arb.known && m->epoch <= h->arb.record.epoch)))
+	if (!take_back &&
+	    (m->epoch <= h->state.epoch || (h->arb.known && m->epoch <= h->arb.record.epoch)))
 		return answer(h, m->epoch, false, "the epoch is old");
 	if (h->p == HA_P_HEIR && !take_back)
 		return answer(h, m->epoch, false, "a handover to this controller is under way");
 	if (h->p > HA_P_LEASE && h->p != HA_P_HEIR)
 		return answer(h, m->epoch, false, "this controller is being promoted");
 	if (h->p != HA_P_IDLE && h->p != HA_P_HEIR && h->cfg.node < ha_peer_node(h))
-		return answer(h, m->epoch, false, "this controller is being promoted and has the lower number");
+		return answer(h, m->epoch, false,
+			      "this controller is being promoted and has the lower number");
 	if (!ha_arb_free(h))
-		return answer(h, m->epoch, false, "a write of the arbiter record is not known to be over");
+		return answer(h, m->epoch, false,
+			      "a write of the arbiter record is not known to be over");
 	if (h->p == HA_P_IDLE && mine_is_longer(h))
-		return answer(h, m->epoch, false, "this controller holds the longer log: promote it instead");
+		return answer(h, m->epoch, false,
+			      "this controller holds the longer log: promote it instead");
 	h->p_session_ended = false;
 	if (h->p != HA_P_IDLE)
-		ha_promote_cancel(h, -EAGAIN, take_back ? "the active takes the handover back" :
-							  "the peer is being promoted, it has the lower number");
+		ha_promote_cancel(h, -EAGAIN,
+				  take_back
+					  ? "the active takes the handover back"
+					  : "the peer is being promoted, it has the lower number");
 	ha_standby_end(h);
 	h->promise_epoch = 0;
 	h->vote_epoch = m->epoch;
@@ -455,7 +498,7 @@ void ha_on_promise(struct ha *h, const struct pr_link_promise *m)
 		return;
 	if (m->granted) {
 		h->promise_epoch = m->epoch;
-		h->vote_epoch = 0;		/* it cannot use what I promised it any more */
+		h->vote_epoch = 0; /* it cannot use what I promised it any more */
 	} else {
 		h->promise_refused = true;
 		pr_bytes_copy(h->promise_why, sizeof(h->promise_why), m->why);
@@ -475,7 +518,8 @@ void ha_score(struct ha *h)
 		text = "active";
 	} else if (!h->booted || !h->arb.known || h->arb.error) {
 		text = "the arbiter record is not known";
-	} else if (h->state.dstate == HA_QUARANTINED || h->damage || h->repair.on || (h->state.fault_flags & HA_FAULT_COPY)) {
+	} else if (h->state.dstate == HA_QUARANTINED || h->damage || h->repair.on ||
+		   (h->state.fault_flags & HA_FAULT_COPY)) {
 		text = "damaged";
 	} else if (not_named(h)) {
 		text = "not a member";

@@ -54,7 +54,8 @@ static bool run_hold(struct ha *h)
 /* S5: a promise given binds until the record reaches its epoch or the peer is proven dead. */
 bool ha_vote_binds(const struct ha *h)
 {
-	return h->vote_epoch && !(h->arb.known && h->arb.record.epoch >= h->vote_epoch) && !ha_peer_fenced(h);
+	return h->vote_epoch && !(h->arb.known && h->arb.record.epoch >= h->vote_epoch) &&
+	       !ha_peer_fenced(h);
 }
 
 void ha_arb_cas(struct ha *h, uint64_t epoch, uint8_t members, uint8_t active)
@@ -81,13 +82,14 @@ void ha_arb_cas(struct ha *h, uint64_t epoch, uint8_t members, uint8_t active)
 
 static bool same_record(const struct ha_arbiter *a, const struct ha_arbiter *b)
 {
-	return a->seq == b->seq && a->epoch == b->epoch && a->members == b->members && a->active == b->active;
+	return a->seq == b->seq && a->epoch == b->epoch && a->members == b->members &&
+	       a->active == b->active;
 }
 
 static void take_record(struct ha *h, const struct ha_arbiter *a)
 {
 	if (h->arb.known && a->seq < h->arb.record.seq)
-		return;			/* a read that began before our own write */
+		return; /* a read that began before our own write */
 	h->arb.record = *a;
 	h->arb.known = true;
 }
@@ -134,7 +136,8 @@ static void cas_answered(struct ha *h, const struct ha_event *e)
 		break;
 	case -EBADE:
 		if (h->role == PR_ROLE_ACTIVE) {
-			ha_die(h, "the reservation key of the metadata LUN was taken away: another controller takes over");
+			ha_die(h,
+			       "the reservation key of the metadata LUN was taken away: another controller takes over");
 			return;
 		}
 		/* fall through */
@@ -184,7 +187,8 @@ void ha_arb_event(struct ha *h, const struct ha_event *e)
 		if (h->arb.write == HA_WRITE_FLOOR && e->error != -ETIMEDOUT)
 			h->arb.write = HA_WRITE_NONE;
 		if (e->error == -EBADE && h->role == PR_ROLE_ACTIVE && !h->hold_owed)
-			ha_die(h, "the reservation key of the metadata LUN was taken away: another controller takes over");
+			ha_die(h,
+			       "the reservation key of the metadata LUN was taken away: another controller takes over");
 		else if (e->error)
 			ha_alarm(h, HA_ALARM_ARBITER, true);
 		break;
@@ -206,8 +210,8 @@ static bool poll(struct ha *h)
 		ha_arb_read(h);
 		moved = true;
 	}
-	if (active && h->mode != HA_FROZEN && ha_arb_free(h) && !h->arb.error && h->sw == HA_SW_IDLE && !ha_vote_binds(h) &&
-	    h->commit.lsn != h->arb.floor_sent_lsn) {
+	if (active && h->mode != HA_FROZEN && ha_arb_free(h) && !h->arb.error &&
+	    h->sw == HA_SW_IDLE && !ha_vote_binds(h) && h->commit.lsn != h->arb.floor_sent_lsn) {
 		struct ha_effect *fx = ha_emit(h, HA_FX_ARB_FLOOR);
 
 		fx->epoch = h->state.epoch;
@@ -238,9 +242,11 @@ bool ha_run_arbiter(struct ha *h)
 	if (h->role == PR_ROLE_ACTIVE && h->arb.known && h->arb.write != HA_WRITE_CAS &&
 	    !(h->arb.outcome == HA_DONE && (h->t4 == HA_T4_CAS || h->sw == HA_SW_CAS)) &&
 	    (h->arb.record.epoch > h->state.epoch || h->arb.record.active != h->cfg.node)) {
-		ha_die(h, ha_text(h, "the arbiter is in epoch %llu with node %u as active, this controller served epoch %llu",
-				  (unsigned long long)h->arb.record.epoch, h->arb.record.active,
-				  (unsigned long long)h->state.epoch));
+		ha_die(h,
+		       ha_text(h,
+			       "the arbiter is in epoch %llu with node %u as active, this controller served epoch %llu",
+			       (unsigned long long)h->arb.record.epoch, h->arb.record.active,
+			       (unsigned long long)h->state.epoch));
 		return false;
 	}
 	return run_hold(h) || poll(h);

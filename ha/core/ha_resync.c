@@ -7,11 +7,17 @@
  */
 #include "ha/core/ha_core.h"
 
-enum { BACKOFF_MIN_MS = 100, BACKOFF_MAX_MS = 5000, STEADY_MS = 10000, SLOW_BACKOFF_MAX_MS = 600000 };
+enum {
+	BACKOFF_MIN_MS = 100,
+	BACKOFF_MAX_MS = 5000,
+	STEADY_MS = 10000,
+	SLOW_BACKOFF_MAX_MS = 600000
+};
 
 bool ha_readmission_due(const struct ha *h)
 {
-	return h->now_ms >= h->re.not_before_ms && (!h->re.drops_ms[0] || h->now_ms >= h->re.drops_ms[0] + HA_HOUR_MS);
+	return h->now_ms >= h->re.not_before_ms &&
+	       (!h->re.drops_ms[0] || h->now_ms >= h->re.drops_ms[0] + HA_HOUR_MS);
 }
 
 /* The longer a session lasted, the sooner the next is tried. */
@@ -20,11 +26,13 @@ static void back_off(struct ha *h)
 	if (h->re.synced_ms && h->now_ms >= h->re.synced_ms + STEADY_MS)
 		h->re.backoff_ms = 0;
 	else
-		h->re.backoff_ms = ha_min(ha_max(h->re.backoff_ms * 2, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
+		h->re.backoff_ms =
+			ha_min(ha_max(h->re.backoff_ms * 2, BACKOFF_MIN_MS), BACKOFF_MAX_MS);
 	h->re.not_before_ms = ha_max(h->re.not_before_ms, h->now_ms + h->re.backoff_ms);
 	if (!h->peer_slow)
 		return;
-	h->re.slow_ms = ha_min(h->re.slow_ms ? h->re.slow_ms * 2 : h->cfg.drop_ms, SLOW_BACKOFF_MAX_MS);
+	h->re.slow_ms =
+		ha_min(h->re.slow_ms ? h->re.slow_ms * 2 : h->cfg.drop_ms, SLOW_BACKOFF_MAX_MS);
 	h->re.not_before_ms = h->now_ms + h->re.slow_ms;
 }
 
@@ -38,7 +46,7 @@ void ha_resync_stop(struct ha *h, bool penalty)
 	if (h->rs == HA_RS_IDLE)
 		return;
 	if (h->rs == HA_RS_CAS) {
-		ha_set_mode(h, HA_FROZEN);	/* the peer may be a member by now */
+		ha_set_mode(h, HA_FROZEN); /* the peer may be a member by now */
 		return;
 	}
 	h->rs = HA_RS_IDLE;
@@ -63,7 +71,7 @@ static void copy_all(struct ha *h, uint64_t fork_lsn)
 	h->re.fork_lsn = fork_lsn;
 	h->re.force_copy = false;
 	if (h->re.rows_busy)
-		return give_up(h);	/* a read of the last attempt is still out */
+		return give_up(h); /* a read of the last attempt is still out */
 	h->rs = HA_RS_ROWS_FIRST;
 	h->re.rows_busy = true;
 	ha_emit(h, HA_FX_ROWS_READ)->cookie = 0;
@@ -159,7 +167,7 @@ static void begin(struct ha *h)
 	} else if (h->his.tail_lsn > bound) {
 		ask(h, bound);
 	} else {
-		h->re.mark = (struct ha_mark){ h->his.tail_lsn, h->his.tail_hash };
+		h->re.mark = (struct ha_mark){h->his.tail_lsn, h->his.tail_hash};
 		compare(h);
 	}
 }
@@ -175,8 +183,9 @@ static void open_copy(struct ha *h, const struct pr_hash *hash)
 static void send_rows(struct ha *h)
 {
 	ASSERT(h->re.rows_held);
-	HA_SEND(h, LINK_ROWS, link_rows, .epoch = h->state.epoch, .link = h->s.link, .lsn = h->re.rows_lsn,
-		.done_bytes = h->re.done_bytes, .total_bytes = h->re.total_bytes, .last = h->re.rows_last,
+	HA_SEND(h, LINK_ROWS, link_rows, .epoch = h->state.epoch, .link = h->s.link,
+		.lsn = h->re.rows_lsn, .done_bytes = h->re.done_bytes,
+		.total_bytes = h->re.total_bytes, .last = h->re.rows_last,
 		.rows = pr_bytes_of(h->re.rows_p, h->re.rows_len));
 	h->re.rows_held = false;
 	h->re.rows_out = true;
@@ -217,7 +226,8 @@ void ha_on_rows(struct ha *h, const struct ha_event *e)
 
 void ha_on_rows_ok(struct ha *h, const struct pr_link_rows_ok *m)
 {
-	if (h->rs != HA_RS_ROWS || !h->s.open || m->epoch != h->state.epoch || m->link != h->s.link || !h->re.rows_out)
+	if (h->rs != HA_RS_ROWS || !h->s.open || m->epoch != h->state.epoch ||
+	    m->link != h->s.link || !h->re.rows_out)
 		return;
 	h->s.progress_ms = h->now_ms;
 	h->re.rows_out = false;
@@ -234,15 +244,15 @@ void ha_resync_fetched(struct ha *h, enum ha_fetch kind, struct jr_batch *b)
 		if (!h->s.open || h->rs == HA_RS_ROWS)
 			return;
 		if (!b) {
-			h->re.force_copy = true;	/* the journal no longer reaches back */
+			h->re.force_copy = true; /* the journal no longer reaches back */
 			give_up(h);
 		} else if (b->first_lsn == h->s.next_lsn) {
 			ha_stream_send(h, b);
 			ha_stream(h);
 		} else if (b->first_lsn < h->s.next_lsn && b->last_lsn >= h->s.next_lsn) {
-			give_up(h);		/* the base was no end of a batch */
+			give_up(h); /* the base was no end of a batch */
 		} else {
-			ha_stream(h);		/* of a session before this one */
+			ha_stream(h); /* of a session before this one */
 		}
 	} else if (h->rs == HA_RS_OWN) {
 		if (!b)
@@ -263,7 +273,8 @@ void ha_resync_fetched(struct ha *h, enum ha_fetch kind, struct jr_batch *b)
 
 void ha_on_insync_ok(struct ha *h, const struct pr_link_insync_ok *m)
 {
-	if (h->rs != HA_RS_PEER || !h->s.open || m->epoch != h->state.epoch || m->link != h->s.link || m->lsn != h->re.barrier_lsn)
+	if (h->rs != HA_RS_PEER || !h->s.open || m->epoch != h->state.epoch ||
+	    m->link != h->s.link || m->lsn != h->re.barrier_lsn)
 		return;
 	h->re.peer_insync = true;
 }
@@ -277,7 +288,8 @@ static bool publish(struct ha *h)
 		return false;
 	}
 	/* I3, I5: it holds everything acknowledged, and nothing is acknowledged without it. */
-	ASSERT(h->require_ack && h->s.acked_lsn >= h->re.barrier_lsn && h->s.acked_lsn >= h->commit.lsn);
+	ASSERT(h->require_ack && h->s.acked_lsn >= h->re.barrier_lsn &&
+	       h->s.acked_lsn >= h->commit.lsn);
 	h->rs = HA_RS_CAS;
 	ha_arb_cas(h, h->state.epoch, 3, h->cfg.node);
 	return true;
@@ -291,11 +303,12 @@ static bool published(struct ha *h)
 		return false;
 	}
 	if (h->arb.outcome == HA_REFUSED) {
-		ha_die(h, "the arbiter refused to name both members: somebody else wrote the record");
+		ha_die(h,
+		       "the arbiter refused to name both members: somebody else wrote the record");
 		return false;
 	}
 	if (!h->s.open) {
-		h->rs = HA_RS_IDLE;	/* FROZEN; T4 goes on from what the record says */
+		h->rs = HA_RS_IDLE; /* FROZEN; T4 goes on from what the record says */
 		return true;
 	}
 	if (h->arb.outcome == HA_FAILED) {
@@ -315,7 +328,8 @@ static bool published(struct ha *h)
 
 static bool stalled(struct ha *h)
 {
-	bool waiting = h->s.window_batches || h->re.rows_out || h->rs == HA_RS_BARRIER || h->rs == HA_RS_PEER;
+	bool waiting = h->s.window_batches || h->re.rows_out || h->rs == HA_RS_BARRIER ||
+		       h->rs == HA_RS_PEER;
 
 	if (h->rs < HA_RS_ROWS || h->rs == HA_RS_CAS || !waiting)
 		return false;
@@ -335,12 +349,16 @@ bool ha_run_resync(struct ha *h)
 		return true;
 	switch (h->rs) {
 	case HA_RS_IDLE:
-		if (h->mode != HA_ALONE || !h->his.answer || h->his.role != PR_ROLE_STANDBY || h->his.dstate == HA_QUARANTINED ||
-		    h->s.open || h->s.opening || h->fetch[HA_FETCH_OWN].busy || h->fetch[HA_FETCH_STREAM].busy)
+		if (h->mode != HA_ALONE || !h->his.answer || h->his.role != PR_ROLE_STANDBY ||
+		    h->his.dstate == HA_QUARANTINED || h->s.open || h->s.opening ||
+		    h->fetch[HA_FETCH_OWN].busy || h->fetch[HA_FETCH_STREAM].busy)
 			return false;
 		if (!ha_readmission_due(h)) {
-			ha_alarm(h, HA_ALARM_DROPS, h->re.drops_ms[0] && h->now_ms < h->re.drops_ms[0] + HA_HOUR_MS);
-			ha_note_deadline(h, ha_max(h->re.not_before_ms, h->re.drops_ms[0] ? h->re.drops_ms[0] + HA_HOUR_MS : 0));
+			ha_alarm(h, HA_ALARM_DROPS,
+				 h->re.drops_ms[0] && h->now_ms < h->re.drops_ms[0] + HA_HOUR_MS);
+			ha_note_deadline(
+				h, ha_max(h->re.not_before_ms,
+					  h->re.drops_ms[0] ? h->re.drops_ms[0] + HA_HOUR_MS : 0));
 			return false;
 		}
 		ha_alarm(h, HA_ALARM_DROPS, false);
@@ -362,7 +380,7 @@ bool ha_run_resync(struct ha *h)
 		if (h->tail.lsn - h->s.acked_lsn > HA_BARRIER_LAG)
 			return false;
 		h->rs = HA_RS_BARRIER;
-		h->require_ack = true;			/* (1) */
+		h->require_ack = true; /* (1) */
 		h->re.barrier_lsn = h->tail.lsn;
 		h->s.progress_ms = h->now_ms;
 		return true;
@@ -370,7 +388,7 @@ bool ha_run_resync(struct ha *h)
 		if (h->s.acked_lsn < h->re.barrier_lsn || h->durable_lsn < h->re.barrier_lsn)
 			return false;
 		h->rs = HA_RS_SAVE;
-		h->state.dstate = HA_INSYNC;		/* (2) */
+		h->state.dstate = HA_INSYNC; /* (2) */
 		ha_save(h);
 		return true;
 	case HA_RS_SAVE:
@@ -379,13 +397,14 @@ bool ha_run_resync(struct ha *h)
 		h->rs = HA_RS_PEER;
 		h->re.peer_insync = false;
 		h->s.progress_ms = h->now_ms;
-		HA_SEND(h, LINK_INSYNC, link_insync, .epoch = h->state.epoch, .link = h->s.link,	/* (3) */
+		HA_SEND(h, LINK_INSYNC, link_insync, .epoch = h->state.epoch,
+			.link = h->s.link, /* (3) */
 			.lsn = h->re.barrier_lsn);
 		return true;
 	case HA_RS_PEER:
-		return publish(h);			/* (4) */
+		return publish(h); /* (4) */
 	case HA_RS_CAS:
-		return published(h);			/* (5) */
+		return published(h); /* (5) */
 	case HA_RS_OWN:
 	case HA_RS_ASK:
 	case HA_RS_ROWS_FIRST:

@@ -26,12 +26,12 @@ void ha_standby_end(struct ha *h)
 
 void ha_on_session(struct ha *h, const struct pr_link_session *m)
 {
-	if (h->role != PR_ROLE_STANDBY || h->p != HA_P_IDLE || h->repair.on || h->heir.epoch || m->epoch < h->state.epoch ||
-	    h->state.dstate == HA_QUARANTINED || h->cut_busy || h->rows_busy ||
-	    h->his.role != PR_ROLE_ACTIVE)
+	if (h->role != PR_ROLE_STANDBY || h->p != HA_P_IDLE || h->repair.on || h->heir.epoch ||
+	    m->epoch < h->state.epoch || h->state.dstate == HA_QUARANTINED || h->cut_busy ||
+	    h->rows_busy || h->his.role != PR_ROLE_ACTIVE)
 		return;
 	if ((h->r.open || h->tg != HA_TG_IDLE) && h->r.epoch == m->epoch && h->r.link == m->link)
-		return;			/* asked again */
+		return; /* asked again */
 	if (h->durable_lsn != h->tail.lsn)
 		return;
 	ha_standby_end(h);
@@ -95,7 +95,8 @@ void ha_target_fetched(struct ha *h, struct jr_batch *b)
 {
 	if (h->tg != HA_TG_BASE)
 		return;
-	if (!b || b->first_lsn != h->r.base_lsn + 1 || !pr_hash_equal(&b->prev_hash, &h->r.base_hash))
+	if (!b || b->first_lsn != h->r.base_lsn + 1 ||
+	    !pr_hash_equal(&b->prev_hash, &h->r.base_hash))
 		refuse_session(h);
 	else
 		h->tg = HA_TG_SAVE;
@@ -132,8 +133,8 @@ static void open_session(struct ha *h)
 	h->r.open = true;
 	if (h->r.kind == PR_LINK_COPY)
 		h->rows = HA_ROWS_PUT;
-	HA_SEND(h, LINK_SESSION_OK, link_session_ok, .epoch = h->r.epoch, .link = h->r.link, .tail_lsn = h->tail.lsn,
-		.tail_hash = pr_hash_bytes(&h->tail.hash));
+	HA_SEND(h, LINK_SESSION_OK, link_session_ok, .epoch = h->r.epoch, .link = h->r.link,
+		.tail_lsn = h->tail.lsn, .tail_hash = pr_hash_bytes(&h->tail.hash));
 }
 
 static bool run_target(struct ha *h)
@@ -156,8 +157,9 @@ static bool run_target(struct ha *h)
 			ASSERT(h->state.dstate == HA_SYNCTARGET && h->applied_lsn <= h->r.base_lsn);
 			cut_to(h, h->r.base_lsn, &h->r.base_hash);
 			ha_emit(h, HA_FX_CUT)->lsn = h->r.base_lsn;
-		} else if (h->r.kind == PR_LINK_COPY && h->r.goal_lsn && h->r.goal_lsn < h->tail.lsn && !h->damage) {
-			cut_to(h, h->r.goal_lsn, &h->r.base_hash);	/* archives the fork */
+		} else if (h->r.kind == PR_LINK_COPY && h->r.goal_lsn &&
+			   h->r.goal_lsn < h->tail.lsn && !h->damage) {
+			cut_to(h, h->r.goal_lsn, &h->r.base_hash); /* archives the fork */
 			ha_emit(h, HA_FX_CUT)->lsn = h->r.goal_lsn;
 		}
 		return true;
@@ -198,7 +200,8 @@ static bool run_target(struct ha *h)
 
 static void nack(struct ha *h, uint64_t lsn, uint32_t reason)
 {
-	HA_SEND(h, LINK_NACK, link_nack, .epoch = h->r.epoch, .link = h->r.link, .lsn = lsn, .reason = reason);
+	HA_SEND(h, LINK_NACK, link_nack, .epoch = h->r.epoch, .link = h->r.link, .lsn = lsn,
+		.reason = reason);
 }
 
 void ha_on_batch(struct ha *h, const struct pr_link_batch *m)
@@ -206,13 +209,15 @@ void ha_on_batch(struct ha *h, const struct pr_link_batch *m)
 	const char *why;
 	struct jr_batch *b;
 
-	if (h->role != PR_ROLE_STANDBY || !h->r.open || h->r.conn != h->conn || m->epoch != h->r.epoch || m->link != h->r.link)
+	if (h->role != PR_ROLE_STANDBY || !h->r.open || h->r.conn != h->conn ||
+	    m->epoch != h->r.epoch || m->link != h->r.link)
 		return;
 	if (m->last_lsn <= h->tail.lsn)
-		return;			/* sent twice */
+		return; /* sent twice */
 	b = jr_batch_open(h->cfg.cluster, m->image.p, m->image.len, &why);
-	if (!b || b->first_lsn != h->tail.lsn + 1 || b->last_lsn != m->last_lsn || b->epoch > h->r.epoch ||
-	    !pr_hash_equal(&b->prev_hash, &h->tail.hash) || h->receiveds == HA_RECEIVED_MAX || h->rows != HA_ROWS_IDLE) {
+	if (!b || b->first_lsn != h->tail.lsn + 1 || b->last_lsn != m->last_lsn ||
+	    b->epoch > h->r.epoch || !pr_hash_equal(&b->prev_hash, &h->tail.hash) ||
+	    h->receiveds == HA_RECEIVED_MAX || h->rows != HA_ROWS_IDLE) {
 		jr_batch_unref(b);
 		nack(h, m->first_lsn, EBADMSG);
 		return;
@@ -242,7 +247,8 @@ static bool run_append(struct ha *h)
 
 static uint64_t apply_goal(const struct ha *h)
 {
-	if (h->damage || h->repair.on || (h->state.fault_flags & HA_FAULT_COPY) || h->role == PR_ROLE_ACTIVE)
+	if (h->damage || h->repair.on || (h->state.fault_flags & HA_FAULT_COPY) ||
+	    h->role == PR_ROLE_ACTIVE)
 		return h->applied_lsn;
 	if (h->p == HA_P_ADOPT || h->p == HA_P_HEIR_APPLY)
 		return h->durable_lsn;
@@ -285,7 +291,8 @@ bool ha_run_apply(struct ha *h)
 	forget_applied(h);
 	if (h->applied_lsn != before)
 		return true;
-	if (goal < h->apply_need_lsn || (h->receiveds && h->received[0]->first_lsn <= h->applied_lsn + 1))
+	if (goal < h->apply_need_lsn ||
+	    (h->receiveds && h->received[0]->first_lsn <= h->applied_lsn + 1))
 		return false;
 	ha_fetch(h, HA_FETCH_APPLY, h->applied_lsn + 1);
 	return true;
@@ -296,8 +303,11 @@ void ha_apply_fetched(struct ha *h, struct jr_batch *b)
 	if (apply_goal(h) <= h->applied_lsn)
 		return;
 	if (!b || b->first_lsn > h->applied_lsn + 1 || b->last_lsn <= h->applied_lsn) {
-		ha_damaged(h, ha_text(h, "the rows stand at LSN %llu and the journal does not go on from there",
-				      (unsigned long long)h->applied_lsn));
+		ha_damaged(
+			h,
+			ha_text(h,
+				"the rows stand at LSN %llu and the journal does not go on from there",
+				(unsigned long long)h->applied_lsn));
 		return;
 	}
 	if (b->last_lsn > apply_goal(h)) {
@@ -316,7 +326,8 @@ void ha_on_rows_put(struct ha *h, const struct pr_link_rows *m)
 	struct ha_effect *fx;
 	uint8_t *copy;
 
-	if (!h->r.open || h->rows != HA_ROWS_PUT || m->epoch != h->r.epoch || m->link != h->r.link || h->rows_last)
+	if (!h->r.open || h->rows != HA_ROWS_PUT || m->epoch != h->r.epoch ||
+	    m->link != h->r.link || h->rows_last)
 		return;
 	copy = ha_alloc(h, m->rows.len + 1);
 	memcpy(copy, m->rows.p, m->rows.len);
@@ -340,7 +351,8 @@ void ha_on_rows_applied(struct ha *h, int error)
 	if (!h->rows_begun)
 		h->rows_begun = true;
 	else if (h->rows == HA_ROWS_PUT && !error && !(h->rows_last && !h->rows_busy))
-		HA_SEND(h, LINK_ROWS_OK, link_rows_ok, .epoch = h->r.epoch, .link = h->r.link, .done_bytes = h->rows_bytes);
+		HA_SEND(h, LINK_ROWS_OK, link_rows_ok, .epoch = h->r.epoch, .link = h->r.link,
+			.done_bytes = h->rows_bytes);
 }
 
 static bool run_rows(struct ha *h)
@@ -374,8 +386,8 @@ static bool run_rows(struct ha *h)
 		h->rows = HA_ROWS_IDLE;
 		h->rows_kept = true;
 		ha_alarm(h, HA_ALARM_JOURNAL, false);
-		HA_SEND(h, LINK_ROWS_OK, link_rows_ok, .epoch = h->r.epoch, .link = h->r.link, .done_bytes = h->rows_bytes,
-			.last = 1);
+		HA_SEND(h, LINK_ROWS_OK, link_rows_ok, .epoch = h->r.epoch, .link = h->r.link,
+			.done_bytes = h->rows_bytes, .last = 1);
 		return true;
 	}
 	return false;
@@ -403,7 +415,8 @@ static bool run_insync(struct ha *h)
 		return false;
 	h->r.insync_asked = false;
 	h->r.kind = PR_LINK_INSYNC;
-	HA_SEND(h, LINK_INSYNC_OK, link_insync_ok, .epoch = h->r.epoch, .link = h->r.link, .lsn = h->r.insync_lsn);
+	HA_SEND(h, LINK_INSYNC_OK, link_insync_ok, .epoch = h->r.epoch, .link = h->r.link,
+		.lsn = h->r.insync_lsn);
 	return true;
 }
 
@@ -419,8 +432,8 @@ static bool run_named(struct ha *h)
 
 void ha_on_outdate(struct ha *h, const struct pr_link_outdate *m)
 {
-	if (h->role != PR_ROLE_STANDBY || h->r.open || h->tg != HA_TG_IDLE || h->p != HA_P_IDLE || m->epoch < h->state.epoch ||
-	    h->his.role != PR_ROLE_ACTIVE)
+	if (h->role != PR_ROLE_STANDBY || h->r.open || h->tg != HA_TG_IDLE || h->p != HA_P_IDLE ||
+	    m->epoch < h->state.epoch || h->his.role != PR_ROLE_ACTIVE)
 		return;
 	if (h->state.dstate == HA_INSYNC) {
 		h->state.dstate = HA_OUTDATED;
@@ -444,7 +457,8 @@ bool ha_run_standby(struct ha *h)
 	if (h->r.open && h->r.acked_lsn < h->durable_lsn) {
 		ASSERT(h->durable_lsn <= h->tail.lsn && h->state.epoch == h->r.epoch);
 		h->r.acked_lsn = h->durable_lsn;
-		HA_SEND(h, LINK_ACK, link_ack, .epoch = h->r.epoch, .link = h->r.link, .lsn = h->durable_lsn);
+		HA_SEND(h, LINK_ACK, link_ack, .epoch = h->r.epoch, .link = h->r.link,
+			.lsn = h->durable_lsn);
 	}
 	return run_target(h) || run_rows(h) || run_insync(h) || run_named(h) || moved;
 }

@@ -13,7 +13,8 @@
  */
 #define STATE_MAGIC 0x54534148u
 enum { STATE_VERSION = 1, STATE_HISTORY_AT = 72, STATE_HISTORY_BYTES = 40 };
-_Static_assert(STATE_HISTORY_AT + HA_HISTORY_MAX * STATE_HISTORY_BYTES <= HA_STATE_BYTES, "the history fits");
+_Static_assert(STATE_HISTORY_AT + HA_HISTORY_MAX * STATE_HISTORY_BYTES <= HA_STATE_BYTES,
+	       "the history fits");
 
 static bool all_zero(const uint8_t *p, size_t n)
 {
@@ -55,9 +56,10 @@ int ha_state_decode(struct ha_state *ret, const uint8_t in[HA_STATE_BYTES])
 	uint32_t count = pr_load32(in + 12);
 	size_t end;
 
-	if (pr_load32(in) != pr_crc32c(in + 4, HA_STATE_BYTES - 4) || pr_load32(in + 4) != STATE_MAGIC ||
-	    pr_load16(in + 8) != STATE_VERSION || in[10] < 1 || in[10] > 2 || in[11] > HA_QUARANTINED ||
-	    count > HA_HISTORY_MAX || !all_zero(in + 16, 8))
+	if (pr_load32(in) != pr_crc32c(in + 4, HA_STATE_BYTES - 4) ||
+	    pr_load32(in + 4) != STATE_MAGIC || pr_load16(in + 8) != STATE_VERSION || in[10] < 1 ||
+	    in[10] > 2 || in[11] > HA_QUARANTINED || count > HA_HISTORY_MAX ||
+	    !all_zero(in + 16, 8))
 		return -EBADMSG;
 	end = STATE_HISTORY_AT + (size_t)count * STATE_HISTORY_BYTES;
 	if (!all_zero(in + end, HA_STATE_BYTES - end))
@@ -146,12 +148,13 @@ void ha_state_saved(struct ha *h, int error)
 	}
 	h->saved_seq = h->saving_seq;
 	if (h->saved_seq != h->state.seq) {
-		h->state.seq--;		/* ha_save counts it again */
+		h->state.seq--; /* ha_save counts it again */
 		ha_save(h);
 	}
 }
 
-void ha_history_push(struct ha *h, uint64_t epoch, uint64_t first_lsn, uint8_t members, uint8_t reason)
+void ha_history_push(struct ha *h, uint64_t epoch, uint64_t first_lsn, uint8_t members,
+		     uint8_t reason)
 {
 	struct ha_state *s = &h->state;
 
@@ -160,7 +163,11 @@ void ha_history_push(struct ha *h, uint64_t epoch, uint64_t first_lsn, uint8_t m
 		s->history_count--;
 	}
 	s->history[s->history_count++] = (struct ha_history){
-		.epoch = epoch, .first_lsn = first_lsn, .hash = h->tail.hash, .members = members, .reason = reason,
+		.epoch = epoch,
+		.first_lsn = first_lsn,
+		.hash = h->tail.hash,
+		.members = members,
+		.reason = reason,
 	};
 }
 

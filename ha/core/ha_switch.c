@@ -11,7 +11,8 @@ void ha_on_switchover(struct ha *h, uint64_t ticket, bool demote)
 	if (h->role != PR_ROLE_ACTIVE) {
 		if (demote && h->role == PR_ROLE_PROMOTING)
 			ha_promote_cancel(h, -ECANCELED, "demoted before the promotion was done");
-		ha_result(h, ticket, demote ? 0 : -EINVAL, demote ? "standby" : "this controller is not the active one");
+		ha_result(h, ticket, demote ? 0 : -EINVAL,
+			  demote ? "standby" : "this controller is not the active one");
 		return;
 	}
 	if (h->sw != HA_SW_IDLE) {
@@ -19,9 +20,10 @@ void ha_on_switchover(struct ha *h, uint64_t ticket, bool demote)
 		return;
 	}
 	if (h->mode != HA_SYNC || !h->s.open) {
-		ha_result(h, ticket, demote ? 0 : -EAGAIN,
-			  demote ? "no standby is in sync: the active ends, its data stays eligible here" :
-				   "no standby is in sync: wait until `mdcctl status` shows SYNC, then try again");
+		ha_result(
+			h, ticket, demote ? 0 : -EAGAIN,
+			demote ? "no standby is in sync: the active ends, its data stays eligible here"
+			       : "no standby is in sync: wait until `mdcctl status` shows SYNC, then try again");
 		if (demote)
 			ha_die(h, "demoted while no standby is in sync");
 		return;
@@ -52,7 +54,8 @@ void ha_switch_failed(struct ha *h, const char *why)
 
 static void say_handover(struct ha *h, uint64_t epoch)
 {
-	HA_SEND(h, LINK_HANDOVER, link_handover, .epoch = epoch, .link = h->s.link, .lsn = h->tail.lsn);
+	HA_SEND(h, LINK_HANDOVER, link_handover, .epoch = epoch, .link = h->s.link,
+		.lsn = h->tail.lsn);
 }
 
 static void become_standby(struct ha *h)
@@ -89,13 +92,14 @@ static bool run_cas(struct ha *h)
 	case HA_FAILED:
 		break;
 	}
-	if (!h->vote_epoch) {		/* the peer is proven dead: the promise is void */
+	if (!h->vote_epoch) { /* the peer is proven dead: the promise is void */
 		go_on(h, "the standby died meanwhile");
 		return true;
 	}
 	if (h->conn && h->his.known) {
 		h->sw = HA_SW_TAKE_BACK;
-		HA_SEND(h, LINK_PROMISE_ASK, link_promise_ask, .epoch = h->vote_epoch, .to = h->cfg.node);
+		HA_SEND(h, LINK_PROMISE_ASK, link_promise_ask, .epoch = h->vote_epoch,
+			.to = h->cfg.node);
 		return true;
 	}
 	if (h->now_ms < h->arb.retry_ms) {

@@ -7,12 +7,23 @@
 static struct ha_state sample(uint64_t seq)
 {
 	struct ha_state s = {
-		.cluster = "a cluster's uuid", .node = 2, .dstate = HA_SYNCTARGET, .epoch = 7, .log_epoch = 6, .seq = seq,
-		.fault_flags = 1, .overrides = 3, .history_count = 2,
+		.cluster = "a cluster's uuid",
+		.node = 2,
+		.dstate = HA_SYNCTARGET,
+		.epoch = 7,
+		.log_epoch = 6,
+		.seq = seq,
+		.fault_flags = 1,
+		.overrides = 3,
+		.history_count = 2,
 	};
 
-	s.history[0] = (struct ha_history){ .epoch = 5, .first_lsn = 1, .members = 1, .reason = 1 };
-	s.history[1] = (struct ha_history){ .epoch = 6, .first_lsn = 90, .hash = { "0123456789abcde" }, .members = 3, .reason = 3 };
+	s.history[0] = (struct ha_history){.epoch = 5, .first_lsn = 1, .members = 1, .reason = 1};
+	s.history[1] = (struct ha_history){.epoch = 6,
+					   .first_lsn = 90,
+					   .hash = {"0123456789abcde"},
+					   .members = 3,
+					   .reason = 3};
 	return s;
 }
 
@@ -55,7 +66,7 @@ Test(ha_codec, each_flipped_bit_of_a_state_is_seen)
 Test(ha_codec, two_agreeing_copies_open_and_one_does_not)
 {
 	static uint8_t copy[4][HA_STATE_BYTES];
-	const uint8_t *p[4] = { copy[0], copy[1], copy[2], copy[3] };
+	const uint8_t *p[4] = {copy[0], copy[1], copy[2], copy[3]};
 	struct ha_state s = sample(9), t;
 	unsigned good;
 
@@ -74,7 +85,7 @@ Test(ha_codec, two_agreeing_copies_open_and_one_does_not)
 Test(ha_codec, a_write_that_reached_one_copy_did_not_happen)
 {
 	static uint8_t copy[4][HA_STATE_BYTES];
-	const uint8_t *const p[4] = { copy[0], copy[1], copy[2], copy[3] };
+	const uint8_t *const p[4] = {copy[0], copy[1], copy[2], copy[3]};
 	struct ha_state old = sample(9), new = sample(10), t;
 
 	new.epoch = 8;
@@ -91,8 +102,8 @@ Test(ha_codec, a_write_that_reached_one_copy_did_not_happen)
 Test(ha_codec, blank_copies_are_a_new_node)
 {
 	static uint8_t copy[4][HA_STATE_BYTES];
-	const uint8_t *const p[4] = { copy[0], copy[1], copy[2], copy[3] };
-	const uint8_t *const none[4] = { NULL, NULL, NULL, NULL };
+	const uint8_t *const p[4] = {copy[0], copy[1], copy[2], copy[3]};
+	const uint8_t *const none[4] = {NULL, NULL, NULL, NULL};
 	struct ha_state s = sample(1), t;
 
 	cr_assert_eq(ha_state_pick(&t, p, NULL), -ENOENT);
@@ -104,7 +115,12 @@ Test(ha_codec, blank_copies_are_a_new_node)
 Test(ha_codec, an_arbiter_record_comes_back_and_damage_is_seen)
 {
 	uint8_t bytes[HA_ARBITER_BYTES];
-	struct ha_arbiter a = { .cluster = "a cluster's uuid", .seq = 3, .epoch = 9, .members = 2, .active = 2 }, b;
+	struct ha_arbiter a = {.cluster = "a cluster's uuid",
+			       .seq = 3,
+			       .epoch = 9,
+			       .members = 2,
+			       .active = 2},
+			  b;
 
 	ha_arbiter_encode(bytes, &a);
 	cr_assert_eq(ha_arbiter_decode(&b, bytes), 0);
@@ -117,10 +133,17 @@ Test(ha_codec, an_arbiter_record_comes_back_and_damage_is_seen)
 }
 
 /* which copy: n newer, o older, b bad, z blank, - unreadable */
-static const struct { const char *copies; int result, rewrite; uint64_t seq; } picks[] = {
-	{ "nn", 0, -1, 2 }, { "no", 0, 1, 2 }, { "on", 0, 0, 2 }, { "nb", 0, 1, 2 }, { "bn", 0, 0, 2 }, { "ob", 0, 1, 1 },
-	{ "bo", 0, 0, 1 }, { "n-", 0, 1, 2 }, { "-o", 0, 0, 1 }, { "nz", 0, 1, 2 }, { "zo", 0, 0, 1 }, { "zz", -ENOENT, -1, 0 },
-	{ "bb", -EUCLEAN, -1, 0 }, { "bz", -EUCLEAN, -1, 0 }, { "z-", -EUCLEAN, -1, 0 }, { "--", -EUCLEAN, -1, 0 }, { "nx", -EUCLEAN, -1, 0 },
+static const struct {
+	const char *copies;
+	int result, rewrite;
+	uint64_t seq;
+} picks[] = {
+	{"nn", 0, -1, 2},	 {"no", 0, 1, 2},	  {"on", 0, 0, 2},
+	{"nb", 0, 1, 2},	 {"bn", 0, 0, 2},	  {"ob", 0, 1, 1},
+	{"bo", 0, 0, 1},	 {"n-", 0, 1, 2},	  {"-o", 0, 0, 1},
+	{"nz", 0, 1, 2},	 {"zo", 0, 0, 1},	  {"zz", -ENOENT, -1, 0},
+	{"bb", -EUCLEAN, -1, 0}, {"bz", -EUCLEAN, -1, 0}, {"z-", -EUCLEAN, -1, 0},
+	{"--", -EUCLEAN, -1, 0}, {"nx", -EUCLEAN, -1, 0},
 };
 
 Test(ha_codec, of_two_arbiter_copies_the_newer_sound_one_counts)
@@ -128,22 +151,23 @@ Test(ha_codec, of_two_arbiter_copies_the_newer_sound_one_counts)
 	for (unsigned i = 0; i < sizeof(picks) / sizeof(picks[0]); i++) {
 		uint8_t copy[2][HA_ARBITER_BYTES];
 		const uint8_t *p[2];
-		struct ha_arbiter got = { 0 };
+		struct ha_arbiter got = {0};
 		int rewrite = 7;
 
 		for (unsigned c = 0; c < 2; c++) {
-			struct ha_arbiter a = { .seq = 2, .epoch = 4, .members = 3, .active = 1 };
+			struct ha_arbiter a = {.seq = 2, .epoch = 4, .members = 3, .active = 1};
 			char kind = picks[i].copies[c];
 
 			a.seq -= kind == 'o';
-			a.members -= kind == 'x';	/* another record of the same seq */
+			a.members -= kind == 'x'; /* another record of the same seq */
 			ha_arbiter_encode(copy[c], &a);
 			copy[c][300] ^= kind == 'b';
 			if (kind == 'z')
 				memset(copy[c], 0, sizeof(copy[c]));
 			p[c] = kind == '-' ? NULL : copy[c];
 		}
-		cr_assert_eq(ha_arbiter_pick(&got, p, &rewrite), picks[i].result, "%s", picks[i].copies);
+		cr_assert_eq(ha_arbiter_pick(&got, p, &rewrite), picks[i].result, "%s",
+			     picks[i].copies);
 		cr_assert_eq(rewrite, picks[i].rewrite, "%s", picks[i].copies);
 		cr_assert_eq(got.seq, picks[i].seq, "%s", picks[i].copies);
 	}
@@ -166,8 +190,15 @@ Test(ha_codec, a_floor_of_another_cluster_is_none)
 static struct ha_config sound(void)
 {
 	return (struct ha_config){
-		.node = 1, .beat_ms = 50, .lease_ms = 500, .drop_ms = 5000, .link_dead_ms = 1000, .in_flight = 2, .drift_ppm = 1000,
-		.fabric_fencing = true, .takeover_wait_ms = 600,
+		.node = 1,
+		.beat_ms = 50,
+		.lease_ms = 500,
+		.drop_ms = 5000,
+		.link_dead_ms = 1000,
+		.in_flight = 2,
+		.drift_ppm = 1000,
+		.fabric_fencing = true,
+		.takeover_wait_ms = 600,
 	};
 }
 
@@ -196,7 +227,7 @@ Test(ha_timing, a_configuration_where_both_could_act_is_refused)
 	cr_assert_eq(ha_config_check(&c, NULL, why), 0);
 	c.drift_ppm = 10000;
 	cr_assert_eq(ha_config_check(&c, NULL, why), -EINVAL, "worse clocks need a longer wait");
-	c.fabric_fencing = false;		/* death is proven: nothing to wait for */
+	c.fabric_fencing = false; /* death is proven: nothing to wait for */
 	cr_assert_eq(ha_config_check(&c, NULL, why), 0);
 }
 
@@ -206,10 +237,10 @@ Test(ha_timing, numbers_that_fight_each_other_are_refused)
 	struct ha_config c;
 	char why[160];
 
-#define REFUSED(field, value) \
-	do { \
-		c = good; \
-		c.field = (value); \
+#define REFUSED(field, value)                                                  \
+	do {                                                                   \
+		c = good;                                                      \
+		c.field = (value);                                             \
 		cr_assert_eq(ha_config_check(&c, NULL, why), -EINVAL, #field); \
 	} while (0)
 	REFUSED(node, 0);

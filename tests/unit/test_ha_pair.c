@@ -12,7 +12,8 @@ static const uint8_t cluster[16] = "scripted pair";
 static struct {
 	struct ha *h;
 	struct ha_config cfg;
-	uint64_t now, conn, incarnation, link, epoch;	/* link, epoch: of the last link_session seen or faked */
+	uint64_t now, conn, incarnation, link,
+		epoch; /* link, epoch: of the last link_session seen or faked */
 	uint64_t hello_nonce;
 	struct ha_state saved;
 	struct ha_arbiter arb;
@@ -21,7 +22,7 @@ static struct {
 	int cas_error, arb_error;
 	struct jr_batch *log[LOG_MAX];
 	unsigned logs;
-	char seen[SEEN_MAX][64];		/* what came out, as words */
+	char seen[SEEN_MAX][64]; /* what came out, as words */
 	unsigned seens;
 	uint64_t committed, at_lsn, preempts;
 	int result;
@@ -70,7 +71,7 @@ static void on_send(const struct ha_effect *fx)
 
 static void effect(const struct ha_effect *fx)
 {
-	struct ha_event e = { 0 };
+	struct ha_event e = {0};
 
 	switch (fx->type) {
 	case HA_FX_SEND:
@@ -83,7 +84,7 @@ static void effect(const struct ha_effect *fx)
 		note("append");
 		T.log[T.logs++] = jr_batch_ref(fx->batch);
 		if (!T.hold_appends)
-			ev((struct ha_event){ .type = HA_EV_APPENDED, .lsn = fx->batch->last_lsn });
+			ev((struct ha_event){.type = HA_EV_APPENDED, .lsn = fx->batch->last_lsn});
 		break;
 	case HA_FX_COMMITTED:
 		note("committed");
@@ -93,26 +94,33 @@ static void effect(const struct ha_effect *fx)
 		note("apply %llu", (unsigned long long)fx->batch->last_lsn);
 		break;
 	case HA_FX_FETCH:
-		ev((struct ha_event){ .type = HA_EV_FETCHED, .cookie = fx->cookie, .batch = find(fx->lsn) });
+		ev((struct ha_event){
+			.type = HA_EV_FETCHED, .cookie = fx->cookie, .batch = find(fx->lsn)});
 		break;
 	case HA_FX_CUT:
 		note("cut %llu", (unsigned long long)fx->lsn);
-		ev((struct ha_event){ .type = HA_EV_CUT, .lsn = fx->lsn });
+		ev((struct ha_event){.type = HA_EV_CUT, .lsn = fx->lsn});
 		break;
 	case HA_FX_SAVE_STATE:
-		note("save %s %llu", ha_dstate_name(fx->state->dstate), (unsigned long long)fx->state->epoch);
+		note("save %s %llu", ha_dstate_name(fx->state->dstate),
+		     (unsigned long long)fx->state->epoch);
 		T.saved = *fx->state;
 		if (!T.hold_saves)
-			ev((struct ha_event){ .type = HA_EV_STATE_SAVED });
+			ev((struct ha_event){.type = HA_EV_STATE_SAVED});
 		break;
 	case HA_FX_ARB_READ:
-		ev((struct ha_event){ .type = HA_EV_ARB_READ, .error = T.arb_error, .arbiter = &T.arb, .floor_lsn = T.floor });
+		ev((struct ha_event){.type = HA_EV_ARB_READ,
+				     .error = T.arb_error,
+				     .arbiter = &T.arb,
+				     .floor_lsn = T.floor});
 		break;
 	case HA_FX_ARB_CAS:
-		note("cas %llu members %u active %u", (unsigned long long)fx->next.epoch, fx->next.members, fx->next.active);
+		note("cas %llu members %u active %u", (unsigned long long)fx->next.epoch,
+		     fx->next.members, fx->next.active);
 		if (T.hold_cas)
 			break;
-		e = (struct ha_event){ .type = HA_EV_ARB_CAS, .error = T.cas_error, .arbiter = &T.arb };
+		e = (struct ha_event){
+			.type = HA_EV_ARB_CAS, .error = T.cas_error, .arbiter = &T.arb};
 		if (!e.error && memcmp(&fx->expect, &T.arb, sizeof(T.arb)) != 0)
 			e.error = -ESTALE;
 		if (!e.error)
@@ -121,12 +129,12 @@ static void effect(const struct ha_effect *fx)
 		break;
 	case HA_FX_ARB_FLOOR:
 		T.floor = fx->lsn;
-		ev((struct ha_event){ .type = HA_EV_ARB_FLOOR });
+		ev((struct ha_event){.type = HA_EV_ARB_FLOOR});
 		break;
 	case HA_FX_PREEMPT:
 		T.preempts++;
 		note("preempt");
-		ev((struct ha_event){ .type = HA_EV_PREEMPTED });
+		ev((struct ha_event){.type = HA_EV_PREEMPTED});
 		break;
 	case HA_FX_ASK_FENCE:
 		note("ask fence %llu", (unsigned long long)fx->incarnation);
@@ -149,23 +157,26 @@ static void effect(const struct ha_effect *fx)
 		break;
 	case HA_FX_RESET:
 		note("reset %llu", (unsigned long long)fx->lsn);
-		ev((struct ha_event){ .type = HA_EV_CUT, .lsn = fx->lsn });
+		ev((struct ha_event){.type = HA_EV_CUT, .lsn = fx->lsn});
 		break;
 	case HA_FX_REPAIR:
 		note("repair %llu", (unsigned long long)fx->batch->first_lsn);
-		ev((struct ha_event){ .type = HA_EV_REPAIRED, .lsn = fx->batch->last_lsn });
+		ev((struct ha_event){.type = HA_EV_REPAIRED, .lsn = fx->batch->last_lsn});
 		break;
-#define WORD(type, word) case type: note(word); break;
-	WORD(HA_FX_HOLD, "HOLD")
-	WORD(HA_FX_RESUME, "RESUME")
-	WORD(HA_FX_DRAIN, "DRAIN")
-	WORD(HA_FX_UNDRAIN, "UNDRAIN")
-	WORD(HA_FX_STANDBY, "STANDBY")
-	WORD(HA_FX_ROWS_READ, "rows read")
-	WORD(HA_FX_ROWS_BEGIN, "rows begin")
-	WORD(HA_FX_ROWS_PUT, "rows put")
-	WORD(HA_FX_ROWS_END, "rows end")
-	WORD(HA_FX_ROWS_KEEP, "rows keep")
+#define WORD(type, word)    \
+	case type:          \
+		note(word); \
+		break;
+		WORD(HA_FX_HOLD, "HOLD")
+		WORD(HA_FX_RESUME, "RESUME")
+		WORD(HA_FX_DRAIN, "DRAIN")
+		WORD(HA_FX_UNDRAIN, "UNDRAIN")
+		WORD(HA_FX_STANDBY, "STANDBY")
+		WORD(HA_FX_ROWS_READ, "rows read")
+		WORD(HA_FX_ROWS_BEGIN, "rows begin")
+		WORD(HA_FX_ROWS_PUT, "rows put")
+		WORD(HA_FX_ROWS_END, "rows end")
+		WORD(HA_FX_ROWS_KEEP, "rows keep")
 #undef WORD
 	case HA_FX_SCORE:
 	case HA_FX_TIMER:
@@ -181,7 +192,7 @@ static void ev(struct ha_event e)
 	e.now_ms = T.now;
 	ha_step(T.h, &e);
 	if (depth)
-		return;			/* the outer loop takes what came */
+		return; /* the outer loop takes what came */
 	depth++;
 	while (ha_next(T.h, &fx)) {
 		effect(&fx);
@@ -218,17 +229,18 @@ static void in_order(const char *const *words)
 	for (; *words; words++) {
 		int i = at(*words);
 
-		cr_assert_gt(i, last, "\"%s\" is missing or too early (%d after %d)", *words, i, last);
+		cr_assert_gt(i, last, "\"%s\" is missing or too early (%d after %d)", *words, i,
+			     last);
 		last = i;
 	}
 }
-#define ORDER(...) in_order((const char *const[]){ __VA_ARGS__, NULL })
+#define ORDER(...) in_order((const char *const[]){__VA_ARGS__, NULL})
 
 static void wait_ms(uint64_t ms)
 {
 	for (uint64_t end = T.now + ms; T.now < end;) {
 		T.now += ms < 10 ? 1 : 10;
-		ev((struct ha_event){ .type = HA_EV_TIMER });
+		ev((struct ha_event){.type = HA_EV_TIMER});
 	}
 }
 
@@ -240,7 +252,13 @@ static void start(uint8_t members, uint8_t active)
 	T.now = 1000;
 	T.incarnation = 50;
 	T.cfg = (struct ha_config){
-		.node = 1, .beat_ms = 50, .lease_ms = 500, .drop_ms = 5000, .link_dead_ms = 1000, .in_flight = 2, .drift_ppm = 1000,
+		.node = 1,
+		.beat_ms = 50,
+		.lease_ms = 500,
+		.drop_ms = 5000,
+		.link_dead_ms = 1000,
+		.in_flight = 2,
+		.drift_ppm = 1000,
 	};
 	T.cfg.freeze_on_peer_loss = freeze;
 	memcpy(T.cfg.cluster, cluster, 16);
@@ -256,9 +274,10 @@ static void start(uint8_t members, uint8_t active)
 	T.result = 1;
 }
 
-static struct jr_batch *batch(uint64_t epoch, uint64_t lsn, uint64_t commit, const struct pr_hash *prev, uint32_t slot)
+static struct jr_batch *batch(uint64_t epoch, uint64_t lsn, uint64_t commit,
+			      const struct pr_hash *prev, uint32_t slot)
 {
-	struct pr_record v = { .lsn = lsn, .slot = slot };
+	struct pr_record v = {.lsn = lsn, .slot = slot};
 	uint8_t bytes[PR_MIN_record];
 	struct pr_buf b = pr_buf_on(bytes, sizeof(bytes));
 
@@ -269,7 +288,7 @@ static struct jr_batch *batch(uint64_t epoch, uint64_t lsn, uint64_t commit, con
 /* A log of n batches of epoch 4, one LSN each. */
 static void log_of(unsigned n)
 {
-	struct pr_hash prev = { 0 };
+	struct pr_hash prev = {0};
 
 	for (unsigned i = 0; i < n; i++) {
 		T.log[T.logs++] = batch(4, i + 1, i ? i - 1 : 0, &prev, 0);
@@ -279,7 +298,8 @@ static void log_of(unsigned n)
 
 static void boot_as(int state_error, enum jr_verdict verdict)
 {
-	struct jr_event opened = { .type = JR_EV_OPENED, .verdict = verdict, .first_lsn = 1, .tail_lsn = T.logs };
+	struct jr_event opened = {
+		.type = JR_EV_OPENED, .verdict = verdict, .first_lsn = 1, .tail_lsn = T.logs};
 	struct ha_state state = T.saved;
 
 	if (T.logs)
@@ -287,8 +307,16 @@ static void boot_as(int state_error, enum jr_verdict verdict)
 	opened.commit_lsn = T.logs > 1 ? T.logs - 2 : 0;
 	opened.damaged_first = opened.damaged_last = 2;
 	T.h = ha_new(&T.cfg);
-	ev((struct ha_event){ .type = HA_EV_BOOT, .error = state_error, .state = &state, .opened = &opened, .incarnation = 100 });
-	ev((struct ha_event){ .type = HA_EV_PEER, .incarnation = 50, .process_up = true, .node_up = true, .quorate = true });
+	ev((struct ha_event){.type = HA_EV_BOOT,
+			     .error = state_error,
+			     .state = &state,
+			     .opened = &opened,
+			     .incarnation = 100});
+	ev((struct ha_event){.type = HA_EV_PEER,
+			     .incarnation = 50,
+			     .process_up = true,
+			     .node_up = true,
+			     .quorate = true});
 }
 
 static void boot(void)
@@ -298,38 +326,45 @@ static void boot(void)
 
 static void fenced(void)
 {
-	ev((struct ha_event){ .type = HA_EV_PEER, .incarnation = 50, .node_up = true, .quorate = true });
-	ev((struct ha_event){ .type = HA_EV_FENCE, .incarnation = 50 });
+	ev((struct ha_event){
+		.type = HA_EV_PEER, .incarnation = 50, .node_up = true, .quorate = true});
+	ev((struct ha_event){.type = HA_EV_FENCE, .incarnation = 50});
 }
 
 /* ---- the peer, faked ---- */
 
 static void msg(uint16_t type, const uint8_t *p, size_t len)
 {
-	ev((struct ha_event){ .type = HA_EV_LINK_MSG, .conn = T.conn, .msg_type = type, .p = p, .len = (uint32_t)len });
+	ev((struct ha_event){.type = HA_EV_LINK_MSG,
+			     .conn = T.conn,
+			     .msg_type = type,
+			     .p = p,
+			     .len = (uint32_t)len});
 }
 
-#define SAY(NAME, name, ...) \
-	do { \
-		struct pr_link_##name m_ = { __VA_ARGS__ }; \
-		static uint8_t bytes_[16384]; \
+#define SAY(NAME, name, ...)                                          \
+	do {                                                          \
+		struct pr_link_##name m_ = {__VA_ARGS__};             \
+		static uint8_t bytes_[16384];                         \
 		struct pr_buf b_ = pr_buf_on(bytes_, sizeof(bytes_)); \
-		cr_assert_eq(pr_link_##name##_encode(&b_, &m_), 0); \
-		msg(PR_T_LINK_##NAME, bytes_, b_.len); \
+		cr_assert_eq(pr_link_##name##_encode(&b_, &m_), 0);   \
+		msg(PR_T_LINK_##NAME, bytes_, b_.len);                \
 	} while (0)
 
 static void link_up(void)
 {
-	ev((struct ha_event){ .type = HA_EV_LINK_UP, .conn = ++T.conn });
+	ev((struct ha_event){.type = HA_EV_LINK_UP, .conn = ++T.conn});
 }
 
-static void hello(uint8_t role, enum ha_dstate dstate, uint64_t epoch, uint64_t tail, const struct pr_hash *hash)
+static void hello(uint8_t role, enum ha_dstate dstate, uint64_t epoch, uint64_t tail,
+		  const struct pr_hash *hash)
 {
 	struct pr_uuid id;
 
 	memcpy(id.b, cluster, 16);
-	SAY(HELLO, hello, .version_min = 1, .version_max = 1, .cluster = id, .node = 2, .role = role, .dstate = (uint8_t)dstate,
-	    .incarnation = T.incarnation, .epoch = epoch, .log_epoch = epoch, .nonce = T.hello_nonce, .tail_lsn = tail,
+	SAY(HELLO, hello, .version_min = 1, .version_max = 1, .cluster = id, .node = 2,
+	    .role = role, .dstate = (uint8_t)dstate, .incarnation = T.incarnation, .epoch = epoch,
+	    .log_epoch = epoch, .nonce = T.hello_nonce, .tail_lsn = tail,
 	    .tail_hash = pr_hash_bytes(hash));
 }
 
@@ -363,7 +398,7 @@ static void submit(void)
 	struct pr_hash prev = tail_hash();
 	struct jr_batch *b = batch(ha_epoch(T.h), ha_next_lsn(T.h), ha_commit_lsn(T.h), &prev, 0);
 
-	ev((struct ha_event){ .type = HA_EV_SUBMIT, .batch = b });
+	ev((struct ha_event){.type = HA_EV_SUBMIT, .batch = b});
 	jr_batch_unref(b);
 }
 
@@ -374,7 +409,7 @@ static void active_alone(unsigned n)
 	log_of(n);
 	boot();
 	fenced();
-	ev((struct ha_event){ .type = HA_EV_PROMOTE, .ticket = 1 });
+	ev((struct ha_event){.type = HA_EV_PROMOTE, .ticket = 1});
 	cr_assert_eq(ha_role(T.h), PR_ROLE_ACTIVE, "%s", T.text);
 	cr_assert_eq(ha_mode(T.h), HA_ALONE);
 }
@@ -384,8 +419,12 @@ static void active_sync(void)
 	struct pr_hash hash;
 
 	active_alone(3);
-	T.incarnation = 51;			/* its successor */
-	ev((struct ha_event){ .type = HA_EV_PEER, .incarnation = 51, .process_up = true, .node_up = true, .quorate = true });
+	T.incarnation = 51; /* its successor */
+	ev((struct ha_event){.type = HA_EV_PEER,
+			     .incarnation = 51,
+			     .process_up = true,
+			     .node_up = true,
+			     .quorate = true});
 	link_up();
 	hash = tail_hash();
 	hello(PR_ROLE_STANDBY, HA_OUTDATED, 4, tail(), &hash);
@@ -410,14 +449,15 @@ TestSuite(ha_pair, .fini = done);
 Test(ha_pair, p_a_promotion_writes_arbiter_then_state_then_record_then_serves)
 {
 	active_alone(3);
-	ORDER("preempt", "cas 5 members 1 active 1", "save ALONE 5", "apply 3", "append", "SERVE", "result 0");
+	ORDER("preempt", "cas 5 members 1 active 1", "save ALONE 5", "apply 3", "append", "SERVE",
+	      "result 0");
 	cr_assert_eq(T.at_lsn, 4);
 	cr_assert_eq(T.saved.history[T.saved.history_count - 1].first_lsn, 4);
 }
 
 Test(ha_pair, p0_no_batch_is_taken_once_the_promotion_began)
 {
-	struct pr_hash zero = { 0 };
+	struct pr_hash zero = {0};
 
 	start(3, 2);
 	boot();
@@ -426,10 +466,11 @@ Test(ha_pair, p0_no_batch_is_taken_once_the_promotion_began)
 	SAY(SESSION, session, .epoch = 4, .link = 7, .kind = PR_LINK_INSYNC);
 	cr_assert(saw("link_session_ok"));
 	T.cas_error = -ETIMEDOUT;
-	ev((struct ha_event){ .type = HA_EV_PROMOTE, .ticket = 1 });
+	ev((struct ha_event){.type = HA_EV_PROMOTE, .ticket = 1});
 	forget();
 	struct jr_batch *b = batch(4, 1, 0, &zero, 0);
-	SAY(BATCH, batch, .epoch = 4, .link = 7, .first_lsn = 1, .last_lsn = 1, .image = { b->image, b->image_bytes });
+	SAY(BATCH, batch, .epoch = 4, .link = 7, .first_lsn = 1, .last_lsn = 1,
+	    .image = {b->image, b->image_bytes});
 	jr_batch_unref(b);
 	cr_assert(!saw("append") && !saw("link_ack"));
 }
@@ -438,9 +479,9 @@ Test(ha_pair, p1_without_quorum_or_quarantined_it_refuses)
 {
 	start(3, 2);
 	boot();
-	ev((struct ha_event){ .type = HA_EV_FENCE, .incarnation = 50 });
-	ev((struct ha_event){ .type = HA_EV_PEER, .incarnation = 50, .node_up = true });
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_FENCE, .incarnation = 50});
+	ev((struct ha_event){.type = HA_EV_PEER, .incarnation = 50, .node_up = true});
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert_eq(T.result, -EPERM);
 	cr_assert(strstr(T.text, "quor"));
 	ha_free(T.h);
@@ -448,7 +489,7 @@ Test(ha_pair, p1_without_quorum_or_quarantined_it_refuses)
 	T.saved.dstate = HA_QUARANTINED;
 	boot();
 	fenced();
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert_eq(T.result, -EPERM);
 	cr_assert(strstr(T.text, "quarantined"));
 }
@@ -457,9 +498,9 @@ Test(ha_pair, p2_a_silent_peer_is_not_a_dead_one)
 {
 	start(3, 2);
 	boot();
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert(saw("ask fence 50"));
-	ev((struct ha_event){ .type = HA_EV_FENCE, .incarnation = 49 });	/* of an earlier process */
+	ev((struct ha_event){.type = HA_EV_FENCE, .incarnation = 49}); /* of an earlier process */
 	wait_ms(6000);
 	cr_assert_eq(T.result, -EPERM);
 	cr_assert(!saw("cas 5 members 1 active 1"));
@@ -470,7 +511,7 @@ Test(ha_pair, p2_a_late_fence_lets_a_waiting_promotion_go_on)
 {
 	start(3, 2);
 	boot();
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	wait_ms(3000);
 	fenced();
 	cr_assert_eq(T.result, 0);
@@ -478,15 +519,16 @@ Test(ha_pair, p2_a_late_fence_lets_a_waiting_promotion_go_on)
 
 Test(ha_pair, p2_the_promise_of_the_peer_is_enough)
 {
-	struct pr_hash zero = { 0 };
+	struct pr_hash zero = {0};
 
 	start(3, 2);
 	boot();
 	link_up();
 	hello(PR_ROLE_STANDBY, HA_INSYNC, 4, 0, &zero);
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert(saw("link_promise_ask") && T.result == 1);
-	SAY(PROMISE, promise, .epoch = 4, .to = 1, .granted = 1);	/* of another epoch: counts for nothing */
+	SAY(PROMISE, promise, .epoch = 4, .to = 1,
+	    .granted = 1); /* of another epoch: counts for nothing */
 	cr_assert_eq(T.result, 1);
 	SAY(PROMISE, promise, .epoch = 5, .to = 1, .granted = 1);
 	cr_assert_eq(T.result, 0);
@@ -496,7 +538,7 @@ Test(ha_pair, p2_the_only_member_needs_nobody)
 {
 	start(1, 1);
 	boot();
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert_eq(T.result, 0);
 }
 
@@ -506,9 +548,10 @@ Test(ha_pair, p3_who_is_not_a_member_refuses_and_names_the_other)
 	log_of(3);
 	boot();
 	fenced();
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert_eq(T.result, -EPERM);
-	cr_assert(strstr(T.text, "node 2") && strstr(T.text, "LSN 3") && strstr(T.text, "mdcctl override"));
+	cr_assert(strstr(T.text, "node 2") && strstr(T.text, "LSN 3") &&
+		  strstr(T.text, "mdcctl override"));
 }
 
 Test(ha_pair, p3_a_tail_below_the_floor_is_an_old_snapshot)
@@ -518,7 +561,7 @@ Test(ha_pair, p3_a_tail_below_the_floor_is_an_old_snapshot)
 	T.floor = 4;
 	boot();
 	fenced();
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert_eq(T.result, -EPERM);
 	cr_assert(strstr(T.text, "LSN 4 to 4"));
 }
@@ -529,7 +572,7 @@ Test(ha_pair, p3_an_unreadable_arbiter_means_no)
 	boot();
 	fenced();
 	T.arb_error = -EUCLEAN;
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert_eq(T.result, -EUCLEAN);
 }
 
@@ -539,7 +582,7 @@ Test(ha_pair, p3_a_disk_that_was_lost_is_not_a_new_pair)
 	memset(&T.saved, 0, sizeof(T.saved));
 	boot_as(-ENOENT, JR_EMPTY);
 	fenced();
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert_eq(T.result, -EPERM);
 	cr_assert(strstr(T.text, "new and empty"));
 }
@@ -551,7 +594,7 @@ Test(ha_pair, p5_fabric_fencing_waits_the_lease_out)
 	T.cfg.takeover_wait_ms = 600;
 	boot();
 	fenced();
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	wait_ms(590);
 	cr_assert(!saw("cas 5 members 1 active 1"));
 	wait_ms(20);
@@ -564,12 +607,12 @@ Test(ha_pair, p6_a_cas_that_timed_out_decides_nothing_until_it_is_known)
 	T.hold_cas = true;
 	boot();
 	fenced();
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
-	ev((struct ha_event){ .type = HA_EV_ARB_CAS, .error = -ETIMEDOUT });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
+	ev((struct ha_event){.type = HA_EV_ARB_CAS, .error = -ETIMEDOUT});
 	wait_ms(10000);
 	cr_assert_eq(T.result, 1);
 	cr_assert(!saw("SERVE"));
-	ev((struct ha_event){ .type = HA_EV_ARB_CAS });
+	ev((struct ha_event){.type = HA_EV_ARB_CAS});
 	cr_assert_eq(T.result, 0);
 }
 
@@ -579,7 +622,7 @@ Test(ha_pair, p6_a_failed_cas_is_read_back)
 	T.cas_error = -EIO;
 	boot();
 	fenced();
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert_eq(T.result, -EAGAIN, "the record is as before: it was not written");
 	cr_assert_eq(ha_role(T.h), PR_ROLE_STANDBY);
 }
@@ -590,7 +633,7 @@ Test(ha_pair, p7_the_record_waits_for_the_state)
 	T.hold_saves = true;
 	boot();
 	fenced();
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert(saw("save ALONE 5") && !saw("append") && !saw("SERVE"));
 }
 
@@ -603,7 +646,7 @@ Test(ha_pair, t1_a_reply_waits_for_both_journals)
 	submit();
 	ack(tail());
 	cr_assert(!saw("committed"), "durable at the peer only");
-	ev((struct ha_event){ .type = HA_EV_APPENDED, .lsn = tail() });
+	ev((struct ha_event){.type = HA_EV_APPENDED, .lsn = tail()});
 	cr_assert(saw("committed"));
 	forget();
 	T.hold_appends = false;
@@ -639,7 +682,7 @@ Test(ha_pair, t2_a_lost_session_freezes_and_its_late_acks_are_nothing)
 	active_sync();
 	T.hold_cas = true;
 	submit();
-	ev((struct ha_event){ .type = HA_EV_LINK_DOWN, .conn = T.conn });
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
 	cr_assert(saw("HOLD"));
 	cr_assert_eq(ha_mode(T.h), HA_FROZEN);
 	ack(tail());
@@ -651,12 +694,12 @@ Test(ha_pair, t3_the_peer_comes_back_and_only_what_it_lacks_is_sent_again)
 {
 	struct pr_hash hash;
 
-	freeze = true;				/* so that T4 leaves it the time */
+	freeze = true; /* so that T4 leaves it the time */
 	active_sync();
 	submit();
 	hash = tail_hash();
 	submit();
-	ev((struct ha_event){ .type = HA_EV_LINK_DOWN, .conn = T.conn });
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
 	wait_ms(3000);
 	cr_assert_eq(ha_mode(T.h), HA_FROZEN);
 	cr_assert(saw("alarm FROZEN 1"));
@@ -674,11 +717,11 @@ Test(ha_pair, t3_the_peer_comes_back_and_only_what_it_lacks_is_sent_again)
 
 Test(ha_pair, t3_a_peer_that_lost_what_was_committed_is_no_member_any_more)
 {
-	struct pr_hash zero = { 0 };
+	struct pr_hash zero = {0};
 
 	freeze = true;
 	active_sync();
-	ev((struct ha_event){ .type = HA_EV_LINK_DOWN, .conn = T.conn });
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
 	link_up();
 	forget();
 	hello(PR_ROLE_STANDBY, HA_INSYNC, 5, 0, &zero);
@@ -691,7 +734,8 @@ Test(ha_pair, t4_a_dead_process_is_left_at_once)
 	active_sync();
 	submit();
 	forget();
-	ev((struct ha_event){ .type = HA_EV_PEER, .incarnation = 51, .node_up = true, .quorate = true });
+	ev((struct ha_event){
+		.type = HA_EV_PEER, .incarnation = 51, .node_up = true, .quorate = true});
 	ORDER("HOLD", "cas 6 members 1 active 1", "save ALONE 6", "append", "RESUME", "committed");
 	cr_assert_eq(ha_mode(T.h), HA_ALONE);
 	cr_assert(saw("alarm ALONE 1"));
@@ -703,20 +747,20 @@ Test(ha_pair, t4_a_refused_arbiter_ends_the_process)
 	T.arb.seq++;
 	T.arb.epoch++;
 	T.arb.members = T.arb.active = 2;
-	ev((struct ha_event){ .type = HA_EV_LINK_DOWN, .conn = T.conn });
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
 	cr_assert(saw("DIE") && !saw("RESUME") && !saw("save ALONE 6"));
 }
 
 Test(ha_pair, t4_a_lost_node_is_left_only_when_it_is_fenced)
 {
 	active_sync();
-	ev((struct ha_event){ .type = HA_EV_PEER, .incarnation = 51, .quorate = true });
+	ev((struct ha_event){.type = HA_EV_PEER, .incarnation = 51, .quorate = true});
 	wait_ms(3000);
 	cr_assert(!saw("cas 6 members 1 active 1"));
-	ev((struct ha_event){ .type = HA_EV_FENCE, .incarnation = 51, .error = -EIO });
+	ev((struct ha_event){.type = HA_EV_FENCE, .incarnation = 51, .error = -EIO});
 	wait_ms(3000);
 	cr_assert(saw("alarm FENCE 1") && !saw("cas 6 members 1 active 1"));
-	ev((struct ha_event){ .type = HA_EV_FENCE, .incarnation = 51 });
+	ev((struct ha_event){.type = HA_EV_FENCE, .incarnation = 51});
 	cr_assert(saw("cas 6 members 1 active 1"));
 }
 
@@ -741,8 +785,8 @@ Test(ha_pair, t4_an_unknown_outcome_stays_frozen)
 {
 	active_sync();
 	T.hold_cas = true;
-	ev((struct ha_event){ .type = HA_EV_LINK_DOWN, .conn = T.conn });
-	ev((struct ha_event){ .type = HA_EV_ARB_CAS, .error = -ETIMEDOUT });
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
+	ev((struct ha_event){.type = HA_EV_ARB_CAS, .error = -ETIMEDOUT});
 	wait_ms(20000);
 	cr_assert_eq(ha_mode(T.h), HA_FROZEN);
 	cr_assert(saw("alarm ARBITER 1"));
@@ -764,12 +808,12 @@ Test(ha_pair, t5_a_standby_of_a_newer_epoch_gets_no_session)
 
 Test(ha_pair, t5_the_fork_is_found_and_streaming_begins_there)
 {
-	struct pr_hash other = { { 1, 2, 3 } };
+	struct pr_hash other = {{1, 2, 3}};
 
 	active_alone(3);
 	link_up();
 	forget();
-	hello(PR_ROLE_STANDBY, HA_INSYNC, 4, 4, &other);	/* its LSN 4 is another one */
+	hello(PR_ROLE_STANDBY, HA_INSYNC, 4, 4, &other); /* its LSN 4 is another one */
 	cr_assert(saw("link_fork_ask"));
 	SAY(FORK, fork, .nonce = 1, .lsn = 3, .hash = pr_hash_bytes(&T.log[2]->hash), .known = 1);
 	cr_assert(saw("session kind 1 base 3"));
@@ -779,7 +823,7 @@ Test(ha_pair, t5_the_fork_is_found_and_streaming_begins_there)
 
 Test(ha_pair, t5_rows_are_copied_when_the_journal_does_not_reach_back)
 {
-	struct pr_hash zero = { 0 };
+	struct pr_hash zero = {0};
 
 	active_alone(3);
 	jr_batch_unref(T.log[0]);
@@ -788,7 +832,11 @@ Test(ha_pair, t5_rows_are_copied_when_the_journal_does_not_reach_back)
 	forget();
 	hello(PR_ROLE_STANDBY, HA_NEW, 0, 0, &zero);
 	cr_assert(saw("rows read"));
-	ev((struct ha_event){ .type = HA_EV_ROWS, .p = (const uint8_t *)"rows", .len = 4, .lsn = 2, .last = true });
+	ev((struct ha_event){.type = HA_EV_ROWS,
+			     .p = (const uint8_t *)"rows",
+			     .len = 4,
+			     .lsn = 2,
+			     .last = true});
 	cr_assert(saw("session kind 2 base 2"));
 	session_ok(2);
 	cr_assert(saw("link_rows") && !saw("link_batch"));
@@ -813,7 +861,8 @@ Test(ha_pair, t6_the_five_steps_come_in_order)
 	cr_assert(saw("link_insync"));
 	cr_assert(!saw("cas 5 members 3 active 1"), "the peer has not saved INSYNC");
 	SAY(INSYNC_OK, insync_ok, .epoch = T.epoch, .link = T.link, .lsn = 4);
-	ORDER("session kind 1 base 3", "save INSYNC 5", "link_insync", "cas 5 members 3 active 1", "alarm ALONE 0");
+	ORDER("session kind 1 base 3", "save INSYNC 5", "link_insync", "cas 5 members 3 active 1",
+	      "alarm ALONE 0");
 	cr_assert_eq(ha_mode(T.h), HA_SYNC);
 }
 
@@ -829,7 +878,7 @@ Test(ha_pair, t6_a_lost_peer_before_the_record_takes_the_steps_back)
 	submit();
 	ack(4);
 	forget();
-	ev((struct ha_event){ .type = HA_EV_LINK_DOWN, .conn = T.conn });
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
 	cr_assert(saw("save ALONE 5") && saw("committed"));
 	cr_assert_eq(ha_mode(T.h), HA_ALONE);
 }
@@ -837,7 +886,7 @@ Test(ha_pair, t6_a_lost_peer_before_the_record_takes_the_steps_back)
 Test(ha_pair, t7_a_failed_write_quarantines_and_ends)
 {
 	active_sync();
-	ev((struct ha_event){ .type = HA_EV_APPEND_FAILED, .error = -EIO });
+	ev((struct ha_event){.type = HA_EV_APPEND_FAILED, .error = -EIO});
 	ORDER("save QUARANTINED 5", "DIE");
 }
 
@@ -858,10 +907,10 @@ Test(ha_pair, t8_a_handover_drains_promises_and_writes_the_record_last)
 {
 	active_sync();
 	submit();
-	ev((struct ha_event){ .type = HA_EV_SWITCHOVER, .ticket = 8 });
+	ev((struct ha_event){.type = HA_EV_SWITCHOVER, .ticket = 8});
 	ack(tail());
 	cr_assert(saw("DRAIN") && !saw("link_handover"));
-	ev((struct ha_event){ .type = HA_EV_DRAINED });
+	ev((struct ha_event){.type = HA_EV_DRAINED});
 	cr_assert(!saw("link_handover"), "the HANDOVER record is not acked");
 	ack(tail());
 	ORDER("DRAIN", "link_handover", "cas 6 members 3 active 2", "STANDBY", "result 0");
@@ -871,9 +920,9 @@ Test(ha_pair, t8_a_handover_drains_promises_and_writes_the_record_last)
 Test(ha_pair, t8_a_peer_lost_before_the_promise_means_going_on)
 {
 	active_sync();
-	ev((struct ha_event){ .type = HA_EV_SWITCHOVER, .ticket = 8 });
-	ev((struct ha_event){ .type = HA_EV_DRAINED });
-	ev((struct ha_event){ .type = HA_EV_LINK_DOWN, .conn = T.conn });
+	ev((struct ha_event){.type = HA_EV_SWITCHOVER, .ticket = 8});
+	ev((struct ha_event){.type = HA_EV_DRAINED});
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
 	cr_assert(saw("UNDRAIN") && !saw("STANDBY"));
 	cr_assert_eq(T.result, -EAGAIN);
 	cr_assert_eq(ha_mode(T.h), HA_ALONE);
@@ -883,8 +932,8 @@ Test(ha_pair, t8_after_the_promise_only_the_peer_can_give_it_back)
 {
 	active_sync();
 	T.cas_error = -EIO;
-	ev((struct ha_event){ .type = HA_EV_SWITCHOVER, .ticket = 8 });
-	ev((struct ha_event){ .type = HA_EV_DRAINED });
+	ev((struct ha_event){.type = HA_EV_SWITCHOVER, .ticket = 8});
+	ev((struct ha_event){.type = HA_EV_DRAINED});
 	ack(tail());
 	ORDER("link_handover", "cas 6 members 3 active 2", "link_promise_ask");
 	cr_assert(!saw("UNDRAIN"));
@@ -896,7 +945,7 @@ Test(ha_pair, t8_after_the_promise_only_the_peer_can_give_it_back)
 Test(ha_pair, t8_without_sync_it_is_refused)
 {
 	active_alone(3);
-	ev((struct ha_event){ .type = HA_EV_SWITCHOVER, .ticket = 8 });
+	ev((struct ha_event){.type = HA_EV_SWITCHOVER, .ticket = 8});
 	cr_assert_eq(T.result, -EAGAIN);
 	cr_assert_eq(ha_mode(T.h), HA_ALONE);
 }
@@ -905,7 +954,7 @@ Test(ha_pair, t8_without_sync_it_is_refused)
 
 static void standby_in_sync(unsigned n)
 {
-	struct pr_hash hash = { 0 };
+	struct pr_hash hash = {0};
 
 	start(3, 2);
 	log_of(n);
@@ -916,16 +965,19 @@ static void standby_in_sync(unsigned n)
 	hello(PR_ROLE_ACTIVE, HA_INSYNC, 4, n, &hash);
 	T.epoch = 4;
 	T.link = 7;
-	SAY(SESSION, session, .epoch = 4, .link = 7, .base_lsn = n, .base_hash = pr_hash_bytes(&hash), .kind = PR_LINK_INSYNC);
+	SAY(SESSION, session, .epoch = 4, .link = 7, .base_lsn = n,
+	    .base_hash = pr_hash_bytes(&hash), .kind = PR_LINK_INSYNC);
 	cr_assert(saw("link_session_ok"));
 	forget();
 }
 
-static void give(uint64_t epoch, uint64_t link, uint64_t lsn, const struct pr_hash *prev, uint64_t commit)
+static void give(uint64_t epoch, uint64_t link, uint64_t lsn, const struct pr_hash *prev,
+		 uint64_t commit)
 {
 	struct jr_batch *b = batch(epoch, lsn, commit, prev, 0);
 
-	SAY(BATCH, batch, .epoch = epoch, .link = link, .first_lsn = lsn, .last_lsn = lsn, .image = { b->image, b->image_bytes });
+	SAY(BATCH, batch, .epoch = epoch, .link = link, .first_lsn = lsn, .last_lsn = lsn,
+	    .image = {b->image, b->image_bytes});
 	jr_batch_unref(b);
 }
 
@@ -965,7 +1017,7 @@ Test(ha_pair, t9_a_handover_of_another_session_or_tail_is_none)
 
 Test(ha_pair, s1_a_batch_must_fit_session_epoch_lsn_and_hash)
 {
-	struct pr_hash hash, wrong = { { 9 } };
+	struct pr_hash hash, wrong = {{9}};
 
 	standby_in_sync(3);
 	hash = tail_hash();
@@ -978,7 +1030,7 @@ Test(ha_pair, s1_a_batch_must_fit_session_epoch_lsn_and_hash)
 	cr_assert(!saw("append"));
 	give(4, 7, 4, &hash, 3);
 	ORDER("append", "link_ack");
-	give(4, 7, 4, &hash, 3);			/* twice */
+	give(4, 7, 4, &hash, 3); /* twice */
 	cr_assert_eq(tail(), 4);
 }
 
@@ -991,7 +1043,7 @@ Test(ha_pair, s1_durable_before_the_ack_and_committed_before_applied)
 	T.hold_appends = true;
 	give(4, 7, 4, &hash, 3);
 	cr_assert(!saw("link_ack"));
-	ev((struct ha_event){ .type = HA_EV_APPENDED, .lsn = 4 });
+	ev((struct ha_event){.type = HA_EV_APPENDED, .lsn = 4});
 	cr_assert(saw("link_ack") && saw("apply 3") && !saw("apply 4"));
 	SAY(BEAT, beat, .epoch = 4, .link = 7, .commit_lsn = 4, .sent_ms = T.now);
 	cr_assert(saw("apply 4"));
@@ -999,7 +1051,7 @@ Test(ha_pair, s1_durable_before_the_ack_and_committed_before_applied)
 
 Test(ha_pair, s2_outdate_is_saved_before_it_is_acked)
 {
-	struct pr_hash hash = { 0 };
+	struct pr_hash hash = {0};
 
 	start(3, 2);
 	boot();
@@ -1008,7 +1060,7 @@ Test(ha_pair, s2_outdate_is_saved_before_it_is_acked)
 	T.hold_saves = true;
 	SAY(OUTDATE, outdate, .epoch = 5);
 	cr_assert(saw("save OUTDATED 5") && !saw("link_outdate_ok"));
-	ev((struct ha_event){ .type = HA_EV_STATE_SAVED });
+	ev((struct ha_event){.type = HA_EV_STATE_SAVED});
 	cr_assert(saw("link_outdate_ok"));
 	SAY(OUTDATE, outdate, .epoch = 3);
 	cr_assert_eq(ha_epoch(T.h), 5);
@@ -1023,17 +1075,24 @@ Test(ha_pair, s3_a_damaged_batch_comes_from_the_peer)
 	hash = T.log[2]->hash;
 	boot_as(0, JR_REPAIR);
 	fenced();
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert_eq(T.result, -EPERM, "not promotable without the peer");
-	ev((struct ha_event){ .type = HA_EV_PEER, .incarnation = 51, .node_up = true, .process_up = true, .quorate = true });
+	ev((struct ha_event){.type = HA_EV_PEER,
+			     .incarnation = 51,
+			     .node_up = true,
+			     .process_up = true,
+			     .quorate = true});
 	link_up();
 	forget();
 	struct pr_uuid id;
 	memcpy(id.b, cluster, 16);
-	SAY(HELLO, hello, .version_min = 1, .version_max = 1, .cluster = id, .node = 2, .role = PR_ROLE_ACTIVE, .incarnation = 51,
-	    .epoch = 4, .tail_lsn = 3, .tail_hash = pr_hash_bytes(&hash));
-	cr_assert(saw("link_batch_ask") && !saw("link_hello"), "the active waits until the log is whole");
-	SAY(BATCH_GIVE, batch_give, .lsn = 2, .known = 1, .image = { T.log[1]->image, T.log[1]->image_bytes });
+	SAY(HELLO, hello, .version_min = 1, .version_max = 1, .cluster = id, .node = 2,
+	    .role = PR_ROLE_ACTIVE, .incarnation = 51, .epoch = 4, .tail_lsn = 3,
+	    .tail_hash = pr_hash_bytes(&hash));
+	cr_assert(saw("link_batch_ask") && !saw("link_hello"),
+		  "the active waits until the log is whole");
+	SAY(BATCH_GIVE, batch_give, .lsn = 2, .known = 1,
+	    .image = {T.log[1]->image, T.log[1]->image_bytes});
 	ORDER("repair 2", "link_hello");
 }
 
@@ -1041,13 +1100,14 @@ Test(ha_pair, s4_the_own_tail_is_cut_only_with_proof)
 {
 	struct pr_hash hash;
 
-	start(3, 2);				/* the record still names me */
+	start(3, 2); /* the record still names me */
 	log_of(4);
 	hash = T.log[2]->hash;
 	boot();
 	link_up();
 	hello(PR_ROLE_ACTIVE, HA_DALONE, 5, 9, &hash);
-	SAY(SESSION, session, .epoch = 5, .link = 7, .base_lsn = 3, .base_hash = pr_hash_bytes(&hash), .kind = PR_LINK_RESYNC);
+	SAY(SESSION, session, .epoch = 5, .link = 7, .base_lsn = 3,
+	    .base_hash = pr_hash_bytes(&hash), .kind = PR_LINK_RESYNC);
 	cr_assert(!saw("cut 3") && !saw("save SYNCTARGET 5"));
 	cr_assert(saw("close"));
 	T.arb.seq++;
@@ -1055,13 +1115,14 @@ Test(ha_pair, s4_the_own_tail_is_cut_only_with_proof)
 	T.arb.members = 2;
 	link_up();
 	hello(PR_ROLE_ACTIVE, HA_DALONE, 5, 9, &hash);
-	SAY(SESSION, session, .epoch = 5, .link = 8, .base_lsn = 3, .base_hash = pr_hash_bytes(&hash), .kind = PR_LINK_RESYNC);
+	SAY(SESSION, session, .epoch = 5, .link = 8, .base_lsn = 3,
+	    .base_hash = pr_hash_bytes(&hash), .kind = PR_LINK_RESYNC);
 	ORDER("save SYNCTARGET 5", "cut 3", "link_session_ok");
 }
 
 Test(ha_pair, s5_a_vote_binds_until_the_record_reaches_its_epoch)
 {
-	struct pr_hash hash = { 0 };
+	struct pr_hash hash = {0};
 
 	start(3, 2);
 	boot();
@@ -1069,23 +1130,23 @@ Test(ha_pair, s5_a_vote_binds_until_the_record_reaches_its_epoch)
 	hello(PR_ROLE_PROMOTING, HA_INSYNC, 4, 0, &hash);
 	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
 	cr_assert(saw("link_promise"));
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert_eq(T.result, -EPERM);
 	cr_assert(strstr(T.text, "promised"));
-	fenced();				/* or `to` is fenced */
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	fenced(); /* or `to` is fenced */
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert_eq(T.result, 0);
 }
 
 Test(ha_pair, s5_of_two_promoters_the_lower_node_wins)
 {
-	struct pr_hash hash = { 0 };
+	struct pr_hash hash = {0};
 
-	start(3, 2);				/* node 1 promotes, node 2 asks */
+	start(3, 2); /* node 1 promotes, node 2 asks */
 	boot();
 	link_up();
 	hello(PR_ROLE_PROMOTING, HA_INSYNC, 4, 0, &hash);
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
 	cr_assert_eq(T.result, 1, "still promoting");
 	cr_assert_eq(ha_role(T.h), PR_ROLE_PROMOTING);
@@ -1093,7 +1154,7 @@ Test(ha_pair, s5_of_two_promoters_the_lower_node_wins)
 
 Test(ha_pair, cold_start_the_longer_log_does_not_vote_for_the_shorter)
 {
-	struct pr_hash hash = { 0 };
+	struct pr_hash hash = {0};
 
 	start(3, 2);
 	log_of(3);
@@ -1101,7 +1162,7 @@ Test(ha_pair, cold_start_the_longer_log_does_not_vote_for_the_shorter)
 	link_up();
 	hello(PR_ROLE_PROMOTING, HA_INSYNC, 4, 2, &hash);
 	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
-	ev((struct ha_event){ .type = HA_EV_PROMOTE });
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	SAY(PROMISE, promise, .epoch = 5, .to = 1, .granted = 1);
 	cr_assert_eq(T.result, 0, "no vote was given that would bind");
 }
@@ -1120,7 +1181,7 @@ Test(ha_pair, an_override_jumps_the_epoch_and_is_counted)
 	log_of(3);
 	T.floor = 9;
 	boot();
-	ev((struct ha_event){ .type = HA_EV_OVERRIDE, .ticket = 1 });
+	ev((struct ha_event){.type = HA_EV_OVERRIDE, .ticket = 1});
 	cr_assert_eq(T.result, 0, "%s", T.text);
 	cr_assert_eq(T.arb.epoch, 4 + 65536);
 	cr_assert_eq(T.arb.members, 1);
@@ -1131,13 +1192,13 @@ Test(ha_pair, an_override_jumps_the_epoch_and_is_counted)
 
 Test(ha_pair, an_override_is_refused_while_the_peer_is_connected)
 {
-	struct pr_hash hash = { 0 };
+	struct pr_hash hash = {0};
 
 	start(2, 2);
 	boot();
 	link_up();
 	hello(PR_ROLE_STANDBY, HA_INSYNC, 4, 0, &hash);
-	ev((struct ha_event){ .type = HA_EV_OVERRIDE, .ticket = 1 });
+	ev((struct ha_event){.type = HA_EV_OVERRIDE, .ticket = 1});
 	cr_assert_eq(T.result, -EPERM);
 }
 
