@@ -28,6 +28,9 @@ client_io = \
 	client/io/mdc_task.c
 
 include_HEADERS += client/mdcpair.h
+dist_doc_DATA = client/example.c
+dist_man_MANS += deploy/man/libmdcpair.3
+EXTRA_DIST += client/README.md
 
 pkgconfig_DATA += client/mdcpair.pc
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libmdcpair: the client of a pair of metadata controllers. One struct mdc is one session on one volume; it knows both controllers,
- * finds the active one, carries every request through a failover exactly once, and moves file data straight to and from the LUNs.
- * An outage of the controllers is never an error: requests wait until they are answered or cancelled.
+ * libmdcpair: the client of a pair of metadata controllers. One struct mdc is one session on one
+ * volume; it knows both controllers, finds the active one, carries every request through a failover
+ * exactly once, and moves file data straight to and from the LUNs. An outage of the controllers is
+ * never an error: requests wait until they are answered or cancelled.
  *
- * Every function that can fail returns 0 (or a count) or a negative errno; mdc_error() has the sentence that belongs to it. All
- * functions may be called from any thread unless their comment says otherwise. See libmdcpair(3).
+ * Every function that can fail returns 0 (or a count) or a negative errno; mdc_error() has the
+ * sentence that belongs to it. All functions may be called from any thread unless their comment
+ * says otherwise. See libmdcpair(3).
  */
 #pragma once
 
@@ -22,17 +24,19 @@ struct mdc;	 /* a session on a volume */
 struct mdc_loop; /* what drives sessions: one epoll descriptor, one io_uring */
 struct mdc_file; /* an open regular file */
 
-/* Why the last call of this thread failed, in words that name the thing and the next step; never NULL. */
+/* Why the last call of this thread failed, in words that name the thing and the next step; never
+ * NULL. */
 const char *mdc_error(void);
 const char *mdc_version(void);
 
 /* ---- loops ---- */
 
 /*
- * A session belongs to one loop. Without one in its options it gets its own, driven by a background thread. A program that drives
- * many sessions from one thread makes a loop, opens the sessions on it, and calls mdc_dispatch, by itself or when mdc_fd is
- * readable. Callbacks run in the thread that dispatches; they may submit and cancel requests but not call what waits.
- * Functions that wait, called in a program whose loop has no thread, dispatch the loop themselves.
+ * A session belongs to one loop. Without one in its options it gets its own, driven by a background
+ * thread. A program that drives many sessions from one thread makes a loop, opens the sessions on
+ * it, and calls mdc_dispatch, by itself or when mdc_fd is readable. Callbacks run in the thread
+ * that dispatches; they may submit and cancel requests but not call what waits. Functions that
+ * wait, called in a program whose loop has no thread, dispatch the loop themselves.
  */
 int mdc_loop_new(struct mdc_loop **ret);
 void mdc_loop_free(struct mdc_loop *);	      /* after its sessions; NULL is fine */
@@ -40,11 +44,13 @@ int mdc_loop_start_thread(struct mdc_loop *); /* from here on a thread of the li
 /* Readable when mdc_dispatch has something to do. */
 int mdc_fd(const struct mdc_loop *);
 /*
- * Sends what was submitted, waits up to timeout_ms (-1: until something happens, 0: not at all), handles what came. Everything
- * submitted since the last call leaves in one send per controller. Returns how many requests were completed, or a negative errno.
+ * Sends what was submitted, waits up to timeout_ms (-1: until something happens, 0: not at all),
+ * handles what came. Everything submitted since the last call leaves in one send per controller.
+ * Returns how many requests were completed, or a negative errno.
  */
 int mdc_dispatch(struct mdc_loop *, int timeout_ms);
-/* Milliseconds until mdc_dispatch wants to be called though mdc_fd is not readable; -1: never. (mdc_fd counts timers in: seldom needed.) */
+/* Milliseconds until mdc_dispatch wants to be called though mdc_fd is not readable; -1: never.
+ * (mdc_fd counts timers in: seldom needed.) */
 int mdc_loop_timeout(struct mdc_loop *);
 
 /* ---- sessions ---- */
@@ -60,11 +66,13 @@ enum {
 };
 
 enum mdc_event_type {
-	MDC_EVENT_ACTIVE, /* serving again: text names the controller; gap_ms: how long nothing was answered */
+	MDC_EVENT_ACTIVE,  /* serving again: text names the controller; gap_ms: how long nothing was
+			      answered */
 	MDC_EVENT_OUTAGE,  /* no active controller; requests wait */
 	MDC_EVENT_EVICTED, /* the session is lost: everything answers -ESTALE from here on */
-	MDC_EVENT_INVALIDATE, /* ino: drop what is cached of it; the attributes or data changed elsewhere */
-	MDC_EVENT_WARNING, /* text, such as a blocked port */
+	MDC_EVENT_INVALIDATE, /* ino: drop what is cached of it; the attributes or data changed
+				 elsewhere */
+	MDC_EVENT_WARNING,    /* text, such as a blocked port */
 };
 
 struct mdc_event {
@@ -81,9 +89,9 @@ struct mdc_options {
 	uint16_t coord_port;  /* 0: 60766 */
 	uint32_t slots;	      /* requests in flight at most; 0: 64 */
 	uint32_t open_ms;     /* with MDC_OPEN_NO_WAIT; 0: 10000 */
-	const char *
-		luns; /* PATH[,PATH...] to look for the volume's LUNs; NULL: $MDCPAIR_LUNS, then /etc/mdcpair/luns */
-	const char *host;      /* as administrators see it; NULL: this host's name */
+	const char *luns; /* PATH[,PATH...] to look for the volume's LUNs; NULL: $MDCPAIR_LUNS, then
+			     /etc/mdcpair/luns */
+	const char *host; /* as administrators see it; NULL: this host's name */
 	const char *program;   /* NULL: the name of this program */
 	const char *what;      /* e.g. the mount point; NULL: nothing */
 	struct mdc_loop *loop; /* NULL: an own one with its thread */
@@ -93,15 +101,18 @@ struct mdc_options {
 };
 
 /*
- * spec is "ADDRESS1,ADDRESS2:/VOLUME"; an address is a name, IPv4, [IPv6], each with an optional :PORT for access. Waits until the
- * session stands (durable on both controllers). options may be NULL. -EINVAL: spec, -ENOENT: no such volume, -EBUSY: mounted,
- * -ENODEV: a LUN was not found (options.luns), -EPROTONOSUPPORT: another version, -EINTR: mdc_interrupt.
+ * spec is "ADDRESS1,ADDRESS2:/VOLUME"; an address is a name, IPv4, [IPv6], each with an optional
+ * :PORT for access. Waits until the session stands (durable on both controllers). options may be
+ * NULL. -EINVAL: spec, -ENOENT: no such volume, -EBUSY: mounted, -ENODEV: a LUN was not found
+ * (options.luns), -EPROTONOSUPPORT: another version, -EINTR: mdc_interrupt.
  */
 int mdc_open_volume(const char *spec, const struct mdc_options *options, struct mdc **ret);
-/* The same without waiting, for many sessions on one loop: done is called once, with the session ready or to be closed. */
+/* The same without waiting, for many sessions on one loop: done is called once, with the session
+ * ready or to be closed. */
 int mdc_open_volume_start(const char *spec, const struct mdc_options *options,
 			  void (*done)(void *user, int error), void *user, struct mdc **ret);
-/* Writes back what is dirty, gives back layouts and opens, ends the session. NULL is fine. Without an active it waits up to wait_ms. */
+/* Writes back what is dirty, gives back layouts and opens, ends the session. NULL is fine. Without
+ * an active it waits up to wait_ms. */
 int mdc_close_volume(struct mdc *, uint32_t wait_ms);
 
 struct mdc_info {
@@ -217,8 +228,8 @@ struct mdc_reply {
 	bool created, eof;
 	uint64_t parent;
 	struct mdc_statfs statfs;
-	const char *
-		text; /* NUL-terminated: readlink's target; on an error what the controller says, or "" */
+	const char *text; /* NUL-terminated: readlink's target; on an error what the controller
+			     says, or "" */
 	const void *value;
 	size_t value_bytes;
 	/* for mdc_next_entry */
@@ -228,7 +239,8 @@ struct mdc_reply {
 	char name_[256];
 };
 
-/* The next entry of a readdir's reply; false at the end. The name is valid until the next call or the end of the callback. */
+/* The next entry of a readdir's reply; false at the end. The name is valid until the next call or
+ * the end of the callback. */
 bool mdc_next_entry(struct mdc_reply *, struct mdc_dirent *ret);
 
 typedef void (*mdc_done)(void *user, struct mdc_reply *reply);
@@ -248,17 +260,19 @@ struct mdc_request {
 };
 
 /*
- * Starts a request; done is called exactly once while dispatching, never from within mdc_submit. -EINVAL, -ENAMETOOLONG,
- * -ENOMEM: not started. *ret_id (may be NULL) names it for mdc_cancel. A setattr of the size and a getattr see what this client
- * has written and not committed yet.
+ * Starts a request; done is called exactly once while dispatching, never from within mdc_submit.
+ * -EINVAL, -ENAMETOOLONG, -ENOMEM: not started. *ret_id (may be NULL) names it for mdc_cancel. A
+ * setattr of the size and a getattr see what this client has written and not committed yet.
  */
 int mdc_submit(struct mdc *, const struct mdc_request *, uint64_t *ret_id);
-/* The request is answered with -EINTR now; whether it was or will be executed stays open. Unknown ids are ignored. */
+/* The request is answered with -EINTR now; whether it was or will be executed stays open. Unknown
+ * ids are ignored. */
 void mdc_cancel(struct mdc *, uint64_t id);
 
 /* ---- the same, waiting ---- */
 
-/* Registers a test of this thread: a wait that it answers with true is given up with -EINTR. poll is asked when mdc_interrupt was called. */
+/* Registers a test of this thread: a wait that it answers with true is given up with -EINTR. poll
+ * is asked when mdc_interrupt was called. */
 void mdc_set_interrupt(bool (*poll)(void *user), void *user);
 /* Makes every waiting thread of the session ask its test. */
 void mdc_interrupt(struct mdc *);
@@ -284,8 +298,9 @@ int mdc_rmdir(struct mdc *, const struct mdc_cred *, uint64_t parent, const char
 int mdc_rename(struct mdc *, const struct mdc_cred *, uint64_t old_parent, const char *old_name,
 	       uint64_t new_parent, const char *new_name, uint32_t flags);
 /*
- * Entries after cookie (0: from the start), without . and .., about max_bytes of reply. fill is called for each; false stops (that entry
- * was not taken). *ret_eof: nothing follows. *ret_parent: the directory's own parent. Both may be NULL.
+ * Entries after cookie (0: from the start), without . and .., about max_bytes of reply. fill is
+ * called for each; false stops (that entry was not taken). *ret_eof: nothing follows. *ret_parent:
+ * the directory's own parent. Both may be NULL.
  */
 int mdc_readdir(struct mdc *, const struct mdc_cred *, uint64_t ino, uint64_t cookie,
 		uint32_t max_bytes, bool (*fill)(void *user, const struct mdc_dirent *), void *user,
@@ -305,22 +320,27 @@ int mdc_noop(struct mdc *);
 /* ---- files ---- */
 
 /*
- * Opening for MDC_O_READ, MDC_O_WRITE or both; the controller checks access. Layouts, what was written and not committed and the
- * pending size are kept per inode: all opens of a session see the same file.
+ * Opening for MDC_O_READ, MDC_O_WRITE or both; the controller checks access. Layouts, what was
+ * written and not committed and the pending size are kept per inode: all opens of a session see the
+ * same file.
  */
 int mdc_file_open(struct mdc *, const struct mdc_cred *, uint64_t ino, uint32_t flags,
 		  struct mdc_file **ret, struct mdc_attr *ret_attr);
-/* Makes (unless it exists and flags has no MDC_O_EXCL) and opens. ret_attr and ret_created may be NULL. */
+/* Makes (unless it exists and flags has no MDC_O_EXCL) and opens. ret_attr and ret_created may be
+ * NULL. */
 int mdc_file_create(struct mdc *, const struct mdc_cred *, uint64_t parent, const char *name,
 		    uint32_t mode, uint32_t flags, struct mdc_file **ret, struct mdc_attr *ret_attr,
 		    bool *ret_created);
-/* A file whose open (MDC_CREATE, MDC_OPEN by mdc_submit) was counted already; attr is what that gave. Waits for nothing. */
+/* A file whose open (MDC_CREATE, MDC_OPEN by mdc_submit) was counted already; attr is what that
+ * gave. Waits for nothing. */
 int mdc_file_adopt(struct mdc *, const struct mdc_cred *, const struct mdc_attr *attr,
 		   uint32_t flags, struct mdc_file **ret);
-/* Commits what is dirty, trims preallocation with the last open of the inode, gives back the open. The error of a late write, once. */
+/* Commits what is dirty, trims preallocation with the last open of the inode, gives back the open.
+ * The error of a late write, once. */
 int mdc_file_close(struct mdc_file *);
 /*
- * The same without waiting for a clean file (what is dirty is committed first): done may be NULL. The handle is gone at once.
+ * The same without waiting for a clean file (what is dirty is committed first): done may be NULL.
+ * The handle is gone at once.
  */
 void mdc_file_close_start(struct mdc_file *, mdc_done done, void *user);
 
@@ -333,13 +353,15 @@ enum {
 	MDC_WRITE_DSYNC = 4,	/* as if followed by mdc_file_fsync */
 };
 
-/* Bytes read or written, or a negative errno. Reads past the end are short. A buffer, length and offset of 4096 travel without a copy. */
+/* Bytes read or written, or a negative errno. Reads past the end are short. A buffer, length and
+ * offset of 4096 travel without a copy. */
 ssize_t mdc_file_read(struct mdc_file *, void *buffer, size_t bytes, uint64_t offset);
 ssize_t mdc_file_write(struct mdc_file *, const void *buffer, size_t bytes, uint64_t offset,
 		       uint32_t flags);
 
 typedef void (*mdc_io_done)(void *user, ssize_t result);
-/* The buffer is the library's until done. Writes to the same bytes in flight at once end in either order. */
+/* The buffer is the library's until done. Writes to the same bytes in flight at once end in either
+ * order. */
 int mdc_file_read_start(struct mdc_file *, void *buffer, size_t bytes, uint64_t offset,
 			mdc_io_done done, void *user);
 int mdc_file_write_start(struct mdc_file *, const void *buffer, size_t bytes, uint64_t offset,

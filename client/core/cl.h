@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The client core: one session on one volume of a pair. It decides which connections stand, who is active, when the session is
- * opened or bound, which request travels in which slot with which sequence, and what is sent again after a failover. No clock,
- * socket, thread or file: events come in by cl_step, orders go out by cl_next. It never looks into file data and never retries
- * under a new sequence.
+ * The client core: one session on one volume of a pair. It decides which connections stand, who is
+ * active, when the session is opened or bound, which request travels in which slot with which
+ * sequence, and what is sent again after a failover. No clock, socket, thread or file: events come
+ * in by cl_step, orders go out by cl_next. It never looks into file data and never retries under a
+ * new sequence.
  *
  * Memory named by an effect stays valid until the next cl_step unless the comment says otherwise.
  */
@@ -58,9 +59,10 @@ struct cl_event {
 };
 
 enum cl_effect_type {
-	CL_FX_CONNECT, /* conn, peer 0..1, port 0 access, 1 coordination: answer CONN_UP or CONN_DOWN */
-	CL_FX_DROP,   /* conn: close it, forget what was not sent; no CONN_DOWN wanted */
-	CL_FX_SEND,   /* conn, p, len: whole frames, in one send; only after PUMP */
+	CL_FX_CONNECT, /* conn, peer 0..1, port 0 access, 1 coordination: answer CONN_UP or
+			  CONN_DOWN */
+	CL_FX_DROP,    /* conn: close it, forget what was not sent; no CONN_DOWN wanted */
+	CL_FX_SEND,    /* conn, p, len: whole frames, in one send; only after PUMP */
 	CL_FX_DONE,   /* tag, error, frame type, p, len: the reply, or with an error its pr_error */
 	CL_FX_READY,  /* open: the session stands for the first time */
 	CL_FX_FAILED, /* error, text: there will be no session */
@@ -109,8 +111,9 @@ bool cl_next(struct cl *, struct cl_effect *ret);
 uint64_t cl_wake_ms(const struct cl *);
 
 /*
- * A request: encode its message into what cl_prepare gives (room for bytes; NULL: no memory), then cl_submit. Nothing may come
- * between the two. Answered by one DONE with that tag. Returns the id for CANCEL, never 0.
+ * A request: encode its message into what cl_prepare gives (room for bytes; NULL: no memory), then
+ * cl_submit. Nothing may come between the two. Answered by one DONE with that tag. Returns the id
+ * for CANCEL, never 0.
  */
 struct pr_buf *cl_prepare(struct cl *, size_t bytes);
 uint64_t cl_submit(struct cl *, uint16_t type, uint64_t tag);

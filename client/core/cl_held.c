@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A hash table with linear probing; deletion moves back what follows, so there are no tombstones. */
+/* A hash table with linear probing; deletion moves back what follows, so there are no tombstones.
+ */
 #include "client/core/cl_held.h"
 
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the session holds: opens and layouts by inode, told to every controller the session is bound to. Owned by the client core.
+ * What the session holds: opens and layouts by inode, told to every controller the session is bound
+ * to. Owned by the client core.
  */
 #pragma once
 

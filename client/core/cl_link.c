@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Connections and the choice among them. Each controller has two links, one per port; any of the four may serve. The active is the
- * controller that says so with the highest epoch; requests travel on its access link, or on its coordination link when that is the
- * only one to be had. The moment the choice changes the session is bound there, and cl_request.c sends what is unanswered.
+ * Connections and the choice among them. Each controller has two links, one per port; any of the
+ * four may serve. The active is the controller that says so with the highest epoch; requests travel
+ * on its access link, or on its coordination link when that is the only one to be had. The moment
+ * the choice changes the session is bound there, and cl_request.c sends what is unanswered.
  */
 #include "client/core/cl_priv.h"
 
@@ -56,8 +57,8 @@ bool cl_link_put(struct cl *cl, int i, struct pr_frame *f, const void *payload, 
 	return true;
 }
 
-/* Messages that have no slot: begin, encode into link->out, end. False: no memory, nothing was sent. The sizes are exact, so an
- * encoder can only refuse what cl_new should have. */
+/* Messages that have no slot: begin, encode into link->out, end. False: no memory, nothing was
+ * sent. The sizes are exact, so an encoder can only refuse what cl_new should have. */
 static bool begin(struct cl *cl, int i, size_t bytes, size_t *ret_at)
 {
 	struct pr_buf *out = &cl->links[i].out;
@@ -497,7 +498,8 @@ void cl_over(struct cl *cl, enum cl_effect_type how, int error, const char *text
 	cl_requests_fail(cl, error);
 }
 
-/* A controller that does not want us: for a session not yet opened that is the answer, otherwise it may pass. */
+/* A controller that does not want us: for a session not yet opened that is the answer, otherwise it
+ * may pass. */
 static void hello_refused(struct cl *cl, int i, const struct pr_frame *f, const uint8_t *p)
 {
 	const char *text = cl_reply_text(cl, f, p);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Sorted arrays of extents and ranges: a file has few, and layouts are asked for in large pieces. */
+/* Sorted arrays of extents and ranges: a file has few, and layouts are asked for in large pieces.
+ */
 #include "client/core/cl_map.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a client knows of a file's extents under its layout, and which blocks it has written that no commit has told of yet. Sorted
- * arrays; all numbers are blocks of 4096 bytes.
+ * What a client knows of a file's extents under its layout, and which blocks it has written that no
+ * commit has told of yet. Sorted arrays; all numbers are blocks of 4096 bytes.
  */
 #pragma once
 
@@ -35,11 +35,14 @@ struct cl_ranges {
 void cl_map_free(struct cl_map *);
 /* The first extent that ends after block; NULL: none. */
 const struct cl_ext *cl_map_find(const struct cl_map *, uint64_t block);
-/* Takes a grant: replaces what was known, but what was written here stays written. False: no memory. */
+/* Takes a grant: replaces what was known, but what was written here stays written. False: no
+ * memory. */
 bool cl_map_grant(struct cl_map *, const struct cl_ext *);
-/* The first block of [from, to) that is not known (for writing: not allocated under a write layout); to: all are. */
+/* The first block of [from, to) that is not known (for writing: not allocated under a write
+ * layout); to: all are. */
 uint64_t cl_map_gap(const struct cl_map *, uint64_t from, uint64_t to, bool writing);
-/* [from, to) is on the LUN now: what was unwritten becomes written and is added to dirty. False: no memory. */
+/* [from, to) is on the LUN now: what was unwritten becomes written and is added to dirty. False: no
+ * memory. */
 bool cl_map_written(struct cl_map *, uint64_t from, uint64_t to, struct cl_ranges *dirty);
 /* Forgets [from, to). False: no memory. */
 bool cl_map_forget(struct cl_map *, uint64_t from, uint64_t to);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The client core's inside, shared by its own files only: cl.c (events, effects), cl_link.c (connections, who is active, open and
- * bind), cl_request.c (slots, sequences, replies).
+ * The client core's inside, shared by its own files only: cl.c (events, effects), cl_link.c
+ * (connections, who is active, open and bind), cl_request.c (slots, sequences, replies).
  */
 #pragma once
 

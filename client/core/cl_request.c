@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Requests: each takes a slot and the slot's next sequence, and keeps both until its reply has come, whatever happens to the
- * connection. The same sequence sent again is answered from the slot's stored reply, so it runs once. A cancelled request keeps its
- * slot too; only the caller waits no more.
+ * Requests: each takes a slot and the slot's next sequence, and keeps both until its reply has
+ * come, whatever happens to the connection. The same sequence sent again is answered from the
+ * slot's stored reply, so it runs once. A cancelled request keeps its slot too; only the caller
+ * waits no more.
  */
 #include "client/core/cl_priv.h"
 

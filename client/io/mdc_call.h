@@ -11,8 +11,9 @@ void mdc_call_free(struct mdc_call *);	     /* one that was never started; NULL 
 void mdc_call_done(void *call, struct mdc_reply *);
 void mdc_call_io_done(void *call, ssize_t result);
 /*
- * started: what starting it returned; an error ends the call. Takes the call back: waits, gives up when the thread's interrupt test
- * says so, frees it. id: of the request to cancel then, or 0. take (may be NULL) reads the reply in this thread.
+ * started: what starting it returned; an error ends the call. Takes the call back: waits, gives up
+ * when the thread's interrupt test says so, frees it. id: of the request to cancel then, or 0. take
+ * (may be NULL) reads the reply in this thread.
  */
 int mdc_call_wait(struct mdc *, struct mdc_call *, int started, uint64_t id,
 		  struct mdc_reply *take);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Commits: what was written becomes part of the file. The order is the promise: the writes are complete, then the LUNs are flushed,
- * then the controller is told which blocks are written and how long the file is. One commit of an inode is under way at a time.
+ * Commits: what was written becomes part of the file. The order is the promise: the writes are
+ * complete, then the LUNs are flushed, then the controller is told which blocks are written and how
+ * long the file is. One commit of an inode is under way at a time.
  */
 #include "client/io/mdc_data.h"
 
@@ -252,7 +253,8 @@ static void flush_all(struct mdc_inode *inode, uint64_t disks)
 		commit_send(inode);
 }
 
-/* Not beyond a write that is not complete: what lies before it in its block may not be zeroed yet. */
+/* Not beyond a write that is not complete: what lies before it in its block may not be zeroed yet.
+ */
 static uint64_t size_to_commit(const struct mdc_inode *inode)
 {
 	const struct mdc_io *lists[] = {inode->running, inode->waiting};

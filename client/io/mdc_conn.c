@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Connections: sockets that never block, cut into frames on the way in, one send per round on the way out. */
+/* Connections: sockets that never block, cut into frames on the way in, one send per round on the
+ * way out. */
 #include "client/io/mdc_priv.h"
 
 #include <arpa/inet.h>
@@ -163,8 +164,8 @@ int mdc_conn_open(struct mdc *mdc, uint64_t conn, int peer, int port)
 }
 
 /*
- * The client ports lie in the range of outgoing ports: a connection to a port that nobody listens on can meet itself, and one that
- * took a controller's port would keep the controller from it.
+ * The client ports lie in the range of outgoing ports: a connection to a port that nobody listens
+ * on can meet itself, and one that took a controller's port would keep the controller from it.
  */
 static bool in_the_way(struct mdc_conn *c)
 {
@@ -241,7 +242,8 @@ static bool keep(struct pr_buf *b, const uint8_t *p, size_t len)
 	return true;
 }
 
-/* A send that fails is not told to the core from here: the socket's end is seen by the next read. */
+/* A send that fails is not told to the core from here: the socket's end is seen by the next read.
+ */
 void mdc_conn_send(struct mdc_conn *c, const uint8_t *p, uint32_t len)
 {
 	int n = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The data path: LUNs, transfers, and the inodes a session has something in memory of. An inode lives as long as it is open, dirty
- * or holds a layout. README.md has the order of its writes.
+ * The data path: LUNs, transfers, and the inodes a session has something in memory of. An inode
+ * lives as long as it is open, dirty or holds a layout. README.md has the order of its writes.
  */
 #pragma once
 
@@ -44,7 +44,8 @@ void mdc_data_pump(struct mdc_loop *);
 void mdc_data_ready(struct mdc_loop *);
 int mdc_data_need(struct mdc_loop *); /* starts the executor once; 0 or a negative errno */
 void mdc_transfer(struct mdc_loop *, struct mdc_transfer *);
-/* All that was written to the disk before is on its platter when done is called. Flushes asked for at once are one. */
+/* All that was written to the disk before is on its platter when done is called. Flushes asked for
+ * at once are one. */
 void mdc_flush(struct mdc_loop *, struct mdc_disk *, struct mdc_flush *);
 /* Aligned to 4096. Without the lock. NULL: no memory. */
 void *mdc_buffer_get(size_t bytes);
@@ -81,7 +82,8 @@ struct mdc_fsync {
 	struct mdc_fsync *next;
 };
 
-/* What needs the inode for itself: nothing else starts, what runs ends, and (but for TIMES) what is dirty is committed first. */
+/* What needs the inode for itself: nothing else starts, what runs ends, and (but for TIMES) what is
+ * dirty is committed first. */
 enum mdc_task_kind { MDC_TASK_RETURN, MDC_TASK_SIZE, MDC_TASK_TIMES, MDC_TASK_ALLOCATE };
 
 struct mdc_task {
@@ -92,7 +94,8 @@ struct mdc_task {
 	uint64_t offset, bytes;
 	uint32_t mode; /* ALLOCATE: as of fallocate(2) */
 	uint64_t seq, generation;
-	/* What it asks of the controller. The groups and the attributes stand behind it in memory. */
+	/* What it asks of the controller. The groups and the attributes stand behind it in memory.
+	 */
 	struct mdc_request request;
 	struct mdc_cred cred;
 	struct mdc_attr set;
@@ -120,7 +123,8 @@ struct mdc_inode {
 	bool exact;	 /* the last grant failed for want of space: ask for no more than needed */
 	bool dense;	 /* as far as known, no holes below the end */
 
-	/* size_seen: of what was completed; size_next: of what was submitted. size_server: as told at change. */
+	/* size_seen: of what was completed; size_next: of what was submitted. size_server: as told
+	 * at change. */
 	uint64_t size_server, size_seen, size_next, change;
 	bool known; /* size_server and change are */
 	bool size_dirty, mtime_dirty, killpriv;

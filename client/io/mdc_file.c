@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Open files: the public face of the data path. Copies between a caller's memory and aligned buffers are made by the caller's thread. */
+/* Open files: the public face of the data path. Copies between a caller's memory and aligned
+ * buffers are made by the caller's thread. */
 #include "client/io/mdc_data.h"
 
 #include <errno.h>

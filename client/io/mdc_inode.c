@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Inodes in memory: found by number, kept while open, dirty or under a layout. When the last handle is gone an inode is committed
- * (with others, within a second), gives back its layout and its opens, and is forgotten.
+ * Inodes in memory: found by number, kept while open, dirty or under a layout. When the last handle
+ * is gone an inode is committed (with others, within a second), gives back its layout and its
+ * opens, and is forgotten.
  */
 #include "client/io/mdc_data.h"
 
@@ -228,7 +229,8 @@ static void for_all(struct mdc *mdc, void (*act)(struct mdc_inode *))
 		}
 }
 
-/* A layout that the controller has forgotten is asked for anew; what is dirty finds out by its commit. */
+/* A layout that the controller has forgotten is asked for anew; what is dirty finds out by its
+ * commit. */
 static void lost(struct mdc_inode *inode)
 {
 	if (mdc_inode_is_dirty(inode) || is_busy(inode))
@@ -300,7 +302,8 @@ void mdc_files_overlay(struct mdc_files *files, struct mdc_attr *attr)
 		attr->ctime_ns = inode->mtime_ns;
 }
 
-/* A request that emptied a file behind the inode's back: what was cached or dirty of it is of no meaning any more. */
+/* A request that emptied a file behind the inode's back: what was cached or dirty of it is of no
+ * meaning any more. */
 static void emptied(struct mdc_inode *inode, const struct mdc_attr *attr)
 {
 	struct mdc_task *task;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reads and writes of a file: wait for a layout, then straight between the LUN and the caller's memory, or through an aligned buffer.
- * Two writes that share a block follow each other. A block is written whole: what the caller does not give is read before,
- * or zero where the block was never written or lies behind the end of the file.
+ * Reads and writes of a file: wait for a layout, then straight between the LUN and the caller's
+ * memory, or through an aligned buffer. Two writes that share a block follow each other. A block is
+ * written whole: what the caller does not give is read before, or zero where the block was never
+ * written or lies behind the end of the file.
  */
 #include "client/io/mdc_data.h"
 
@@ -286,7 +287,8 @@ static void io_read(struct mdc_io *io)
 
 /* ---- writing ---- */
 
-/* What of block, in the file now, has a meaning that the write does not replace: bytes of the block from its start. */
+/* What of block, in the file now, has a meaning that the write does not replace: bytes of the block
+ * from its start. */
 static uint64_t old_bytes(const struct mdc_io *io, uint64_t block)
 {
 	uint64_t start = block * CL_BLOCK_BYTES, eof = io->inode->size_seen;
@@ -303,7 +305,8 @@ static bool is_partial(const struct mdc_io *io, uint64_t block)
 	       io->offset + io->bytes < (block + 1) * CL_BLOCK_BYTES;
 }
 
-/* The caller's bytes lie in the bounce buffer; the rest of an edge is read into edge first, or zero. */
+/* The caller's bytes lie in the bounce buffer; the rest of an edge is read into edge first, or
+ * zero. */
 static void edge(struct mdc_io *io, uint64_t block, uint8_t *p)
 {
 	if (!is_partial(io, block))
@@ -314,7 +317,8 @@ static void edge(struct mdc_io *io, uint64_t block, uint8_t *p)
 		memset(p, 0, CL_BLOCK_BYTES);
 }
 
-/* After the edges have come: keep their old bytes around the caller's, and zeros behind the old end. */
+/* After the edges have come: keep their old bytes around the caller's, and zeros behind the old
+ * end. */
 static void merge_edge(struct mdc_io *io, uint64_t block, const uint8_t *old)
 {
 	uint64_t start = block * CL_BLOCK_BYTES, keep = old_bytes(io, block);
@@ -420,9 +424,10 @@ static int layout_send(struct mdc_inode *inode)
 }
 
 /*
- * Reading: as much of the file as one answer holds. Writing over what exists: a window that doubles, or the whole if the file has no
- * holes that would be filled for nothing. Growing: the first time just what is needed (most files are written once), then a
- * window that doubles; the rest is trimmed when the layout is given back.
+ * Reading: as much of the file as one answer holds. Writing over what exists: a window that
+ * doubles, or the whole if the file has no holes that would be filled for nothing. Growing: the
+ * first time just what is needed (most files are written once), then a window that doubles; the
+ * rest is trimmed when the layout is given back.
  */
 int mdc_layout_get(struct mdc_inode *inode, uint64_t from, uint64_t to, bool writing)
 {
@@ -586,7 +591,8 @@ static bool io_try(struct mdc_inode *inode, struct mdc_io *io)
 	}
 	gap = cl_map_gap(&inode->map, io->from, io->to, writing);
 	if (gap < io->to) {
-		/* The rest of a block is zeroed only if the block is on the LUN: a look comes first. */
+		/* The rest of a block is zeroed only if the block is on the LUN: a look comes
+		 * first. */
 		bool look = io->kind == MDC_IO_ZERO &&
 			    cl_map_gap(&inode->map, io->from, io->to, false) < io->to;
 		int r = mdc_layout_get(inode, gap, io->to, writing && !look);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Loops: one epoll descriptor for all sockets, the timer and the executor of many sessions. Whoever submits in a loop with a thread
- * sends by itself, so a request costs no hand-over; replies are handled by whoever dispatches.
+ * Loops: one epoll descriptor for all sockets, the timer and the executor of many sessions. Whoever
+ * submits in a loop with a thread sends by itself, so a request costs no hand-over; replies are
+ * handled by whoever dispatches.
  */
 #include "client/io/mdc_priv.h"
 
@@ -388,7 +389,8 @@ bool mdc_waiter_is_done(struct mdc_waiter *w)
 	return atomic_load(&w->state) == WAIT_OVER;
 }
 
-/* An interrupt test may have to wait for a lock that the waker holds: WAIT_ASK is asked without any. */
+/* An interrupt test may have to wait for a lock that the waker holds: WAIT_ASK is asked without
+ * any. */
 bool mdc_wait(struct mdc_loop *loop, struct mdc_waiter *w)
 {
 	for (;;) {

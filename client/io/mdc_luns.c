@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Finding the LUNs of a volume: the controller names them by UUID and may hint at a path; only the label decides. The session's key
- * is held on each before anything is read or written: taking it away is how a dead client is proven silent.
+ * Finding the LUNs of a volume: the controller names them by UUID and may hint at a path; only the
+ * label decides. The session's key is held on each before anything is read or written: taking it
+ * away is how a dead client is proven silent.
  */
 #include "client/io/mdc_data.h"
 

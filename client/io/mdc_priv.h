@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The library's inside: a loop drives sessions, a session drives the client core over its connections and the data path over the
- * LUNs. Everything below is guarded by the loop's lock unless a comment says otherwise.
+ * The library's inside: a loop drives sessions, a session drives the client core over its
+ * connections and the data path over the LUNs. Everything below is guarded by the loop's lock
+ * unless a comment says otherwise.
  */
 #pragma once
 
@@ -108,7 +109,8 @@ void mdc_lock(struct mdc_loop *);
 void mdc_unlock(struct mdc_loop *);
 void mdc_loop_kick(struct mdc_loop *); /* the dispatcher looks up from its sleep */
 void mdc_loop_wake_at(struct mdc_loop *, uint64_t at_ms);
-/* Waits for mdc_waiter_done, dispatching if nobody else does. False: the thread's interrupt test said so. Without the lock. */
+/* Waits for mdc_waiter_done, dispatching if nobody else does. False: the thread's interrupt test
+ * said so. Without the lock. */
 bool mdc_wait(struct mdc_loop *, struct mdc_waiter *);
 void mdc_waiter_add(struct mdc *, struct mdc_waiter *);
 void mdc_waiter_remove(struct mdc_waiter *); /* given up, not done */
@@ -140,7 +142,8 @@ void mdc_open_expired(struct mdc *);
 /* mdc_request.c */
 void mdc_request_done(struct mdc *, const struct cl_effect *);
 void mdc_attr_from(struct mdc_attr *ret, const struct pr_attr *);
-/* A request of the library itself: encoded by the caller into cl_prepare's buffer. done gets the reply. NULL: no memory. */
+/* A request of the library itself: encoded by the caller into cl_prepare's buffer. done gets the
+ * reply. NULL: no memory. */
 struct mdc_pending *mdc_raw_submit(struct mdc *, uint16_t type,
 				   void (*raw)(struct mdc_pending *, int error, const uint8_t *p,
 					       uint32_t len),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Requests: the public structs to the wire's and back. What concerns a file's size or times passes by the data path first. */
+/* Requests: the public structs to the wire's and back. What concerns a file's size or times passes
+ * by the data path first. */
 #include "client/io/mdc_priv.h"
 
 #include <errno.h>

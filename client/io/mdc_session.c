@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Sessions: the face of the client core towards a program, from mdc_open_volume to mdc_close_volume. */
+/* Sessions: the face of the client core towards a program, from mdc_open_volume to
+ * mdc_close_volume. */
 #include "client/io/mdc_priv.h"
 
 #include <errno.h>

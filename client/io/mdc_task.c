@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What needs an inode for itself: giving back a layout, changing the size, allocating, setting times. Tasks of an inode run one after
- * the other; all but TIMES let no I/O start, wait for what runs, and commit what is dirty before their own part.
+ * What needs an inode for itself: giving back a layout, changing the size, allocating, setting
+ * times. Tasks of an inode run one after the other; all but TIMES let no I/O start, wait for what
+ * runs, and commit what is dirty before their own part.
  */
 #include "client/io/mdc_data.h"
 
@@ -102,7 +103,8 @@ static void returned(struct mdc_pending *pending, int error, const uint8_t *p, u
 {
 	struct mdc_inode *inode = pending->object;
 
-	/* An error means that the controller knows of no such layout: just as well. A grant may have come since. */
+	/* An error means that the controller knows of no such layout: just as well. A grant may
+	 * have come since. */
 	if (inode->generation <= inode->tasks->generation) {
 		inode->layout = PR_LAYOUT_NONE;
 		inode->generation = 0;
@@ -398,7 +400,8 @@ void mdc_tasks_run(struct mdc_inode *inode)
 		advance(inode);
 		return;
 	}
-	/* A layout is given back though another is asked for: the controller may need what is in it to grant that. */
+	/* A layout is given back though another is asked for: the controller may need what is in it
+	 * to grant that. */
 	if (task->kind == MDC_TASK_RETURN ? inode->running != NULL : !mdc_io_quiet(inode))
 		return;
 	if (mdc_inode_is_dirty(inode) && !inode->mdc->failed) {

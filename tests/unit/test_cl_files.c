@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The library against a real pair: an embedded one in a directory of its own, made by the mdcpair and mdcd of this build. File
- * contents are compared with a copy in memory, also while the active controller is killed.
+ * The library against a real pair: an embedded one in a directory of its own, made by the mdcpair
+ * and mdcd of this build. File contents are compared with a copy in memory, also while the active
+ * controller is killed.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
