@@ -381,6 +381,14 @@ static enum rowset_answer seek_down(struct row_group *g, const uint8_t *from, ui
 	}
 }
 
+static bool is_first(const uint8_t *from, uint16_t len, uint16_t prefix_len)
+{
+	for (uint16_t i = prefix_len; i < len; i++)
+		if (from[i])
+			return false;
+	return true;
+}
+
 enum rowset_answer rowset_seek(struct rowset *rs, const uint8_t *from, uint16_t len,
 			       uint16_t prefix_len, int dir, rowset_skip_fn skip, void *user,
 			       struct pr_bytes *ret_key, struct pr_bytes *ret, uint64_t *saw,
@@ -392,6 +400,9 @@ enum rowset_answer rowset_seek(struct rowset *rs, const uint8_t *from, uint16_t 
 
 	ASSERT(listed && len >= group_len && prefix_len >= group_len);
 	*ret_at = (struct pr_bytes){.p = from, .len = len};
+	/* Nothing can stand before the first possible key; a fetch could teach no more than that. */
+	if (dir < 0 && is_first(from, len, prefix_len))
+		return ROWSET_ABSENT;
 	g = row_group_find(rs, from, len);
 	if (!g)
 		return rowset_never_stored(rs, from, len) ? ROWSET_ABSENT : ROWSET_MISS;

@@ -485,3 +485,16 @@ Test(rowset, a_reset_forgets_all_but_the_flush_in_flight)
 	rowset_check(w.rows);
 	world_close(&w);
 }
+
+Test(rowset, nothing_is_fetched_before_the_first_possible_key)
+{
+	struct pr_bytes key, value, at;
+	struct pr_key from;
+	struct world w;
+	uint64_t saw = 0;
+
+	world_open(&w, 1 << 20, 9);
+	pr_key_space(&from, VOLUME, 0, 0);
+	cr_assert_eq(rowset_seek(w.rows, from.b, from.len, 3, -1, NULL, NULL, &key, &value, &saw, &at), ROWSET_ABSENT);
+	world_close(&w);
+}
