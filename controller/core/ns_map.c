@@ -81,7 +81,9 @@ static void extent_cut(struct tx *tx, uint64_t ino, const struct map_extent *e, 
 
 int map_before(struct tx *tx, const struct ns_node *n, uint64_t block, struct map_extent *ret)
 {
-	return n->row.flags & NS_F_MAPPED ? map_seek(tx, n->ino, block, -1, ret) : -ENOENT;
+	if (block == 0 || !(n->row.flags & NS_F_MAPPED))
+		return -ENOENT;
+	return map_seek(tx, n->ino, block, -1, ret);
 }
 
 int map_from(struct tx *tx, const struct ns_node *n, uint64_t block, struct map_extent *ret)

@@ -102,7 +102,8 @@ static int judge(const char *name, const struct ns_lun *luns, uint32_t count)
 	if (len == 0 || len > 63 || count == 0 || count > NS_LUNS_MAX)
 		return -EINVAL;
 	for (uint32_t i = 0; i < count; i++) {
-		if (luns[i].data_block >= luns[i].blocks || luns[i].blocks > UINT64_C(1) << 56)
+		if (luns[i].data_block == 0 || luns[i].data_block >= luns[i].blocks ||
+		    luns[i].blocks > UINT64_C(1) << 56)
 			return -EINVAL;
 		if (strlen(luns[i].name) > 63 || (luns[i].hint && strlen(luns[i].hint) > 255))
 			return -EINVAL;

@@ -10,7 +10,11 @@
 
 #include "controller/core/ns_node.h"
 
-enum { PROBES = 16, REST_SCAN = 256 };
+enum {
+	FIRST_BLOCK = 1, /* block 0 of a LUN is its label */
+	PROBES = 16,
+	REST_SCAN = 256,
+};
 
 void space_cursor_load(struct tx *tx, struct space_cursor *c, bool new_file)
 {
@@ -86,8 +90,8 @@ static int take_after(struct tx *tx, const struct space_run *after, uint64_t wan
 static int probe(struct tx *tx, const struct space_cursor *c, uint64_t want, uint64_t *ret_block,
 		 uint64_t *ret_blocks)
 {
-	uint64_t at = c->block, block, blocks;
-	bool wrapped = at == 0;
+	uint64_t at = c->block < FIRST_BLOCK ? FIRST_BLOCK : c->block, block, blocks;
+	bool wrapped = at == FIRST_BLOCK;
 	int r;
 
 	*ret_blocks = 0;
@@ -95,7 +99,7 @@ static int probe(struct tx *tx, const struct space_cursor *c, uint64_t want, uin
 		r = free_seek(tx, c->lun, at, 1, &block, &blocks);
 		if (r == -ENOENT && !wrapped) {
 			wrapped = true;
-			at = 0;
+			at = FIRST_BLOCK;
 			continue;
 		}
 		if (r == -ENOENT)

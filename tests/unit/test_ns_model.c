@@ -107,18 +107,18 @@ static bool is_dir(int i)
 	return S_ISDIR(nodes[i].mode);
 }
 
-static bool is_above(int top, int i)
-{
-	for (; i != 0; i = nodes[i].parent)
-		if (i == top)
-			return true;
-	return top == 0;
-}
-
 /* A removed directory that is still open answers, but takes nothing new. */
 static bool is_dead(int dir)
 {
 	return dir != 0 && nodes[dir].nlink == 0;
+}
+
+static bool is_above(int top, int i)
+{
+	for (; i != 0 && !is_dead(i); i = nodes[i].parent)
+		if (i == top)
+			return true;
+	return i == 0 && top == 0;
 }
 
 static uint32_t model_nlink(int i)
