@@ -76,6 +76,8 @@ static void end(struct cl *cl, int i, size_t at, uint16_t type)
 
 	if (type == PR_T_HELLO || type == PR_T_SESSION_OPEN)
 		f.session = 0;
+	if (type == PR_T_SESSION_OPEN || type == PR_T_SESSION_BIND)
+		f.sequence = cl->choices;
 	r = pr_frame_end(&cl->links[i].out, at, &f);
 	ASSERT(r == 0);
 }
@@ -253,6 +255,7 @@ static void choose(struct cl *cl)
 	if (i < 0 || cl->now_ms < cl->hold_ms)
 		return;
 	cl->cur = i;
+	cl->choices++;
 	cl->phase = CL_ASK;
 	cl->lost = 0;
 	cl->epoch = cl->peers[peer_of(i)].epoch;

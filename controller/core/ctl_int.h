@@ -122,6 +122,7 @@ struct ctl_session {
 	struct ctl_slot *slots;
 	uint64_t lease_ms; /* its lease ends then */
 	bool rebound;	   /* to this active, since it serves */
+	uint64_t bind_sequence; /* of the latest open or bind: an earlier one that comes later changes nothing */
 	bool binding;	   /* more parts of a bind are to come */
 	bool ending;	   /* a close or a fence is under way */
 	bool fencing;	   /* FENCE_CLIENT was asked */

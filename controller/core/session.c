@@ -350,6 +350,9 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 			  GATE_COMMIT);
 		return;
 	}
+	if (f->sequence < s->bind_sequence)
+		return; /* overtaken by a later one on another connection; nobody waits for its answer */
+	s->bind_sequence = f->sequence;
 	ctl_session_attach(c, s, conn, true);
 	if (!s->binding) {
 		set_rebound(c, s, false); /* until all parts are here nothing is granted */
@@ -374,6 +377,7 @@ void ctl_sessions_serve(struct ctl *c)
 	for (struct ctl_link *l = c->sessions.next; l != &c->sessions; l = l->next) {
 		struct ctl_session *s = CTL_OF(struct ctl_session, all, l);
 
+		s->bind_sequence = 0;
 		s->rebound = s->binding = s->ending = s->fencing = false;
 		s->lease_ms = c->now_ms + c->cfg.lease_ms;
 		for (uint32_t i = 0; i < s->slot_count; i++)
@@ -620,6 +624,9 @@ void done_session_open(struct ctl *c, struct ctl_op *op, const struct pr_buf *ou
 	struct ctl_conn *conn = ctl_conn_find(c, op->conn);
 
 	ASSERT(s);
+	if (op->frame.sequence < s->bind_sequence)
+		return;
+	s->bind_sequence = op->frame.sequence;
 	if (conn && !conn->closing)
 		ctl_session_attach(c, s, conn, true);
 	s->binding = false;
