@@ -57,3 +57,18 @@ mdcfs_SOURCES = \
 	client/mdcfs_opt.c \
 	client/mdcfs_xattr.c
 mdcfs_LDADD = libmdcpair.la $(FUSE_LIBS)
+
+bin_PROGRAMS += mdcbench
+mdcbench_SOURCES = \
+	client/mdcbench.c \
+	client/mdcbench.h \
+	client/mdcbench_data.c \
+	client/mdcbench_failover.c \
+	client/mdcbench_floor.c \
+	client/mdcbench_hist.c \
+	client/mdcbench_load.c \
+	client/mdcbench_million.c \
+	client/mdcbench_ops.c \
+	client/mdcbench_proc.c \
+	client/mdcbench_report.c
+mdcbench_LDADD = libmdcpair.la $(JANSSON_LIBS)

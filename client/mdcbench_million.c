@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a create costs in a small and in a large directory: one client, medians of 10,000 at the thousandth and at the millionth. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "client/mdcbench.h"
+
+enum { SMALL = 1000, LARGE = 1000000, WINDOW = 10000 };
+
+static void next_create(struct mb_load *load, struct mb_lane *lane, struct mdc_request *rq)
+{
+	(void)load;
+	snprintf(lane->name, sizeof(lane->name), "f%llu", (unsigned long long)lane->n);
+	rq->op = MDC_MKNOD;
+	rq->name = lane->name;
+	rq->mode = 0100644;
+}
+
+static double window(struct mb_report *report, struct mb_clients *all, uint64_t dir, uint64_t first)
+{
+	struct mb_load load = {.label = first == SMALL ? "create1k" : "create1M",
+			       .next = next_create,
+			       .ino = dir,
+			       .first = first,
+			       .limit = WINDOW};
+	struct mb_clients one = {.loop = all->loop, .count = 1, .mdc = all->mdc, .root = all->root};
+
+	mb_load_run(&load, &one, 1);
+	mb_report_load(report, &load, 1, 1);
+	free(load.lanes);
+	return mb_hist_us(&load.hist, 0.5);
+}
+
+void mb_run_million(struct mb_report *report)
+{
+	struct mb_clients c;
+	double small, large;
+	char name[256];
+	uint64_t dir;
+
+	mb_clients_open(&c, 8, 64, false);
+	dir = mb_directory(c.mdc[0], c.root, name, sizeof(name));
+	mb_make_files(&c, dir, 0, SMALL, NULL, "prepare");
+	small = window(report, &c, dir, SMALL);
+	mb_make_files(&c, dir, SMALL + WINDOW, LARGE - SMALL - WINDOW, NULL, "to a million");
+	large = window(report, &c, dir, LARGE);
+	mb_print("million: %.0f us at the thousandth, %.0f us at the millionth, ratio %.2f\n",
+		 small, large, large / small);
+	json_array_append_new(report->results,
+			      json_pack("{s:s, s:f, s:f, s:f}", "operation", "million",
+					"thousandth_us", small, "millionth_us", large, "ratio",
+					large / small));
+	mb_remove_files(&c, dir, 0, LARGE + WINDOW);
+	mdc_rmdir(c.mdc[0], NULL, c.root, name);
+	mb_clients_close(&c);
+}
