@@ -100,7 +100,8 @@ enum ha_target_step {
 	HA_TG_SAVE,
 	HA_TG_CUT,
 	HA_TG_RESET,
-	HA_TG_BEGIN
+	HA_TG_BEGIN,
+	HA_TG_BEGUN /* the new store must stand before its first rows are asked for */
 };
 /* the target's side of a full copy once the session is open */
 enum ha_rows_step { HA_ROWS_IDLE, HA_ROWS_PUT, HA_ROWS_END, HA_ROWS_CLEAR };

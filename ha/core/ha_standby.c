@@ -190,6 +190,11 @@ static bool run_target(struct ha *h)
 			h->rows_bytes = 0;
 			ha_emit(h, HA_FX_ROWS_BEGIN)->lsn = h->r.base_lsn;
 		}
+		h->tg = HA_TG_BEGUN;
+		return true;
+	case HA_TG_BEGUN:
+		if (h->rows_busy)
+			return false;
 		open_session(h);
 		return true;
 	}
