@@ -116,6 +116,7 @@ EXTRA_DIST += \
 	tests/integration/012-pair-bad-start \
 	tests/integration/013-pair-garbage \
 	tests/integration/014-pair-supervisor-killed \
-	tests/integration/015-pair-stopped-standby
+	tests/integration/015-pair-stopped-standby \
+	tests/integration/016-pair-full-copy
 
 EXTRA_DIST += controller/README.md

@@ -29,6 +29,7 @@ enum {
 	HANDOVER_MS = 2000,
 	HOPELESS = 78, /* its exit status when starting again does not help */
 	HOPELESS_MS = 5000,
+	RECOVER_MS = 20000, /* and longer while one still reads its journal */
 	SETTLE_MS = 200,
 	BOTH_MS = 3000,	 /* a cold start waits that long for both */
 	ORDER_MS = 1500, /* an order without an answer */
@@ -52,7 +53,7 @@ struct child {
 	uint32_t score;
 	uint64_t epoch;
 	char why[256]; /* of its score, or of its last refusal */
-	uint64_t started_ms, known_ms, restart_ms, backoff_ms, refused_ms;
+	uint64_t started_ms, ready_ms, restart_ms, backoff_ms, refused_ms;
 	uint32_t deaths, refusals;
 	uint64_t killed_ms, died_ms; /* kill asked here; waitpid */
 };
@@ -219,6 +220,12 @@ static struct child *active(struct supervisor *s)
 	return NULL;
 }
 
+/* It has recovered its journal. */
+static bool is_ready(const struct child *c)
+{
+	return c->pid && c->known && c->role != PR_ROLE_STARTING;
+}
+
 /*
  * A score only orders the candidates. Who survived the active is asked whatever it says of itself: a
  * refusal costs a millisecond, a stale hint would cost an outage.
@@ -227,8 +234,7 @@ static bool may_try(const struct child *c, uint64_t now)
 {
 	uint64_t wait_ms = c->refusals ? AGAIN_MS << (c->refusals < 5 ? c->refusals - 1 : 4) : 0;
 
-	return c->pid && c->known && !c->stopped && c->role != PR_ROLE_STARTING &&
-	       now - c->refused_ms >= wait_ms;
+	return is_ready(c) && !c->stopped && now - c->refused_ms >= wait_ms;
 }
 
 /* The one with the better score; at equal scores the one that was not refused last. */
@@ -250,11 +256,14 @@ static struct child *candidate(struct supervisor *s, uint64_t now)
 static bool too_early(struct supervisor *s, uint64_t now)
 {
 	const struct child *a = &s->child[0], *b = &s->child[1];
-	uint64_t later = a->known_ms > b->known_ms ? a->known_ms : b->known_ms;
+	uint64_t later = a->ready_ms > b->ready_ms ? a->ready_ms : b->ready_ms;
+	bool starting = (a->pid && !is_ready(a)) || (b->pid && !is_ready(b));
 
 	if (s->outage_ms)
 		return false;
-	return a->known && b->known ? now - later < SETTLE_MS : now - s->begun_ms < BOTH_MS;
+	if (is_ready(a) && is_ready(b))
+		return now - later < SETTLE_MS;
+	return now - s->begun_ms < (starting ? RECOVER_MS : BOTH_MS);
 }
 
 static void drive(struct supervisor *s)
@@ -313,8 +322,8 @@ static void score_changed(struct child *c, const struct pr_set_score *m)
 	bool was_known = c->known;
 	enum pr_role before = c->role;
 
-	if (!was_known)
-		c->known_ms = loop_now_ms();
+	if (before == PR_ROLE_STARTING && m->role != PR_ROLE_STARTING)
+		c->ready_ms = loop_now_ms();
 	c->known = true;
 	c->hopeless = false;
 	c->incarnation = m->incarnation;
