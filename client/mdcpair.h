@@ -111,8 +111,11 @@ int mdc_open_volume(const char *spec, const struct mdc_options *options, struct 
  * ready or to be closed. */
 int mdc_open_volume_start(const char *spec, const struct mdc_options *options,
 			  void (*done)(void *user, int error), void *user, struct mdc **ret);
-/* Writes back what is dirty, gives back layouts and opens, ends the session. NULL is fine. Without
- * an active it waits up to wait_ms. */
+/*
+ * Writes back what is dirty, closes what is open (no handle may be used any more), gives back
+ * layouts, ends the session; waits up to wait_ms for an active controller. NULL is fine. -ETIMEDOUT:
+ * not everything came there; the session then ends with its lease.
+ */
 int mdc_close_volume(struct mdc *, uint32_t wait_ms);
 
 struct mdc_info {

@@ -73,7 +73,8 @@ struct cl {
 	uint32_t hold_delay_ms;
 	uint64_t outage_ms; /* since when nobody serves */
 	uint64_t epoch, session;
-	uint64_t choices; /* of cur so far: orders binds that overtake each other on two connections */
+	uint64_t
+		choices; /* of cur so far: orders binds that overtake each other on two connections */
 	struct pr_uuid cluster, volume;
 	uint32_t lease_ms, binds_left, lost;
 	bool evicted, close_wanted, closing;

@@ -196,6 +196,7 @@ int mdc_io_zero(struct mdc_inode *, uint64_t offset, uint64_t bytes, bool own, m
 		void *user);
 void mdc_io_run(struct mdc_inode *); /* starts what can be started */
 bool mdc_io_quiet(const struct mdc_inode *);
+void mdc_io_end_again(struct mdc_inode *); /* size_next, from what is there or on its way */
 bool mdc_io_write_before(const struct mdc_inode *,
 			 uint64_t seq); /* a write up to seq is not complete */
 int mdc_layout_get(struct mdc_inode *, uint64_t from, uint64_t to, bool writing);

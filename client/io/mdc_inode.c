@@ -243,9 +243,16 @@ void mdc_files_lost(struct mdc *mdc)
 	for_all(mdc, lost);
 }
 
+/* Handles that are still open are void from here on. */
+static void close_inode(struct mdc_inode *inode)
+{
+	inode->files = 0;
+	mdc_inode_settle(inode);
+}
+
 void mdc_files_close_all(struct mdc *mdc)
 {
-	for_all(mdc, mdc_inode_settle);
+	for_all(mdc, close_inode);
 }
 
 bool mdc_files_quiet(struct mdc *mdc)
@@ -317,6 +324,14 @@ static void emptied(struct mdc_inode *inode, const struct mdc_attr *attr)
 		mdc_task_add(inode, task);
 }
 
+/* Times that were set after the last write stand, not the write's. */
+static bool sets_mtime(const struct mdc_inode *inode, const struct mdc_pending *pending)
+{
+	return pending->op == MDC_SETATTR &&
+	       (pending->flags & (MDC_SET_MTIME | MDC_SET_MTIME_NOW)) &&
+	       (!inode->tasks || inode->tasks->seq == inode->seq);
+}
+
 void mdc_files_reply(struct mdc *mdc, const struct mdc_pending *pending, struct mdc_reply *reply)
 {
 	struct mdc_inode *inode;
@@ -328,5 +343,7 @@ void mdc_files_reply(struct mdc *mdc, const struct mdc_pending *pending, struct 
 		emptied(inode, &reply->attr);
 	else if (pending->op != MDC_UNLINK)
 		mdc_inode_told(inode, &reply->attr);
+	if (inode->mtime_dirty && sets_mtime(inode, pending))
+		inode->mtime_ns = reply->attr.mtime_ns;
 	mdc_files_overlay(mdc->files, &reply->attr);
 }

@@ -88,7 +88,7 @@ bool mdc_io_write_before(const struct mdc_inode *inode, uint64_t seq)
 /* ---- the end of one ---- */
 
 /* A write that failed does not move the end: appends follow what is there, or on its way. */
-static void end_again(struct mdc_inode *inode)
+void mdc_io_end_again(struct mdc_inode *inode)
 {
 	const struct mdc_io *lists[] = {inode->running, inode->waiting};
 
@@ -107,7 +107,7 @@ static void io_over(struct mdc_io *io, ssize_t result)
 	bool kept = io->copy_late; /* its owner may be gone once it is done */
 
 	if (result < 0 && io->kind == MDC_IO_WRITE)
-		end_again(inode);
+		mdc_io_end_again(inode);
 
 	if (io->bounce && !kept)
 		mdc_buffer_put(io->bounce, io->bounce_bytes);

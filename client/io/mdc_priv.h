@@ -92,7 +92,7 @@ struct mdc_pending {
 	struct mdc *mdc;
 	uint64_t id;
 	enum mdc_op op;
-	uint32_t flags;
+	uint32_t flags; /* as asked; valid of a setattr */
 	mdc_done done;
 	void *user;
 	/* the data path's raw requests */

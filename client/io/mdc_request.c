@@ -214,7 +214,7 @@ int mdc_request_send(struct mdc *mdc, const struct mdc_request *q, uint64_t *ret
 						: "a name or value breaks the rules");
 	}
 	pending->op = q->op;
-	pending->flags = q->flags;
+	pending->flags = q->op == MDC_SETATTR ? q->valid : q->flags;
 	pending->done = q->done;
 	pending->user = q->user;
 	pending->id = cl_submit(mdc->cl, types[q->op], (uint64_t)(uintptr_t)pending);

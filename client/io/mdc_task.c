@@ -133,6 +133,15 @@ static void give_back(struct mdc_inode *inode)
 
 /* ---- pieces of the others ---- */
 
+/* The controller's word on the size; writes that wait have not moved it yet. */
+static void resized(struct mdc_inode *inode, const struct mdc_attr *attr)
+{
+	mdc_inode_told(inode, attr);
+	inode->size_dirty = false;
+	inode->size_server = inode->size_seen = attr->size;
+	mdc_io_end_again(inode);
+}
+
 /* The library's own part of a reply comes first, then the caller's. */
 static void answered(void *user, struct mdc_reply *reply)
 {
@@ -141,11 +150,9 @@ static void answered(void *user, struct mdc_reply *reply)
 
 	if (!reply->error) {
 		if (task->kind == MDC_TASK_SIZE)
-			inode->size_dirty = false;
-		mdc_inode_told(inode, &reply->attr);
-		if (task->kind == MDC_TASK_TIMES && inode->mtime_dirty && task->seq == inode->seq)
-			inode->mtime_ns = reply->attr.mtime_ns;
-		mdc_files_overlay(inode->mdc->files, &reply->attr);
+			resized(inode, &reply->attr);
+		else
+			mdc_inode_told(inode, &reply->attr);
 	}
 	task_over(inode, reply);
 }
@@ -286,7 +293,7 @@ static void allocated(struct mdc_pending *pending, int error, const uint8_t *p, 
 		reply.error = -EPROTO;
 	if (!reply.error) {
 		mdc_attr_from(&reply.attr, &r.attr);
-		mdc_inode_told(inode, &reply.attr);
+		resized(inode, &reply.attr);
 	}
 	task_over(inode, &reply);
 }
