@@ -197,8 +197,17 @@ static void install_range(struct rowset *rs, struct rowset_fetch *f, const struc
 		low = bound.len > f->prefix_len ? &bound : NULL;
 		join_range(row_group_make(rs, bound.b, bound.len), low, complete ? NULL : &last);
 	} else {
+		struct row_group *g = row_group_make(rs, bound.b, bound.len);
+		struct row_pos pos;
+		struct row *r;
+
 		low = complete ? NULL : &last;
-		join_range(row_group_make(rs, bound.b, bound.len), low, &bound);
+		join_range(g, low, &bound);
+		/* Nothing fits between the bound and the key it was made from: who walks down from that row must not ask again. */
+		pos = row_group_lower(g, f->key.b, f->key.len);
+		r = row_group_at(g, pos);
+		if (r && pr_key_cmp_bytes(r->key, r->key_len, f->key.b, f->key.len) == 0)
+			row_group_join(g, pos);
 	}
 }
 

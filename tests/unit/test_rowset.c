@@ -498,3 +498,40 @@ Test(rowset, nothing_is_fetched_before_the_first_possible_key)
 	cr_assert_eq(rowset_seek(w.rows, from.b, from.len, 3, -1, NULL, NULL, &key, &value, &saw, &at), ROWSET_ABSENT);
 	world_close(&w);
 }
+
+/* Answers every fetch from an empty store. Returns how many there were. */
+static unsigned answer_empty(struct world *w)
+{
+	const struct rowset_fetch *f;
+	unsigned n = 0;
+
+	for (; (f = rowset_next_fetch(w->rows)); n++)
+		rowset_fetched(w->rows, f->ticket, NULL, 0, true, wake, w);
+	return n;
+}
+
+Test(rowset, a_walk_down_over_a_known_absence_ends)
+{
+	enum rowset_answer a = ROWSET_MISS;
+	struct pr_bytes key, value, at;
+	struct pr_key from, absent;
+	unsigned rounds = 0;
+	struct world w;
+	uint64_t saw = 0;
+
+	world_open(&w, 1 << 20, 10);
+	/* block 1 is known to be absent, what is before it is not known yet */
+	pr_key_space(&absent, VOLUME, 0, 1);
+	rowset_want(w.rows, ROWSET_FETCH_FROM, absent.b, absent.len, &w);
+	cr_assert_eq(answer_empty(&w), 1);
+	pr_key_space(&from, VOLUME, 0, 3);
+	for (; a == ROWSET_MISS && rounds < 5; rounds++) {
+		a = rowset_seek(w.rows, from.b, from.len, 3, -1, NULL, NULL, &key, &value, &saw, &at);
+		if (a == ROWSET_MISS) {
+			rowset_want(w.rows, ROWSET_FETCH_BEFORE, at.p, (uint16_t)at.len, &w);
+			answer_empty(&w);
+		}
+	}
+	cr_assert_eq(a, ROWSET_ABSENT, "still unknown after %u fetches", rounds);
+	world_close(&w);
+}
