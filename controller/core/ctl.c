@@ -224,7 +224,7 @@ static void volume_row(struct ctl *c, uint16_t id, const struct pr_row_volume *r
 void ctl_derive(struct ctl *c, struct pr_bytes key, struct pr_bytes value, uint64_t lsn)
 {
 	uint16_t volume;
-	uint64_t session;
+	uint64_t session, ino;
 	bool ok = true;
 
 	switch (key.p[0]) {
@@ -256,9 +256,11 @@ void ctl_derive(struct ctl *c, struct pr_bytes key, struct pr_bytes value, uint6
 	case PR_ROW_REST: {
 		struct ctl_volume *v = ctl_volume_find(c, (uint16_t)(key.p[1] << 8 | key.p[2]));
 
-		if (v && value.p && key.p[0] == PR_ROW_ORPHAN)
+		if (v && value.p && key.p[0] == PR_ROW_ORPHAN) {
 			v->reap_wanted = true;
-		else if (v && value.p)
+			if (pr_key_parse_orphan(key.p, key.len, &volume, &ino) == 0)
+				ns_hint_orphan(&v->hint, ino);
+		} else if (v && value.p)
 			v->rest_wanted = true;
 		break;
 	}

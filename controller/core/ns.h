@@ -87,6 +87,13 @@ enum { NS_LUNS_MAX = 256 };
 struct ns_hint {
 	uint64_t space[NS_LUNS_MAX];
 	uint64_t orphan, rest;
+	uint64_t no_orphan_below; /* deleted rows stay in memory for a while: a round begins behind them */
 	uint16_t lun;
 };
+/* Told by the glue of each orphan row that is written. */
+static inline void ns_hint_orphan(struct ns_hint *hint, uint64_t ino)
+{
+	if (ino < hint->no_orphan_below)
+		hint->no_orphan_below = ino;
+}
 struct ns_hint *ctl_ns_hint(struct ctl *, uint16_t volume);

@@ -91,11 +91,14 @@ static int reap_one(struct tx *tx, const struct ns_gate *gate, uint64_t ino)
 int ns_reap_step(struct tx *tx, const struct ns_gate *gate)
 {
 	struct ns_hint *hint = ctl_ns_hint(tx->ctl, tx->volume);
-	uint64_t ino, at = hint->orphan;
+	bool first = hint->orphan == 0;
+	uint64_t ino, at = first ? hint->no_orphan_below : hint->orphan, low = at;
 	int r = 0;
 
 	for (unsigned int i = 0; r == 0 && i < REAP_SCAN && !ns_step_full(tx); i++) {
 		r = orphan_from(tx, at, &ino);
+		if (r == 0 && first && i == 0)
+			low = ino;
 		if (r == 0)
 			r = reap_one(tx, gate, ino);
 		if (r == 0)
@@ -103,6 +106,8 @@ int ns_reap_step(struct tx *tx, const struct ns_gate *gate)
 	}
 	if (r < 0 && r != -ENOENT)
 		return r;
+	if (first)
+		hint->no_orphan_below = low;
 	hint->orphan = r == -ENOENT ? 0 : at;
 	return r != -ENOENT || tx_change_count(tx) > 0;
 }

@@ -143,8 +143,17 @@ static void undo_all(void)
 
 static void keep_all(void)
 {
-	while (undo_count > 0)
-		discard(undos[--undo_count].old);
+	uint16_t volume;
+	uint64_t ino;
+
+	while (undo_count > 0) {
+		struct undo *u = &undos[--undo_count];
+
+		if (u->key.b[0] == PR_ROW_ORPHAN &&
+		    pr_key_parse_orphan(u->key.b, u->key.len, &volume, &ino) == 0)
+			ns_hint_orphan(&hint, ino);
+		discard(u->old);
+	}
 }
 
 static void collect(void)
