@@ -220,10 +220,10 @@ static struct child *active(struct supervisor *s)
 	return NULL;
 }
 
-/* It has recovered its journal. */
+/* It has recovered its journal, and can be told something: a dying one closes its channel before waitpid sees it. */
 static bool is_ready(const struct child *c)
 {
-	return c->pid && c->known && c->role != PR_ROLE_STARTING;
+	return c->pid && c->channel && c->known && c->role != PR_ROLE_STARTING;
 }
 
 /*
