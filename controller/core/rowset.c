@@ -355,6 +355,14 @@ static bool follows_closely(struct row_group *g, struct row_pos pos, const uint8
 	return r->key_len == before.len && memcmp(r->key, before.b, before.len) == 0;
 }
 
+static bool is_first(const uint8_t *from, uint16_t len, uint16_t prefix_len)
+{
+	for (uint16_t i = prefix_len; i < len; i++)
+		if (from[i])
+			return false;
+	return true;
+}
+
 static enum rowset_answer seek_down(struct row_group *g, const uint8_t *from, uint16_t len,
 				    uint16_t prefix_len, rowset_skip_fn skip, void *user,
 				    struct pr_bytes *ret_key, struct pr_bytes *ret, uint64_t *saw,
@@ -363,7 +371,7 @@ static enum rowset_answer seek_down(struct row_group *g, const uint8_t *from, ui
 	struct row_pos pos = row_group_lower(g, from, len);
 	bool near = follows_closely(g, pos, from, len);
 
-	for (;; near = false) {
+	for (;;) {
 		struct row *r;
 
 		if (!near && !row_group_joined(g, pos))
@@ -377,16 +385,11 @@ static enum rowset_answer seek_down(struct row_group *g, const uint8_t *from, ui
 			*saw = r->lsn;
 		if (r->value && !(skip && skip(user, r->hash, r->key, r->key_len)))
 			return seek_found(r, ret_key, ret);
+		if (is_first(r->key, r->key_len, prefix_len))
+			return ROWSET_ABSENT;
 		*ret_at = (struct pr_bytes){.p = r->key, .len = r->key_len};
+		near = follows_closely(g, pos, r->key, r->key_len);
 	}
-}
-
-static bool is_first(const uint8_t *from, uint16_t len, uint16_t prefix_len)
-{
-	for (uint16_t i = prefix_len; i < len; i++)
-		if (from[i])
-			return false;
-	return true;
 }
 
 enum rowset_answer rowset_seek(struct rowset *rs, const uint8_t *from, uint16_t len,
