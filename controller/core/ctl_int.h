@@ -80,6 +80,7 @@ struct ctl_wait {
 struct ctl_conn {
 	struct ctl_link all;
 	struct ctl_link ready;	 /* has something to send */
+	uint64_t stamp_epoch;	 /* of the frames in now and wait */
 	struct ctl_link waiting; /* has replies that wait for a commit */
 	struct ctl_link of_session;
 	struct ctl_conn *chain;

@@ -123,6 +123,21 @@ static void wait_for(struct ctl *c, struct ctl_conn *conn, uint64_t lsn)
 		ctl_link_add(&c->waiting, &conn->waiting);
 }
 
+/*
+ * What waited here while the epoch grew was committed by this controller in the epoch of now; clients
+ * drop replies of a lower one than they know of.
+ */
+static void frames_restamp(struct ctl_bytes *b, uint64_t epoch)
+{
+	struct pr_frame f;
+
+	for (size_t at = 0; at < b->len; at += PR_FRAME_BYTES + f.length) {
+		ASSERT(pr_frame_decode(&f, b->p + at, PR_PAYLOAD_MAX) == 0);
+		f.epoch = epoch;
+		pr_frame_encode_crc(b->p + at, &f, f.payload_crc);
+	}
+}
+
 static void frame_put(struct ctl_bytes *b, const struct pr_frame *f, const void *payload)
 {
 	uint8_t header[PR_FRAME_BYTES];
@@ -130,6 +145,15 @@ static void frame_put(struct ctl_bytes *b, const struct pr_frame *f, const void 
 	pr_frame_encode(header, f, payload);
 	ctl_bytes_add(b, header, sizeof(header));
 	ctl_bytes_add(b, payload, f->length);
+}
+
+/* The epoch that all of what waits carries; 0 when it carries several. */
+static void stamp_note(struct ctl_conn *conn, uint64_t epoch)
+{
+	if (conn->now.len == 0 && conn->wait.len == conn->wait_start)
+		conn->stamp_epoch = epoch;
+	else if (conn->stamp_epoch != epoch)
+		conn->stamp_epoch = 0;
 }
 
 void ctl_send(struct ctl *c, struct ctl_conn *conn, struct pr_frame *f, const void *payload,
@@ -143,9 +167,11 @@ void ctl_send(struct ctl *c, struct ctl_conn *conn, struct pr_frame *f, const vo
 		frame_put(&conn->free, f, payload);
 		make_ready(c, conn);
 	} else if (f->lsn <= c->commit) {
+		stamp_note(conn, f->epoch);
 		frame_put(&conn->now, f, payload);
 		make_ready(c, conn);
 	} else {
+		stamp_note(conn, f->epoch);
 		frame_put(&conn->wait, f, payload);
 		wait_for(c, conn, f->lsn);
 	}
@@ -246,6 +272,8 @@ static bool send_one(struct ctl *c, struct ctl_conn *conn, bool may_reply)
 	struct ctl_effect *fx;
 
 	if (may_reply && conn->now.len > 0) {
+		if (conn->stamp_epoch != ha_epoch(c->ha))
+			frames_restamp(&conn->now, ha_epoch(c->ha));
 		if (conn->free.len == 0) {
 			struct ctl_bytes swap = conn->free;
 
