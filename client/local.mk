@@ -72,3 +72,9 @@ mdcbench_SOURCES = \
 	client/mdcbench_proc.c \
 	client/mdcbench_report.c
 mdcbench_LDADD = libmdcpair.la $(JANSSON_LIBS)
+dist_man_MANS += deploy/man/mdcbench.1
+EXTRA_DIST += client/mdcbench.sh
+
+bench: mdcbench mdcctl mdcd mdcpair
+	PATH="$(abs_top_builddir):$$PATH" $(srcdir)/client/mdcbench.sh
+.PHONY: bench

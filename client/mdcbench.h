@@ -67,7 +67,7 @@ struct mb_pair {
 };
 
 struct mb_usage {
-	struct mb_process node[2], supervisor;
+	struct mb_process node[2];
 	double own_us;
 };
 

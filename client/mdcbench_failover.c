@@ -17,7 +17,7 @@ enum { STEADY_NS = 700000000, AFTER_NS = 1000000000 };
 /* One at a time: what the load's tick looks at. */
 static struct {
 	struct mb_pair pair;
-	uint64_t begun_ns, struck_ns, answered_ns;
+	uint64_t begun_ns, struck_ns;
 	bool switchover;
 	pid_t child;
 } strike;

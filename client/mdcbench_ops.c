@@ -128,18 +128,19 @@ struct kind {
 	const char *name;
 	void (*next)(struct mb_load *, struct mb_lane *, struct mdc_request *);
 	void (*got)(struct mb_load *, struct mb_lane *, struct mdc_reply *);
-	bool makes, once, needs;
+	bool makes; /* files, which are removed afterwards */
+	bool needs; /* files */
 };
 
 static const struct kind kinds[] = {
-	{"floor", NULL, NULL, false, false, false},
-	{"create", next_create, NULL, true, true, false},
-	{"stat", next_stat, NULL, false, false, true},
-	{"lookup", next_lookup, NULL, false, false, true},
-	{"readdir", next_readdir, got_readdir, false, false, true},
-	{"rename", next_rename, NULL, false, true, true},
-	{"unlink", next_unlink, NULL, false, true, true},
-	{"mixed", next_mixed, NULL, false, false, true},
+	{"floor", NULL, NULL, false, false},
+	{"create", next_create, NULL, true, false},
+	{"stat", next_stat, NULL, false, true},
+	{"lookup", next_lookup, NULL, false, true},
+	{"readdir", next_readdir, got_readdir, false, true},
+	{"rename", next_rename, NULL, false, true},
+	{"unlink", next_unlink, NULL, false, true},
+	{"mixed", next_mixed, NULL, false, true},
 };
 
 static const struct kind *kind_of(const char *name)
@@ -209,9 +210,25 @@ void mb_remove_files(struct mb_clients *c, uint64_t dir, uint64_t first, uint64_
 
 struct state {
 	struct mb_clients clients;
-	uint64_t dir, made, removed, files;
+	uint64_t dir, made, files;
 	uint64_t *inos;
 };
+
+/* What uses up its files ends with them. */
+static void set_limit(struct mb_load *load, const struct kind *kind)
+{
+	load->limit = mb_options.ops;
+	if (kind->next == next_rename) {
+		load->limit = load->files * 2;
+	} else if (kind->next == next_unlink) {
+		load->limit = load->files;
+	} else if (mb_options.seconds > 0) {
+		load->limit = UINT64_MAX;
+		load->seconds = mb_options.seconds;
+	} else if (kind->next == next_readdir) {
+		load->limit = (mb_options.ops + 99) / 100;
+	}
+}
 
 static void run_kind(struct mb_report *report, struct state *s, const struct kind *kind)
 {
@@ -221,23 +238,13 @@ static void run_kind(struct mb_report *report, struct state *s, const struct kin
 			       .ino = s->dir,
 			       .limit = UINT64_MAX,
 			       .inos = s->inos};
-	bool by_files = kind->once && !kind->makes;
 
-	if (kind->needs && s->made - s->removed < s->files) {
-		s->removed = 0;
+	if (kind->needs && s->made < s->files) {
 		mb_make_files(&s->clients, s->dir, s->made, s->files - s->made, s->inos, "prepare");
 		s->made = s->files;
 	}
 	load.files = s->files;
-	load.limit = mb_options.ops;
-	if (by_files && kind->next == next_rename)
-		load.limit = s->files * 2;
-	else if (by_files)
-		load.limit = s->files;
-	else if (mb_options.seconds > 0) {
-		load.limit = UINT64_MAX;
-		load.seconds = mb_options.seconds;
-	}
+	set_limit(&load, kind);
 	if (kind->makes) {
 		load.first = s->made;
 		load.inos = NULL;
