@@ -6,4 +6,4 @@ EXTRA_DIST += \
 	deploy/check
 
 dist_sbin_SCRIPTS = deploy/mount.mdcfs
-dist_man_MANS += deploy/man/mdcfs.8
+dist_man_MANS += deploy/man/mdcfs.8 deploy/man/mount.mdcfs.8
