@@ -29,7 +29,7 @@ client_io = \
 
 include_HEADERS += client/mdcpair.h
 dist_doc_DATA = client/example.c
-dist_man_MANS += deploy/man/libmdcpair.3 deploy/man/mdcbench.1
+dist_man_MANS += deploy/man/libmdcpair.3
 EXTRA_DIST += client/README.md
 
 pkgconfig_DATA += client/mdcpair.pc
