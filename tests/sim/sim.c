@@ -27,9 +27,11 @@ static void draw_swarm(struct sim *s)
 	w->ops = (uint32_t)sim_between(s, 300, 900);
 	w->faults_mean_ms = (uint32_t)sim_between(s, 20, 600);
 	w->net_min_us = (uint32_t)sim_between(s, 20, 100);
-	w->net_max_us = w->net_min_us + (uint32_t)sim_between(s, 10, sim_chance(s, 200) ? 30000 : 1000);
+	w->net_max_us =
+		w->net_min_us + (uint32_t)sim_between(s, 10, sim_chance(s, 200) ? 30000 : 1000);
 	w->disk_min_us = (uint32_t)sim_between(s, 30, 200);
-	w->disk_max_us = w->disk_min_us + (uint32_t)sim_between(s, 10, sim_chance(s, 200) ? 40000 : 1000);
+	w->disk_max_us =
+		w->disk_min_us + (uint32_t)sim_between(s, 10, sim_chance(s, 200) ? 40000 : 1000);
 	w->keep = (uint32_t)sim_between(s, 0, 1000);
 	w->tear = (uint32_t)sim_between(s, 0, 700);
 	w->crash = 100 + (uint32_t)sim_below(s, 400);
@@ -89,7 +91,9 @@ static int victim(struct sim *s)
 static void strike(struct sim *s)
 {
 	const struct sim_swarm *w = &s->swarm;
-	uint32_t weight[] = { w->crash, w->crash_both, w->cut_link, w->cut_client, w->slow, w->pause, w->move, w->arb }, sum = 0, at;
+	uint32_t weight[] = {w->crash, w->crash_both, w->cut_link, w->cut_client,
+			     w->slow,  w->pause,      w->move,	   w->arb},
+		 sum = 0, at;
 	int kind = 0, node = victim(s);
 
 	for (size_t i = 0; i < sizeof(weight) / sizeof(weight[0]); i++)
@@ -124,7 +128,7 @@ static void strike(struct sim *s)
 		s->pauses++;
 		break;
 	case 6: {
-		struct ctl_event ev = { .type = CTL_EV_ADMIN, .ticket = 8, .text = "switchover" };
+		struct ctl_event ev = {.type = CTL_EV_ADMIN, .ticket = 8, .text = "switchover"};
 
 		if (active_node(s))
 			sim_node_step(s, active_node(s), &ev);
@@ -192,7 +196,7 @@ static void run(struct sim *s, uint64_t seed)
 	seed_rng(s, seed);
 	draw_swarm(s);
 	/* The LUN was labelled: both are members of nothing yet, nobody was active. */
-	s->arbiter = (struct ha_arbiter){ .seq = 1, .members = 3 };
+	s->arbiter = (struct ha_arbiter){.seq = 1, .members = 3};
 	memset(s->arbiter.cluster, 0xc5, sizeof(s->arbiter.cluster));
 	s->arbiter_set = true;
 	sim_node_boot(s, 1);
@@ -210,8 +214,10 @@ static void run(struct sim *s, uint64_t seed)
 		heal(s);
 		run_until(s, end_us, settled);
 		if (!s->violation && !settled(s))
-			sim_fail(s, "liveness", "faults stopped %d s ago: %llu of %u operations done, active: %d", HEAL_MS_MAX / 1000,
-				 (unsigned long long)s->done_ops, s->swarm.ops, active_node(s));
+			sim_fail(s, "liveness",
+				 "faults stopped %d s ago: %llu of %u operations done, active: %d",
+				 HEAL_MS_MAX / 1000, (unsigned long long)s->done_ops, s->swarm.ops,
+				 active_node(s));
 	}
 	if (!s->violation) {
 		run_until(s, s->now_us + (2ull * s->swarm.flush_ms + 1500) * SIM_US_MS, NULL);
@@ -236,7 +242,10 @@ static void release(struct sim *s)
 	free(s);
 }
 
-struct totals { uint64_t seeds, ops, faults, crashes, promotions, moves, cuts, pauses, copies, steps, virtual_ms, compared, refused; };
+struct totals {
+	uint64_t seeds, ops, faults, crashes, promotions, moves, cuts, pauses, copies, steps,
+		virtual_ms, compared, refused;
+};
 
 static int one(uint64_t seed, bool trace, struct totals *t)
 {
@@ -261,32 +270,47 @@ static int one(uint64_t seed, bool trace, struct totals *t)
 	bad = s->violation != NULL;
 	if (bad)
 		printf("seed %llu: %s: %s\n  after %.3f s, %llu operations, %llu faults; replay: tests/sim/sim --seed %llu --trace\n",
-		       (unsigned long long)seed, s->violation, s->why, (double)s->now_us / 1e6, (unsigned long long)s->done_ops,
-		       (unsigned long long)s->faults, (unsigned long long)seed);
+		       (unsigned long long)seed, s->violation, s->why, (double)s->now_us / 1e6,
+		       (unsigned long long)s->done_ops, (unsigned long long)s->faults,
+		       (unsigned long long)seed);
 	else if (trace)
-		printf("seed %llu holds; trace hash %016llx\n", (unsigned long long)seed, (unsigned long long)s->hash);
+		printf("seed %llu holds; trace hash %016llx\n", (unsigned long long)seed,
+		       (unsigned long long)s->hash);
 	release(s);
 	return bad;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "seeds", 1, 0, 'n' }, { "from", 1, 0, 'f' }, { "seed", 1, 0, 's' }, { "trace", 0, 0, 't' },
-						 { "keep-going", 0, 0, 'k' }, { 0 } };
+	static const struct option options[] = {{"seeds", 1, 0, 'n'},	   {"from", 1, 0, 'f'},
+						{"seed", 1, 0, 's'},	   {"trace", 0, 0, 't'},
+						{"keep-going", 0, 0, 'k'}, {0}};
 	uint64_t seeds = 1, from = 1, failed = 0;
 	bool trace = false, keep_going = false;
-	struct totals t = { 0 };
+	struct totals t = {0};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
-		case 'n': seeds = strtoull(optarg, NULL, 0); break;
-		case 'f': from = strtoull(optarg, NULL, 0); break;
-		case 's': from = strtoull(optarg, NULL, 0); seeds = 1; break;
-		case 't': trace = true; break;
-		case 'k': keep_going = true; break;
+		case 'n':
+			seeds = strtoull(optarg, NULL, 0);
+			break;
+		case 'f':
+			from = strtoull(optarg, NULL, 0);
+			break;
+		case 's':
+			from = strtoull(optarg, NULL, 0);
+			seeds = 1;
+			break;
+		case 't':
+			trace = true;
+			break;
+		case 'k':
+			keep_going = true;
+			break;
 		default:
-			fprintf(stderr, "usage: sim --seeds N [--from S] [--keep-going] | --seed S [--trace]\n");
+			fprintf(stderr,
+				"usage: sim --seeds N [--from S] [--keep-going] | --seed S [--trace]\n");
 			return 2;
 		}
 	}
@@ -295,9 +319,12 @@ int main(int argc, char **argv)
 		failed += (uint64_t)one(from + i, trace, &t);
 	printf("%llu seeds, %llu failed: %llu operations, %llu faults (%llu crashes, %llu cuts, %llu pauses, %llu switchovers asked), "
 	       "%llu promotions, %llu refused, %llu full copies, %llu stores compared, %.1f virtual hours, %llu steps\n",
-	       (unsigned long long)t.seeds, (unsigned long long)failed, (unsigned long long)t.ops, (unsigned long long)t.faults,
-	       (unsigned long long)t.crashes, (unsigned long long)t.cuts, (unsigned long long)t.pauses, (unsigned long long)t.moves,
-	       (unsigned long long)t.promotions, (unsigned long long)t.refused, (unsigned long long)t.copies,
-	       (unsigned long long)t.compared, (double)t.virtual_ms / 3.6e6, (unsigned long long)t.steps);
+	       (unsigned long long)t.seeds, (unsigned long long)failed, (unsigned long long)t.ops,
+	       (unsigned long long)t.faults, (unsigned long long)t.crashes,
+	       (unsigned long long)t.cuts, (unsigned long long)t.pauses,
+	       (unsigned long long)t.moves, (unsigned long long)t.promotions,
+	       (unsigned long long)t.refused, (unsigned long long)t.copies,
+	       (unsigned long long)t.compared, (double)t.virtual_ms / 3.6e6,
+	       (unsigned long long)t.steps);
 	return failed ? 1 : 0;
 }

@@ -25,18 +25,19 @@ struct simstore;
 /* One thing that will happen. fn must not outlive node's incarnation when node is set: gen is compared. */
 struct sim_event {
 	uint64_t at_us, order;
-	int node;		/* 0: not bound to a controller */
+	int node; /* 0: not bound to a controller */
 	uint64_t gen;
 	void (*fn)(struct sim *, struct sim_event *);
-	void (*drop)(struct sim *, struct sim_event *); /* instead of fn when the controller died first */
+	void (*drop)(struct sim *,
+		     struct sim_event *); /* instead of fn when the controller died first */
 	uint64_t a, b, c;
 	int error;
 	void *ptr;
-	uint8_t *p;		/* owned by the event */
+	uint8_t *p; /* owned by the event */
 	uint32_t len;
 };
 
-struct sim_segment {		/* bytes on their way */
+struct sim_segment { /* bytes on their way */
 	struct sim_segment *next;
 	uint64_t at_us;
 	uint32_t len;
@@ -45,18 +46,18 @@ struct sim_segment {		/* bytes on their way */
 
 /* A stream between two ends: 0 is the client, 1 and 2 the controllers. */
 struct sim_conn {
-	uint64_t id[2];		/* as each end calls it */
+	uint64_t id[2]; /* as each end calls it */
 	int end[2];
-	int port;		/* 0 access, 1 coordination, 2 heartbeat link */
+	int port; /* 0 access, 1 coordination, 2 heartbeat link */
 	bool open, up;
-	uint64_t busy_us[2];	/* nothing overtakes: when the last byte sent by that end arrives */
-	struct sim_segment *queue[2];	/* to that side */
+	uint64_t busy_us[2]; /* nothing overtakes: when the last byte sent by that end arrives */
+	struct sim_segment *queue[2]; /* to that side */
 };
 
 struct sim_node {
 	int id;
 	bool up;
-	uint64_t gen;		/* grows with every start */
+	uint64_t gen; /* grows with every start */
 	uint64_t incarnation;
 	struct ctl *ctl;
 	struct simdisk *disk;
@@ -64,15 +65,16 @@ struct sim_node {
 	struct pr_key copy_key;
 	uint64_t copy_done;
 	bool pump;
-	uint64_t tags[256];		/* journal I/O under way, in order */
+	uint64_t tags[256]; /* journal I/O under way, in order */
 	unsigned tag_count;
 	uint8_t state[HA_STATE_BYTES];
 	bool has_state;
 	struct sim_event *saving;
 	uint64_t timer_us, paused_until_us, settle_us;
-	uint64_t arb_busy_until_us;	/* a write of this controller is on its way to the LUN, dead or alive */
+	uint64_t
+		arb_busy_until_us; /* a write of this controller is on its way to the LUN, dead or alive */
 	int score;
-	enum pr_role role;	/* last seen by the supervisor */
+	enum pr_role role; /* last seen by the supervisor */
 	uint64_t persisted_epoch, committed_lsn;
 	struct ctl_flush *flush;
 	uint64_t flush_lsn;
@@ -82,17 +84,17 @@ struct sim_node {
 struct sim_worker {
 	uint64_t dir;
 	bool busy, ready;
-	uint16_t type;		/* of the request under way */
+	uint16_t type; /* of the request under way */
 	int name, name2;
 	uint32_t mode;
 	uint64_t started_us, next_us;
-	uint64_t ino[SIM_NAMES];	/* 0: no such entry */
-	uint8_t kind[SIM_NAMES];	/* 1 file, 2 directory */
+	uint64_t ino[SIM_NAMES]; /* 0: no such entry */
+	uint8_t kind[SIM_NAMES]; /* 1 file, 2 directory */
 	uint32_t perm[SIM_NAMES];
 	uint64_t ops;
 };
 
-struct sim_swarm {		/* drawn from the seed */
+struct sim_swarm { /* drawn from the seed */
 	uint32_t ops, faults_mean_ms, net_min_us, net_max_us, disk_min_us, disk_max_us, keep, tear;
 	uint32_t crash, crash_both, cut_link, cut_client, slow, pause, move, arb;
 	uint32_t think_us, restart_min_ms, restart_max_ms, segments, overlay_kib, flush_ms;
@@ -125,30 +127,34 @@ struct sim {
 	uint64_t ticket, promote_ticket, promote_until_us;
 	int promoting, last_tried;
 	/* counted */
-	uint64_t crashes, promotions, cuts, moves, pauses, faults, replies, full_copies, alarms, refused;
+	uint64_t crashes, promotions, cuts, moves, pauses, faults, replies, full_copies, alarms,
+		refused;
 	uint64_t epoch_owner[4096], compared;
-	struct ctl *dead[4096];		/* freed between events, not inside their own step */
+	struct ctl *dead[4096]; /* freed between events, not inside their own step */
 	size_t dead_count;
 	const char *violation;
 	char why[512];
 };
 
 uint64_t sim_random(struct sim *);
-uint64_t sim_below(struct sim *, uint64_t n);	/* 0..n-1 */
+uint64_t sim_below(struct sim *, uint64_t n); /* 0..n-1 */
 uint64_t sim_between(struct sim *, uint64_t lo, uint64_t hi);
 bool sim_chance(struct sim *, uint32_t permille);
-struct sim_event *sim_after(struct sim *, uint64_t us, int node, void (*fn)(struct sim *, struct sim_event *));
+struct sim_event *sim_after(struct sim *, uint64_t us, int node,
+			    void (*fn)(struct sim *, struct sim_event *));
 bool sim_run_one(struct sim *);
 void sim_note(struct sim *, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void sim_fail(struct sim *, const char *rule, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void sim_fail(struct sim *, const char *rule, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* sim_net.c */
 uint64_t sim_connect(struct sim *, int from, int to, int port, uint64_t id_from);
-void sim_send(struct sim *, int from, uint64_t id, const uint8_t *p, uint32_t len, const uint8_t *p2, uint32_t len2);
+void sim_send(struct sim *, int from, uint64_t id, const uint8_t *p, uint32_t len,
+	      const uint8_t *p2, uint32_t len2);
 void sim_hang_up(struct sim *, int from, uint64_t id);
-void sim_drop_all(struct sim *, int end);		/* that end died */
-void sim_cut(struct sim *, int a, int b, bool on);	/* what a sends to b */
-void sim_dial_link(struct sim *);			/* node 2 dials node 1 unless a link stands */
+void sim_drop_all(struct sim *, int end);	   /* that end died */
+void sim_cut(struct sim *, int a, int b, bool on); /* what a sends to b */
+void sim_dial_link(struct sim *);		   /* node 2 dials node 1 unless a link stands */
 void sim_net_free(struct sim *);
 
 /* sim_node.c */

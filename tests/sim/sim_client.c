@@ -14,7 +14,7 @@ enum { TAG_MKDIR = 1000 };
 
 static struct pr_cred root_cred(void)
 {
-	return (struct pr_cred){ .uid = 0, .gid = 0 };
+	return (struct pr_cred){.uid = 0, .gid = 0};
 }
 
 static struct pr_bytes name_of(int name)
@@ -35,8 +35,10 @@ static void submit(struct sim *s, uint16_t type, uint64_t tag, int encoded)
 
 static void pick(struct sim *s, int w)
 {
-	static const uint16_t types[] = { PR_T_CREATE, PR_T_CREATE, PR_T_CREATE, PR_T_MKDIR, PR_T_UNLINK, PR_T_UNLINK, PR_T_RMDIR,
-					  PR_T_RENAME, PR_T_RENAME, PR_T_LOOKUP, PR_T_LOOKUP, PR_T_SETATTR, PR_T_READDIR, PR_T_NOOP };
+	static const uint16_t types[] = {PR_T_CREATE,  PR_T_CREATE, PR_T_CREATE, PR_T_MKDIR,
+					 PR_T_UNLINK,  PR_T_UNLINK, PR_T_RMDIR,	 PR_T_RENAME,
+					 PR_T_RENAME,  PR_T_LOOKUP, PR_T_LOOKUP, PR_T_SETATTR,
+					 PR_T_READDIR, PR_T_NOOP};
 	struct sim_worker *k = &s->worker[w];
 	struct pr_buf *b = cl_prepare(s->cl, 1024);
 	int r = -EINVAL;
@@ -51,32 +53,54 @@ static void pick(struct sim *s, int w)
 		k->type = PR_T_LOOKUP;
 	switch (k->type) {
 	case PR_T_CREATE:
-		r = pr_create_encode(b, &(struct pr_create){ .cred = root_cred(), .parent = k->dir, .mode = 0100000 | k->mode,
-							     .flags = PR_O_CREAT | PR_O_EXCL | PR_O_WRITE, .name = name_of(k->name) });
+		r = pr_create_encode(
+			b, &(struct pr_create){.cred = root_cred(),
+					       .parent = k->dir,
+					       .mode = 0100000 | k->mode,
+					       .flags = PR_O_CREAT | PR_O_EXCL | PR_O_WRITE,
+					       .name = name_of(k->name)});
 		break;
 	case PR_T_MKDIR:
-		r = pr_mkdir_encode(b, &(struct pr_mkdir){ .cred = root_cred(), .parent = k->dir, .mode = 040000 | k->mode, .name = name_of(k->name) });
+		r = pr_mkdir_encode(b, &(struct pr_mkdir){.cred = root_cred(),
+							  .parent = k->dir,
+							  .mode = 040000 | k->mode,
+							  .name = name_of(k->name)});
 		break;
 	case PR_T_UNLINK:
-		r = pr_unlink_encode(b, &(struct pr_unlink){ .cred = root_cred(), .parent = k->dir, .name = name_of(k->name) });
+		r = pr_unlink_encode(b, &(struct pr_unlink){.cred = root_cred(),
+							    .parent = k->dir,
+							    .name = name_of(k->name)});
 		break;
 	case PR_T_RMDIR:
-		r = pr_rmdir_encode(b, &(struct pr_rmdir){ .cred = root_cred(), .parent = k->dir, .name = name_of(k->name) });
+		r = pr_rmdir_encode(b, &(struct pr_rmdir){.cred = root_cred(),
+							  .parent = k->dir,
+							  .name = name_of(k->name)});
 		break;
 	case PR_T_RENAME:
 		k->mode = sim_chance(s, 300) ? PR_RENAME_NOREPLACE : 0;
-		r = pr_rename_encode(b, &(struct pr_rename){ .cred = root_cred(), .old_parent = k->dir, .new_parent = k->dir,
-							     .flags = k->mode,
-							     .old_name = name_of(k->name), .new_name = name_of(k->name2) });
+		r = pr_rename_encode(b, &(struct pr_rename){.cred = root_cred(),
+							    .old_parent = k->dir,
+							    .new_parent = k->dir,
+							    .flags = k->mode,
+							    .old_name = name_of(k->name),
+							    .new_name = name_of(k->name2)});
 		break;
 	case PR_T_LOOKUP:
-		r = pr_lookup_encode(b, &(struct pr_lookup){ .cred = root_cred(), .parent = k->dir, .name = name_of(k->name) });
+		r = pr_lookup_encode(b, &(struct pr_lookup){.cred = root_cred(),
+							    .parent = k->dir,
+							    .name = name_of(k->name)});
 		break;
 	case PR_T_SETATTR:
-		r = pr_setattr_encode(b, &(struct pr_setattr){ .cred = root_cred(), .ino = k->ino[k->name], .valid = PR_SET_MODE, .mode = k->mode });
+		r = pr_setattr_encode(b, &(struct pr_setattr){.cred = root_cred(),
+							      .ino = k->ino[k->name],
+							      .valid = PR_SET_MODE,
+							      .mode = k->mode});
 		break;
 	case PR_T_READDIR:
-		r = pr_readdir_encode(b, &(struct pr_readdir){ .cred = root_cred(), .ino = k->dir, .cookie = 0, .max_bytes = 65536 });
+		r = pr_readdir_encode(b, &(struct pr_readdir){.cred = root_cred(),
+							      .ino = k->dir,
+							      .cookie = 0,
+							      .max_bytes = 65536});
 		break;
 	case PR_T_NOOP:
 		r = pr_noop_encode(b, &(struct pr_noop){});
@@ -93,7 +117,10 @@ static void make_dir(struct sim *s, int w)
 	snprintf(name, sizeof(name), "worker-%d", w);
 	s->worker[w].busy = true;
 	submit(s, PR_T_MKDIR, (uint64_t)(TAG_MKDIR + w),
-	       pr_mkdir_encode(b, &(struct pr_mkdir){ .cred = root_cred(), .parent = s->root, .mode = 040755, .name = pr_bytes_str(name) }));
+	       pr_mkdir_encode(b, &(struct pr_mkdir){.cred = root_cred(),
+						     .parent = s->root,
+						     .mode = 040755,
+						     .name = pr_bytes_str(name)}));
 }
 
 static void expect(struct sim *s, int w, int got, int want)
@@ -101,7 +128,8 @@ static void expect(struct sim *s, int w, int got, int want)
 	struct sim_worker *k = &s->worker[w];
 
 	if (got != want)
-		sim_fail(s, "I9 or durability", "worker %d: %s of entry-%d (to entry-%d) answered %d, its book says %d", w,
+		sim_fail(s, "I9 or durability",
+			 "worker %d: %s of entry-%d (to entry-%d) answered %d, its book says %d", w,
 			 pr_type_name(k->type), k->name, k->name2, got, want);
 }
 
@@ -110,7 +138,7 @@ static void check_listing(struct sim *s, int w, const uint8_t *p, uint32_t len)
 	struct sim_worker *k = &s->worker[w];
 	struct pr_readdir_r r;
 	struct pr_dirent d;
-	uint64_t seen[SIM_NAMES] = { 0 };
+	uint64_t seen[SIM_NAMES] = {0};
 
 	if (pr_readdir_r_decode(&r, p, len) < 0) {
 		sim_fail(s, "client", "readdir's reply does not decode");
@@ -123,13 +151,15 @@ static void check_listing(struct sim *s, int w, const uint8_t *p, uint32_t len)
 			if (pr_bytes_equal(d.name, name_of(i)))
 				n = i;
 		if (n < 0 || seen[n])
-			sim_fail(s, "readdir", "worker %d: a name it never made, or twice: %.*s", w, (int)d.name.len, (const char *)d.name.p);
+			sim_fail(s, "readdir", "worker %d: a name it never made, or twice: %.*s", w,
+				 (int)d.name.len, (const char *)d.name.p);
 		else
 			seen[n] = d.attr.ino;
 	}
 	for (int i = 0; i < SIM_NAMES; i++)
 		if (seen[i] != k->ino[i])
-			sim_fail(s, "readdir", "worker %d: entry-%d is inode %llu, its book says %llu", w, i,
+			sim_fail(s, "readdir",
+				 "worker %d: entry-%d is inode %llu, its book says %llu", w, i,
 				 (unsigned long long)seen[i], (unsigned long long)k->ino[i]);
 }
 
@@ -182,7 +212,8 @@ static void done(struct sim *s, const struct cl_effect *fx)
 		k->ready = true;
 		return;
 	}
-	sim_note(s, "client: worker %d %s entry-%d entry-%d: %d", w, pr_type_name(k->type), k->name, k->name2, error);
+	sim_note(s, "client: worker %d %s entry-%d entry-%d: %d", w, pr_type_name(k->type), k->name,
+		 k->name2, error);
 	switch (k->type) {
 	case PR_T_CREATE: {
 		struct pr_create_r r;
@@ -221,9 +252,12 @@ static void done(struct sim *s, const struct cl_effect *fx)
 		struct pr_lookup_r r;
 
 		expect(s, w, error, *ino ? 0 : -ENOENT);
-		if (!error && pr_lookup_r_decode(&r, fx->p, fx->len) == 0 && (r.attr.ino != *ino || (r.attr.mode & 0777) != k->perm[k->name]))
-			sim_fail(s, "durability", "worker %d: entry-%d is inode %llu mode %o, its book says %llu %o", w, k->name,
-				 (unsigned long long)r.attr.ino, r.attr.mode & 0777, (unsigned long long)*ino, k->perm[k->name]);
+		if (!error && pr_lookup_r_decode(&r, fx->p, fx->len) == 0 &&
+		    (r.attr.ino != *ino || (r.attr.mode & 0777) != k->perm[k->name]))
+			sim_fail(s, "durability",
+				 "worker %d: entry-%d is inode %llu mode %o, its book says %llu %o",
+				 w, k->name, (unsigned long long)r.attr.ino, r.attr.mode & 0777,
+				 (unsigned long long)*ino, k->perm[k->name]);
 		break;
 	}
 	case PR_T_SETATTR:
@@ -267,7 +301,7 @@ static void wake(struct sim *s, struct sim_event *e)
 	(void)e;
 	if (s->wake_us <= s->now_us) {
 		s->wake_us = UINT64_MAX;
-		sim_client_step(s, &(struct cl_event){ .type = CL_EV_TIMER });
+		sim_client_step(s, &(struct cl_event){.type = CL_EV_TIMER});
 	}
 }
 
@@ -275,7 +309,7 @@ static void pump(struct sim *s, struct sim_event *e)
 {
 	(void)e;
 	work(s);
-	sim_client_step(s, &(struct cl_event){ .type = CL_EV_PUMP });
+	sim_client_step(s, &(struct cl_event){.type = CL_EV_PUMP});
 }
 
 static void effects(struct sim *s)
@@ -303,10 +337,12 @@ static void effects(struct sim *s)
 			break;
 		case CL_FX_FAILED:
 		case CL_FX_EVICTED:
-			sim_fail(s, "eviction", "the client lost its session: %s", fx.text ? fx.text : "");
+			sim_fail(s, "eviction", "the client lost its session: %s",
+				 fx.text ? fx.text : "");
 			break;
 		case CL_FX_SERVING:
-			sim_note(s, "client: %s (gap %u ms)", fx.on ? "served" : "not served", fx.gap_ms);
+			sim_note(s, "client: %s (gap %u ms)", fx.on ? "served" : "not served",
+				 fx.gap_ms);
 			break;
 		case CL_FX_WARNING:
 			sim_note(s, "client: %s", fx.text);
@@ -339,7 +375,7 @@ void sim_client_step(struct sim *s, struct cl_event *ev)
 
 void sim_client_start(struct sim *s)
 {
-	struct cl_config config = { .slots = SIM_WORKERS, .retry_min_ms = 5, .retry_max_ms = 200 };
+	struct cl_config config = {.slots = SIM_WORKERS, .retry_min_ms = 5, .retry_max_ms = 200};
 
 	for (unsigned i = 0; i < sizeof(config.client); i++)
 		((uint8_t *)&config.client)[i] = (uint8_t)sim_random(s);
@@ -347,7 +383,7 @@ void sim_client_start(struct sim *s)
 	snprintf(config.host, sizeof(config.host), "client1");
 	s->wake_us = UINT64_MAX;
 	s->cl = cl_new(&config);
-	sim_client_step(s, &(struct cl_event){ .type = CL_EV_START });
+	sim_client_step(s, &(struct cl_event){.type = CL_EV_START});
 }
 
 void sim_client_free(struct sim *s)

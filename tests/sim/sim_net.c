@@ -34,9 +34,11 @@ static void tell_up(struct sim *s, struct sim_conn *c, int side)
 	int end = c->end[side];
 
 	if (end == 0) {
-		sim_client_step(s, &(struct cl_event){ .type = CL_EV_CONN_UP, .conn = c->id[side] });
+		sim_client_step(s, &(struct cl_event){.type = CL_EV_CONN_UP, .conn = c->id[side]});
 	} else {
-		struct ctl_event ev = { .type = c->port == 2 ? CTL_EV_LINK_UP : CTL_EV_CONN_UP, .conn = c->id[side], .peer = "sim" };
+		struct ctl_event ev = {.type = c->port == 2 ? CTL_EV_LINK_UP : CTL_EV_CONN_UP,
+				       .conn = c->id[side],
+				       .peer = "sim"};
 
 		sim_node_step(s, end, &ev);
 	}
@@ -45,9 +47,11 @@ static void tell_up(struct sim *s, struct sim_conn *c, int side)
 static void tell_down(struct sim *s, int end, uint64_t id, int port, int error)
 {
 	if (end == 0) {
-		sim_client_step(s, &(struct cl_event){ .type = CL_EV_CONN_DOWN, .conn = id, .error = error });
+		sim_client_step(
+			s, &(struct cl_event){.type = CL_EV_CONN_DOWN, .conn = id, .error = error});
 	} else {
-		struct ctl_event ev = { .type = port == 2 ? CTL_EV_LINK_DOWN : CTL_EV_CONN_DOWN, .conn = id };
+		struct ctl_event ev = {.type = port == 2 ? CTL_EV_LINK_DOWN : CTL_EV_CONN_DOWN,
+				       .conn = id};
 
 		sim_node_step(s, end, &ev);
 	}
@@ -113,7 +117,8 @@ uint64_t sim_connect(struct sim *s, int from, int to, int port, uint64_t id_from
 void sim_dial_link(struct sim *s)
 {
 	/* Each opens the link once its journal is recovered. */
-	if (!s->node[1].up || !s->node[2].up || s->node[1].role == PR_ROLE_STARTING || s->node[2].role == PR_ROLE_STARTING)
+	if (!s->node[1].up || !s->node[2].up || s->node[1].role == PR_ROLE_STARTING ||
+	    s->node[2].role == PR_ROLE_STARTING)
 		return;
 	for (size_t i = 0; i < s->conn_count; i++)
 		if (s->conns[i]->open && s->conns[i]->port == 2)
@@ -129,15 +134,23 @@ static void frames(struct sim *s, struct sim_conn *c, int side, uint8_t *p, uint
 		struct pr_frame f;
 		int r = pr_frame_decode(&f, p, PR_PAYLOAD_MAX_LINK);
 
-		if (r < 0 || left < PR_FRAME_BYTES + f.length || pr_frame_check_payload(&f, p + PR_FRAME_BYTES) < 0) {
+		if (r < 0 || left < PR_FRAME_BYTES + f.length ||
+		    pr_frame_check_payload(&f, p + PR_FRAME_BYTES) < 0) {
 			sim_fail(s, "wire", "a damaged frame left %d", c->end[side ^ 1]);
 			return;
 		}
 		if (to == 0) {
-			sim_client_step(s, &(struct cl_event){ .type = CL_EV_FRAME, .conn = c->id[side], .frame = &f, .p = p + PR_FRAME_BYTES });
+			sim_client_step(s, &(struct cl_event){.type = CL_EV_FRAME,
+							      .conn = c->id[side],
+							      .frame = &f,
+							      .p = p + PR_FRAME_BYTES});
 		} else {
-			struct ctl_event ev = { .type = c->port == 2 ? CTL_EV_LINK_FRAME : CTL_EV_FRAME,
-						.conn = c->id[side], .frame = &f, .p = p + PR_FRAME_BYTES, .len = f.length };
+			struct ctl_event ev = {.type = c->port == 2 ? CTL_EV_LINK_FRAME
+								    : CTL_EV_FRAME,
+					       .conn = c->id[side],
+					       .frame = &f,
+					       .p = p + PR_FRAME_BYTES,
+					       .len = f.length};
 			uint64_t gen = s->node[to].gen;
 
 			sim_node_step(s, to, &ev);
@@ -172,7 +185,8 @@ static void arrive(struct sim *s, struct sim_event *e)
 	}
 }
 
-void sim_send(struct sim *s, int from, uint64_t id, const uint8_t *p, uint32_t len, const uint8_t *p2, uint32_t len2)
+void sim_send(struct sim *s, int from, uint64_t id, const uint8_t *p, uint32_t len,
+	      const uint8_t *p2, uint32_t len2)
 {
 	int side;
 	struct sim_conn *c = find(s, from, id, &side);

@@ -11,11 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COPY_BYTES = 64 << 10, FETCH_ROWS_MAX = 1024, ARCHIVE = 255, RING_SLOTS = 64, SEGMENT_BYTES = 256 << 10 };
+enum {
+	COPY_BYTES = 64 << 10,
+	FETCH_ROWS_MAX = 1024,
+	ARCHIVE = 255,
+	RING_SLOTS = 64,
+	SEGMENT_BYTES = 256 << 10
+};
 
 static uint64_t disk_us(struct sim *s, int node)
 {
-	return sim_between(s, s->swarm.disk_min_us, s->swarm.disk_max_us) + (s->healing ? 0 : s->node[node].slow_disk_us);
+	return sim_between(s, s->swarm.disk_min_us, s->swarm.disk_max_us) +
+	       (s->healing ? 0 : s->node[node].slow_disk_us);
 }
 
 /* ---- journal ---- */
@@ -23,7 +30,7 @@ static uint64_t disk_us(struct sim *s, int node)
 static void journal_done(struct sim *s, struct sim_event *e)
 {
 	struct sim_node *n = &s->node[e->node];
-	struct ctl_event ev = { .type = CTL_EV_JOURNAL_IO, .tag = e->a };
+	struct ctl_event ev = {.type = CTL_EV_JOURNAL_IO, .tag = e->a};
 	unsigned i = 0;
 	uint64_t tag;
 
@@ -37,8 +44,13 @@ static void journal_done(struct sim *s, struct sim_event *e)
 static void journal_io(struct sim *s, int node, const struct jr_io *io)
 {
 	struct sim_node *n = &s->node[node];
-	struct simdisk_op op = { .write = io->write, .append = io->file == ARCHIVE, .file = io->file, .offset = io->offset,
-				 .buffer = io->buffer, .bytes = io->bytes, .tag = io->tag };
+	struct simdisk_op op = {.write = io->write,
+				.append = io->file == ARCHIVE,
+				.file = io->file,
+				.offset = io->offset,
+				.buffer = io->buffer,
+				.bytes = io->bytes,
+				.tag = io->tag};
 
 	n->tags[n->tag_count++] = io->tag;
 	simdisk_submit(n->disk, &op);
@@ -50,7 +62,10 @@ static void disk_crash(struct sim *s, struct sim_node *n)
 	uint64_t fate = sim_below(s, 1000);
 
 	n->tag_count = 0;
-	simdisk_crash(n->disk, fate < s->swarm.tear ? SIMDISK_RANDOM : fate < 700 ? SIMDISK_TEAR : sim_chance(s, s->swarm.keep) ? SIMDISK_KEEP : SIMDISK_DROP);
+	simdisk_crash(n->disk, fate < s->swarm.tear	      ? SIMDISK_RANDOM
+			       : fate < 700		      ? SIMDISK_TEAR
+			       : sim_chance(s, s->swarm.keep) ? SIMDISK_KEEP
+							      : SIMDISK_DROP);
 }
 
 static struct simdisk *new_disk(struct sim *s)
@@ -69,7 +84,8 @@ static struct simdisk *new_disk(struct sim *s)
 struct fetch_job {
 	struct ctl_fetch fetch;
 	uint64_t ticket;
-	struct simstore *snapshot;	/* asked early: the answer is from before a flush that ends meanwhile */
+	struct simstore
+		*snapshot; /* asked early: the answer is from before a flush that ends meanwhile */
 };
 
 static void fetch_drop(struct sim *s, struct sim_event *e)
@@ -85,11 +101,12 @@ static void fetch_done(struct sim *s, struct sim_event *e)
 {
 	struct fetch_job *j = e->ptr;
 	struct ctl_row *rows = calloc(FETCH_ROWS_MAX, sizeof(*rows));
-	struct ctl_event ev = { .type = CTL_EV_ROWS, .ticket = j->ticket, .rows = rows };
+	struct ctl_event ev = {.type = CTL_EV_ROWS, .ticket = j->ticket, .rows = rows};
 
 	if (j->fetch.rows_max > FETCH_ROWS_MAX)
 		j->fetch.rows_max = FETCH_ROWS_MAX;
-	ev.row_count = simstore_fetch(j->snapshot ? j->snapshot : s->node[e->node].store, &j->fetch, rows, &ev.complete);
+	ev.row_count = simstore_fetch(j->snapshot ? j->snapshot : s->node[e->node].store, &j->fetch,
+				      rows, &ev.complete);
 	sim_node_step(s, e->node, &ev);
 	free(rows);
 	fetch_drop(s, e);
@@ -100,7 +117,8 @@ static void flush_apply(struct sim *s, int node)
 	struct sim_node *n = &s->node[node];
 
 	if (n->flush_lsn < simstore_lsn(n->store))
-		sim_fail(s, "I13", "node %d: a flush at %llu behind the store's %llu", node, (unsigned long long)n->flush_lsn,
+		sim_fail(s, "I13", "node %d: a flush at %llu behind the store's %llu", node,
+			 (unsigned long long)n->flush_lsn,
 			 (unsigned long long)simstore_lsn(n->store));
 	simstore_flush(n->store, n->flush, n->flush_lsn);
 	n->flush = NULL;
@@ -108,7 +126,7 @@ static void flush_apply(struct sim *s, int node)
 
 static void flush_done(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = { .type = CTL_EV_FLUSHED, .lsn = s->node[e->node].flush_lsn };
+	struct ctl_event ev = {.type = CTL_EV_FLUSHED, .lsn = s->node[e->node].flush_lsn};
 
 	flush_apply(s, e->node);
 	sim_node_step(s, e->node, &ev);
@@ -118,7 +136,7 @@ static void flush_done(struct sim *s, struct sim_event *e)
 
 static void copy_answer(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = { .type = CTL_EV_COPY_APPLIED };
+	struct ctl_event ev = {.type = CTL_EV_COPY_APPLIED};
 
 	sim_node_step(s, e->node, &ev);
 }
@@ -127,14 +145,15 @@ static void copy_read(struct sim *s, struct sim_event *e)
 {
 	struct sim_node *n = &s->node[e->node];
 	uint8_t *buf = malloc(COPY_BYTES);
-	struct ctl_event ev = { .type = CTL_EV_COPY_ROWS, .p = buf, .lsn = simstore_lsn(n->store) };
+	struct ctl_event ev = {.type = CTL_EV_COPY_ROWS, .p = buf, .lsn = simstore_lsn(n->store)};
 
 	if (e->a == 0) {
 		memset(&n->copy_key, 0, sizeof(n->copy_key));
 		n->copy_done = 0;
 		s->full_copies++;
 	}
-	ev.len = simstore_copy_read(n->store, &n->copy_key, buf, (uint32_t)sim_between(s, 600, COPY_BYTES), &ev.last);
+	ev.len = simstore_copy_read(n->store, &n->copy_key, buf,
+				    (uint32_t)sim_between(s, 600, COPY_BYTES), &ev.last);
 	n->copy_done += ev.len;
 	ev.done_bytes = n->copy_done;
 	ev.total_bytes = n->copy_done + (ev.last ? 0 : COPY_BYTES);
@@ -162,14 +181,16 @@ static void state_put(struct sim *s, struct sim_event *e)
 
 static void state_done(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = { .type = CTL_EV_STATE_SAVED };
+	struct ctl_event ev = {.type = CTL_EV_STATE_SAVED};
 
 	s->node[e->node].saving = NULL;
 	state_put(s, e);
 	sim_node_step(s, e->node, &ev);
 }
 
-struct arb_job { struct ha_arbiter expect, next; };
+struct arb_job {
+	struct ha_arbiter expect, next;
+};
 
 static bool same_record(const struct ha_arbiter *a, const struct ha_arbiter *b)
 {
@@ -192,7 +213,8 @@ static int cas(struct sim *s, int node, struct arb_job *j)
 		return -ESTALE;
 	s->arbiter = j->next;
 	s->arbiter_set = true;
-	sim_note(s, "arbiter: by node %d: epoch %llu members %u active %u", node, (unsigned long long)j->next.epoch, j->next.members, j->next.active);
+	sim_note(s, "arbiter: by node %d: epoch %llu members %u active %u", node,
+		 (unsigned long long)j->next.epoch, j->next.members, j->next.active);
 	return 0;
 }
 
@@ -218,7 +240,7 @@ static void arb_cas_late(struct sim *s, struct sim_event *e)
 static void arb_cas_done(struct sim *s, struct sim_event *e)
 {
 	struct arb_job *j = e->ptr;
-	struct ctl_event ev = { .type = CTL_EV_ARB_CAS };
+	struct ctl_event ev = {.type = CTL_EV_ARB_CAS};
 
 	if (s->arbiter_cut) {
 		ev.error = -ETIMEDOUT;
@@ -227,7 +249,8 @@ static void arb_cas_done(struct sim *s, struct sim_event *e)
 			sim_node_step(s, e->node, &ev);
 		}
 		if (s->node[e->node].up && s->node[e->node].gen == e->gen) {
-			struct sim_event *again = sim_after(s, 100 * SIM_US_MS, e->node, arb_cas_done);
+			struct sim_event *again =
+				sim_after(s, 100 * SIM_US_MS, e->node, arb_cas_done);
 
 			again->drop = arb_cas_late;
 			again->ptr = j;
@@ -245,7 +268,8 @@ static void arb_cas_done(struct sim *s, struct sim_event *e)
 
 static void arb_read(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = { .type = CTL_EV_ARB_READ, .arbiter = &s->arbiter, .floor_lsn = s->floor_lsn };
+	struct ctl_event ev = {
+		.type = CTL_EV_ARB_READ, .arbiter = &s->arbiter, .floor_lsn = s->floor_lsn};
 
 	if (s->arbiter_cut)
 		ev.error = -EIO;
@@ -256,7 +280,7 @@ static void arb_read(struct sim *s, struct sim_event *e)
 
 static void arb_floor(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = { .type = CTL_EV_ARB_FLOOR };
+	struct ctl_event ev = {.type = CTL_EV_ARB_FLOOR};
 
 	if (s->arbiter_cut) {
 		ev.error = -EIO;
@@ -269,7 +293,7 @@ static void arb_floor(struct sim *s, struct sim_event *e)
 
 static void preempted(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = { .type = CTL_EV_PREEMPTED };
+	struct ctl_event ev = {.type = CTL_EV_PREEMPTED};
 
 	/* The lock comes free with the death of its holder and of its last write. */
 	if (s->arbiter_cut)
@@ -281,7 +305,7 @@ static void preempted(struct sim *s, struct sim_event *e)
 
 static void timer(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = { .type = CTL_EV_TIMER };
+	struct ctl_event ev = {.type = CTL_EV_TIMER};
 
 	if (s->node[e->node].timer_us != e->at_us && s->node[e->node].paused_until_us != e->at_us)
 		return;
@@ -291,15 +315,17 @@ static void timer(struct sim *s, struct sim_event *e)
 
 static void client_fenced(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = { .type = CTL_EV_CLIENT_FENCED, .session = e->a, .error = -EBUSY };
+	struct ctl_event ev = {.type = CTL_EV_CLIENT_FENCED, .session = e->a, .error = -EBUSY};
 
 	sim_node_step(s, e->node, &ev);
 }
 
 static void made_volume(struct sim *s, int node)
 {
-	struct ctl_event ev = { .type = CTL_EV_ADMIN, .ticket = 7,
-				.text = "volume-create vol1 00000000-0000-4000-8000-0000000000aa lun1 00000000-0000-4000-8000-0000000000bb 1048576 256 -" };
+	struct ctl_event ev = {
+		.type = CTL_EV_ADMIN,
+		.ticket = 7,
+		.text = "volume-create vol1 00000000-0000-4000-8000-0000000000aa lun1 00000000-0000-4000-8000-0000000000bb 1048576 256 -"};
 
 	if (s->volume_made)
 		return;
@@ -329,7 +355,8 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		sim_hang_up(s, node, fx->conn);
 		break;
 	case CTL_FX_LINK_SEND:
-		sim_send(s, node, fx->conn, fx->p, fx->len, fx->batch ? fx->batch->image : NULL, fx->batch ? fx->batch->image_bytes : 0);
+		sim_send(s, node, fx->conn, fx->p, fx->len, fx->batch ? fx->batch->image : NULL,
+			 fx->batch ? fx->batch->image_bytes : 0);
 		jr_batch_unref(fx->batch);
 		break;
 	case CTL_FX_JOURNAL_IO:
@@ -348,7 +375,8 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 	}
 	case CTL_FX_FLUSH:
 		if (fx->lsn > ha_commit_lsn(ctl_ha(n->ctl)))
-			sim_fail(s, "I13", "node %d: flush at %llu, committed is %llu", node, (unsigned long long)fx->lsn,
+			sim_fail(s, "I13", "node %d: flush at %llu, committed is %llu", node,
+				 (unsigned long long)fx->lsn,
 				 (unsigned long long)ha_commit_lsn(ctl_ha(n->ctl)));
 		n->flush = fx->flush;
 		n->flush_lsn = fx->lsn;
@@ -386,7 +414,7 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 	case CTL_FX_ARB_CAS: {
 		struct arb_job *j = malloc(sizeof(*j));
 
-		*j = (struct arb_job){ .expect = fx->expect, .next = fx->next };
+		*j = (struct arb_job){.expect = fx->expect, .next = fx->next};
 		e = sim_after(s, arb_wait(s, node), node, arb_cas_done);
 		e->ptr = j;
 		e->drop = arb_cas_late;
@@ -414,7 +442,8 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		sim_after(s, 100 * SIM_US_MS, node, client_fenced)->a = fx->session;
 		break;
 	case CTL_FX_ADMIN_REPLY:
-		sim_note(s, "node %d: admin: %d %.*s", node, fx->error, (int)(fx->len < 200 ? fx->len : 200), (const char *)fx->p);
+		sim_note(s, "node %d: admin: %d %.*s", node, fx->error,
+			 (int)(fx->len < 200 ? fx->len : 200), (const char *)fx->p);
 		if (fx->ticket == 7 && (fx->error == 0 || fx->error == -EEXIST))
 			s->volume_made = true;
 		break;
@@ -427,7 +456,8 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 	}
 	case CTL_FX_ALARM:
 		s->alarms++;
-		sim_note(s, "node %d: alarm %d %s %s", node, fx->alarm, fx->on ? "on" : "off", fx->text ? fx->text : "");
+		sim_note(s, "node %d: alarm %d %s %s", node, fx->alarm, fx->on ? "on" : "off",
+			 fx->text ? fx->text : "");
 		break;
 	case CTL_FX_LOG:
 		sim_note(s, "node %d: %s", node, fx->text);
@@ -448,7 +478,8 @@ static void look_role(struct sim *s, int node)
 
 	if (role == n->role)
 		return;
-	sim_note(s, "node %d: %s, epoch %llu", node, pr_role_name(role), (unsigned long long)ha_epoch(ctl_ha(n->ctl)));
+	sim_note(s, "node %d: %s, epoch %llu", node, pr_role_name(role),
+		 (unsigned long long)ha_epoch(ctl_ha(n->ctl)));
 	n->role = role;
 	if (role == PR_ROLE_ACTIVE && !s->volume_made)
 		sim_after(s, 1 * SIM_US_MS, node, volume_event);
@@ -466,7 +497,7 @@ static void drain(struct sim *s, int node, uint64_t gen)
 
 static void pump(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = { .type = CTL_EV_PUMP };
+	struct ctl_event ev = {.type = CTL_EV_PUMP};
 
 	s->node[e->node].pump = false;
 	sim_node_step(s, e->node, &ev);
@@ -499,9 +530,17 @@ void sim_node_boot(struct sim *s, int node)
 {
 	struct sim_node *n = &s->node[node];
 	struct ctl_config config = {
-		.ha = { .node = (uint8_t)node, .beat_ms = 50, .lease_ms = 600, .drop_ms = 5000, .link_dead_ms = 400, .in_flight = 2 },
-		.journal = { .segment_bytes = SEGMENT_BYTES, .segments = s->swarm.segments, .ring_slots = RING_SLOTS, .in_flight = 2 },
-		.address = { "127.0.0.1", "127.0.0.2" },
+		.ha = {.node = (uint8_t)node,
+		       .beat_ms = 50,
+		       .lease_ms = 600,
+		       .drop_ms = 5000,
+		       .link_dead_ms = 400,
+		       .in_flight = 2},
+		.journal = {.segment_bytes = SEGMENT_BYTES,
+			    .segments = s->swarm.segments,
+			    .ring_slots = RING_SLOTS,
+			    .in_flight = 2},
+		.address = {"127.0.0.1", "127.0.0.2"},
 		.lease_ms = 10000,
 		.sessions_max = 16,
 		.slots_max = 64,
@@ -510,7 +549,7 @@ void sim_node_boot(struct sim *s, int node)
 		.flush_ms = s->swarm.flush_ms,
 		.batch_bytes_max = 64 << 10,
 	};
-	struct ctl_event ev = { .type = CTL_EV_BOOT };
+	struct ctl_event ev = {.type = CTL_EV_BOOT};
 	struct ha_state st;
 	char why[256];
 

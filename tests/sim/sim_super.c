@@ -6,15 +6,21 @@
 
 static void tell_peer(struct sim *s, int node, int peer)
 {
-	struct ctl_event ev = { .type = CTL_EV_PEER, .incarnation = s->node[peer].incarnation,
-				.process_up = s->node[peer].up, .node_up = true, .quorate = true };
+	struct ctl_event ev = {.type = CTL_EV_PEER,
+			       .incarnation = s->node[peer].incarnation,
+			       .process_up = s->node[peer].up,
+			       .node_up = true,
+			       .quorate = true};
 
 	sim_node_step(s, node, &ev);
 }
 
 static void tell_fenced(struct sim *s, int node, int peer)
 {
-	struct ctl_event ev = { .type = CTL_EV_FENCE, .incarnation = s->node[peer].incarnation, .error = 0, .text = "its end was waited for" };
+	struct ctl_event ev = {.type = CTL_EV_FENCE,
+			       .incarnation = s->node[peer].incarnation,
+			       .error = 0,
+			       .text = "its end was waited for"};
 
 	sim_node_step(s, node, &ev);
 }
@@ -58,7 +64,8 @@ void sim_super_born(struct sim *s, int node)
 void sim_super_died(struct sim *s, int node)
 {
 	int peer = 3 - node;
-	uint64_t wait_ms = s->healing ? 20 : sim_between(s, s->swarm.restart_min_ms, s->swarm.restart_max_ms);
+	uint64_t wait_ms =
+		s->healing ? 20 : sim_between(s, s->swarm.restart_min_ms, s->swarm.restart_max_ms);
 
 	if (s->promoting == node)
 		s->promoting = 0;
@@ -84,7 +91,7 @@ void sim_super_fence(struct sim *s, int node, uint64_t incarnation)
 
 static void promote(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = { .type = CTL_EV_PROMOTE, .ticket = s->promote_ticket };
+	struct ctl_event ev = {.type = CTL_EV_PROMOTE, .ticket = s->promote_ticket};
 
 	if (s->promoting == e->node)
 		sim_node_step(s, e->node, &ev);
@@ -108,7 +115,8 @@ void sim_super_look(struct sim *s)
 	}
 	if (!best)
 		return;
-	if (best == s->last_tried && s->node[3 - best].up && s->node[3 - best].role == PR_ROLE_STANDBY)
+	if (best == s->last_tried && s->node[3 - best].up &&
+	    s->node[3 - best].role == PR_ROLE_STANDBY)
 		best = 3 - best;
 	s->promoting = best;
 	s->promote_ticket = ++s->ticket;
@@ -122,7 +130,8 @@ void sim_super_result(struct sim *s, int node, uint64_t ticket, int error, const
 		return;
 	s->promoting = 0;
 	s->last_tried = error ? node : 0;
-	sim_note(s, "node %d: promotion %s %s", node, error ? "refused:" : "done", error && why ? why : "");
+	sim_note(s, "node %d: promotion %s %s", node, error ? "refused:" : "done",
+		 error && why ? why : "");
 	if (error) {
 		s->refused++;
 		s->node[node].settle_us = s->now_us + 50 * SIM_US_MS;

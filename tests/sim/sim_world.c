@@ -81,7 +81,8 @@ static struct sim_event *pop(struct sim *s)
 	return first;
 }
 
-struct sim_event *sim_after(struct sim *s, uint64_t us, int node, void (*fn)(struct sim *, struct sim_event *))
+struct sim_event *sim_after(struct sim *s, uint64_t us, int node,
+			    void (*fn)(struct sim *, struct sim_event *))
 {
 	struct sim_event *e = calloc(1, sizeof(*e));
 

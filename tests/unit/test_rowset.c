@@ -495,7 +495,9 @@ Test(rowset, nothing_is_fetched_before_the_first_possible_key)
 
 	world_open(&w, 1 << 20, 9);
 	pr_key_space(&from, VOLUME, 0, 0);
-	cr_assert_eq(rowset_seek(w.rows, from.b, from.len, 3, -1, NULL, NULL, &key, &value, &saw, &at), ROWSET_ABSENT);
+	cr_assert_eq(
+		rowset_seek(w.rows, from.b, from.len, 3, -1, NULL, NULL, &key, &value, &saw, &at),
+		ROWSET_ABSENT);
 	world_close(&w);
 }
 
@@ -526,7 +528,8 @@ Test(rowset, a_walk_down_over_a_known_absence_ends)
 	cr_assert_eq(answer_empty(&w), 1);
 	pr_key_space(&from, VOLUME, 0, 3);
 	for (; a == ROWSET_MISS && rounds < 5; rounds++) {
-		a = rowset_seek(w.rows, from.b, from.len, 3, -1, NULL, NULL, &key, &value, &saw, &at);
+		a = rowset_seek(w.rows, from.b, from.len, 3, -1, NULL, NULL, &key, &value, &saw,
+				&at);
 		if (a == ROWSET_MISS) {
 			rowset_want(w.rows, ROWSET_FETCH_BEFORE, at.p, (uint16_t)at.len, &w);
 			answer_empty(&w);
