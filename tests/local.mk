@@ -93,8 +93,10 @@ clean-local:
 
 SEEDS = 1000
 .PHONY: check-sim
-check-sim: tests/sim/ha_sim
+check-sim: tests/sim/ha_sim tests/sim/sim
 	tests/sim/ha_sim --seeds $(SEEDS)
+	sed -n 's/^\([0-9][0-9]*\) .*/--seed \1/p' $(srcdir)/tests/sim/seeds.txt | xargs -r -L 1 tests/sim/sim
+	tests/sim/sim --seeds $(SEEDS)
 
 EXTRA_DIST += \
 	tests/mutants/run \
