@@ -111,6 +111,16 @@ static void renumber(struct ctl *c, uint64_t first)
 	c->open_first = first;
 }
 
+/*
+ * At once, before any commit is heard of: a reply that still waits for the LSN which went to the pair core's own record would leave with
+ * that record's commit, before its operation is durable anywhere.
+ */
+void ctl_batch_follow(struct ctl *c)
+{
+	if (c->open_count > 0 && c->serving && ha_next_lsn(c->ha) > c->open_first)
+		renumber(c, ha_next_lsn(c->ha));
+}
+
 static bool time_to_close(const struct ctl *c)
 {
 	uint64_t waiting = c->open_count;
@@ -135,8 +145,7 @@ bool ctl_batch_close(struct ctl *c, bool force)
 		c->no_room = true;
 		return false;
 	}
-	if (ha_next_lsn(c->ha) != c->open_first)
-		renumber(c, ha_next_lsn(c->ha));
+	ASSERT(ha_next_lsn(c->ha) == c->open_first);
 	prev = ha_tail_hash(c->ha);
 	e.batch = jr_batch_new(c->cfg.ha.cluster, ha_epoch(c->ha), c->open_first,
 			       c->open_first + c->open_count - 1, ha_commit_lsn(c->ha), &prev,

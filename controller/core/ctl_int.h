@@ -338,6 +338,7 @@ bool ctl_can_write(struct ctl *);
 int ctl_batch_add(struct ctl *, struct tx *, const struct ctl_op *, uint64_t *ret_lsn);
 uint64_t ctl_batch_next_lsn(const struct ctl *);
 void ctl_admin_shift(struct ctl *, uint64_t from, uint64_t delta);
+void ctl_batch_follow(struct ctl *);
 bool ctl_batch_close(struct ctl *, bool force);
 void ctl_batch_forget(struct ctl *);
 

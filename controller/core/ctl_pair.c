@@ -7,6 +7,7 @@ void ctl_pair_event(struct ctl *c, struct ha_event *e)
 	e->now_ms = c->now_ms;
 	e->random = c->random;
 	ha_step(c->ha, e);
+	ctl_batch_follow(c);
 }
 
 static void die(struct ctl *c, const char *text)
