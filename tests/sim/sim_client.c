@@ -191,7 +191,8 @@ static void pump(struct sim *s, struct sim_event *e);
 
 static void done(struct sim *s, const struct cl_effect *fx)
 {
-	int w = (int)(fx->tag % TAG_MKDIR);
+	bool is_mkdir = fx->tag >= TAG_MKDIR;
+	int w = (int)(is_mkdir ? fx->tag - TAG_MKDIR : fx->tag);
 	struct sim_worker *k = &s->worker[w];
 	uint64_t *ino = &k->ino[k->name];
 	int error = fx->error;
@@ -201,7 +202,7 @@ static void done(struct sim *s, const struct cl_effect *fx)
 	sim_after(s, k->next_us - s->now_us, 0, pump);
 	s->done_ops++;
 	k->ops++;
-	if (fx->tag >= TAG_MKDIR) {
+	if (is_mkdir) {
 		struct pr_mkdir_r r;
 
 		if (error || pr_mkdir_r_decode(&r, fx->p, fx->len) < 0) {
