@@ -26,6 +26,8 @@ enum {
 	READ_BATCH = 32, /* fetches a read transaction serves */
 	COPY_CHUNK_BYTES = 512 << 10,
 	PACE_ROWS = 256,
+	PACE_ROW_US =
+		3, /* three rows of a create: slower than the creates come, and they would wait */
 	PACE_MAX_MS = 5000,
 	NO_SPACE_RETRY_MS = 500,
 };
@@ -477,8 +479,8 @@ static void pace(struct store *s, uint64_t begun_us, size_t done, size_t count)
 	if (count < 16 * PACE_ROWS || __atomic_load_n(&s->stop, __ATOMIC_RELAXED))
 		return;
 	span_us = (uint64_t)s->flush_ms * 1000 / 4;
-	if (span_us > count * 8) /* 8 us a row is slow enough */
-		span_us = count * 8;
+	if (span_us > count * PACE_ROW_US)
+		span_us = count * PACE_ROW_US;
 	if (span_us > PACE_MAX_MS * 1000ull)
 		span_us = PACE_MAX_MS * 1000ull;
 	due_us = begun_us + span_us * done / count;
