@@ -7,7 +7,7 @@
 pair=$TMPDIR/pair
 
 fail() {
-	echo "FAILED: $*"
+	why="FAILED: $*"
 	exit 1
 }
 
@@ -17,6 +17,7 @@ pair_clean_up() {
 	if [ "$code" -ne 0 ] && [ -d "$pair/log" ]; then
 		tail -n 25 "$pair"/log/*.log
 	fi
+	echo "${why:-}"
 	mdcpair down "$pair" >/dev/null 2>&1
 	exit "$code"
 }
