@@ -78,3 +78,14 @@ EXTRA_DIST += client/mdcbench.sh
 bench: mdcbench mdcctl mdcd mdcpair
 	PATH="$(abs_top_builddir):$$PATH" $(srcdir)/client/mdcbench.sh
 .PHONY: bench
+
+EXTRA_DIST += \
+	tests/integration/3-mount-lib.sh \
+	tests/integration/310-mount-copy \
+	tests/integration/311-mount-sqlite \
+	tests/integration/312-mount-mmap \
+	tests/integration/313-mount-work \
+	tests/integration/314-mount-refused \
+	tests/integration/315-mount-user \
+	tests/integration/316-mount-outage \
+	tests/integration/317-mount-files

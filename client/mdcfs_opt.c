@@ -33,6 +33,7 @@ static const struct option_row {
 	{"noatime", KERNEL, NOATIME, 0},
 	{"allow_other", KERNEL, NOTHING, 0},
 	{"allow_root", KERNEL, NOTHING, 0},
+	{"default_permissions", KERNEL, NOTHING, 0},
 	{"nosuid", KERNEL, NOTHING, 0},
 	{"suid", KERNEL, NOTHING, 0},
 	{"nodev", KERNEL, NOTHING, 0},
@@ -241,10 +242,10 @@ int mf_options(int argc, char **argv, struct mf_conf *conf)
 
 	*conf = (struct mf_conf){.timeout_s = 30};
 	/*
-	 * libfuse would forbid set-id programs and devices; for root it is as with every other file
-	 * system.
+	 * libfuse would forbid set-id programs; for root they run as on every other file system.
+	 * Devices stay forbidden: the kernel asks nobody before it opens one.
 	 */
-	conf->fuse_options = strdup(geteuid() == 0 ? "rw,allow_other,suid,dev" : "rw");
+	conf->fuse_options = strdup(geteuid() == 0 ? "rw,allow_other,suid" : "rw");
 	if (!conf->fuse_options)
 		return MF_EXIT_FAILED;
 	while ((c = getopt(argc, argv, "fdo:hV")) != -1) {
