@@ -257,6 +257,7 @@ static void run_kind(struct mb_report *report, struct state *s, const struct kin
 	} else if (kind->next == next_mixed) {
 		clean_mixed(&load);
 	}
+	mb_floor_measure(&report->floor, &report->floor);
 	mb_report_load(report, &load, s->clients.count, mb_options.inflight);
 	free(load.lanes);
 }

@@ -526,9 +526,10 @@ static void end_of_round(void *user)
 
 	edge_step(e, &ev);
 	steps = e->steps;
-	jx_kick(e->jx);
+	/* Messages first: to hand writes to the kernel takes longer, and the peer has the longer way. */
 	hl_flush(e->hl);
 	ports_flush(e->ports);
+	jx_kick(e->jx);
 	store_kick(e->store);
 	if (e->steps != steps) /* a connection was found dead, and the core said something to it */
 		loop_again(e->loop);

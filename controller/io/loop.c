@@ -179,7 +179,10 @@ int loop_run(struct loop *l, void (*end_of_round)(void *user), void *user)
 
 	while (!l->stop) {
 		n = epoll_wait(l->epoll_fd, events, EVENTS_MAX, wait_ms(l));
-		if (n < 0 && errno != EINTR)
+		if (n < 0 &&
+		    errno == EINTR) /* io_uring's completions do that; their event follows */
+			continue;
+		if (n < 0)
 			return -errno;
 		l->again = false;
 		for (int i = 0; i < n && !l->stop; i++) {
