@@ -287,7 +287,7 @@ static int down(const char *path)
 		printf("the pair in %s is not up\n", d.path);
 		return OK;
 	}
-	if (error < 0 && error != -EPIPE) {
+	if (error < 0 && error != -EPIPE && error != -ECONNRESET) {
 		fprintf(stderr,
 			"mdcpair: the supervisor does not stop: %s; see %s/log/supervisor.log\n",
 			strerror(-error), d.path);

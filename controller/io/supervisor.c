@@ -31,6 +31,7 @@ enum {
 	HOPELESS_MS = 5000,
 	RECOVER_MS = 20000, /* and longer while one still reads its journal */
 	SETTLE_MS = 200,
+	LOCK_WAIT_MS = 2000,
 	BOTH_MS = 3000,	 /* a cold start waits that long for both */
 	ORDER_MS = 1500, /* an order without an answer */
 	AGAIN_MS = 200,	 /* before an order that was refused is given again; doubled four times */
@@ -695,8 +696,12 @@ static int take_pid_file(struct supervisor *s)
 	s->pid_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (s->pid_fd < 0)
 		return -errno;
-	if (fcntl(s->pid_fd, F_OFD_SETLK, &lock) < 0)
-		return -EBUSY;
+	/* A supervisor that was told to stop answers by its end: for a moment it may still hold the lock. */
+	for (int waited_ms = 0; fcntl(s->pid_fd, F_OFD_SETLK, &lock) < 0; waited_ms += 10) {
+		if (waited_ms >= LOCK_WAIT_MS)
+			return -EBUSY;
+		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	}
 	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(s->pid_fd, 0) < 0 || pwrite(s->pid_fd, text, (size_t)n, 0) != n)
 		return -EIO;
