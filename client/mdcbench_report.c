@@ -49,30 +49,39 @@ static double per_op(double total, const struct mb_load *load)
 	return load->finished ? total / (double)load->finished : 0;
 }
 
+/* Without -C only what this program used is known. */
 static json_t *costs_json(const struct mb_load *load)
 {
 	json_t *o = json_object(), *disks = json_array(), *rss = json_array();
-	double cpu = load->after.own_us - load->before.own_us;
-	double own = cpu;
+	double own = load->after.own_us - load->before.own_us, cpu = own;
 
-	for (int i = 0; i < 2; i++) {
-		const struct mb_process *a = &load->before.node[i], *b = &load->after.node[i];
-
-		cpu += b->cpu_us - a->cpu_us;
-		json_array_append_new(
-			disks, json_real(per_op((double)(b->write_bytes - a->write_bytes), load)));
-		json_array_append_new(rss, json_integer((json_int_t)b->rss_anon));
-	}
-	json_object_set_new(o, "cpu_us_per_op", json_real(per_op(cpu, load)));
 	json_object_set_new(o, "own_cpu_us_per_op", json_real(per_op(own, load)));
-	json_object_set_new(o, "disk_bytes_per_op", disks);
-	json_object_set_new(o, "rss_anon_bytes", rss);
+	for (int i = 0; i < 2; i++) {
+		const struct mb_process *before = &load->before.node[i];
+		const struct mb_process *after = &load->after.node[i];
+		double bytes = (double)after->write_bytes - (double)before->write_bytes;
+
+		cpu += after->cpu_us - before->cpu_us;
+		json_array_append_new(disks, json_real(per_op(bytes, load)));
+		json_array_append_new(rss, json_integer((json_int_t)after->rss_anon));
+	}
+	if (mb_options.pair) {
+		json_object_set(o, "disk_bytes_per_op", disks);
+		json_object_set(o, "rss_anon_bytes", rss);
+		json_object_set_new(o, "cpu_us_per_op", json_real(per_op(cpu, load)));
+	}
+	json_decref(disks);
+	json_decref(rss);
 	return o;
 }
 
-static double real_of(const json_t *o, const char *key)
+/* One figure of a column, or a dash where there is none. */
+static void print_figure(const char *format, const json_t *value)
 {
-	return json_number_value(json_object_get(o, key));
+	if (value)
+		mb_print(format, json_number_value(value));
+	else
+		mb_print(" %7s", "-");
 }
 
 static void print_heading(void)
@@ -92,20 +101,21 @@ void mb_report_load(struct mb_report *report, const struct mb_load *load, uint32
 			      (json_int_t)load->finished, "seconds", load->elapsed_s, "ops_per_s",
 			      rate, "p50_us", p50, "p99_us", p99, "max_us", max);
 	json_t *costs = costs_json(load), *disks = json_object_get(costs, "disk_bytes_per_op");
-	double ratio = report->floor.with_disk ? p50 / report->floor.f_us : 0;
 
 	if (load->entries)
 		json_object_set_new(o, "entries_per_s",
 				    json_real((double)load->entries / load->elapsed_s));
 	if (report->floor.with_disk)
-		json_object_set_new(o, "p50_per_f", json_real(ratio));
+		json_object_set_new(o, "p50_per_f", json_real(p50 / report->floor.f_us));
 	if (json_array_size(report->results) == 0)
 		print_heading();
-	mb_print("%-9s %8u %8u %9llu %9.0f %9.0f %9.0f %9.0f %7.2f %7.1f %7.0f %7.0f\n",
-		 load->label, sessions, lanes, (unsigned long long)load->finished, rate, p50, p99,
-		 max, ratio, real_of(costs, "cpu_us_per_op"),
-		 json_number_value(json_array_get(disks, 0)),
-		 json_number_value(json_array_get(disks, 1)));
+	mb_print("%-9s %8u %8u %9llu %9.0f %9.0f %9.0f %9.0f", load->label, sessions, lanes,
+		 (unsigned long long)load->finished, rate, p50, p99, max);
+	print_figure(" %7.2f", json_object_get(o, "p50_per_f"));
+	print_figure(" %7.1f", json_object_get(costs, "cpu_us_per_op"));
+	print_figure(" %7.0f", json_array_get(disks, 0));
+	print_figure(" %7.0f", json_array_get(disks, 1));
+	mb_print("\n");
 	if (load->entries)
 		mb_print("          %.0f entries/s\n", (double)load->entries / load->elapsed_s);
 	json_object_update(o, costs);
