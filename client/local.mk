@@ -82,7 +82,7 @@ bench: mdcbench mdcctl mdcd mdcpair
 EXTRA_DIST += \
 	tests/integration/3-mount-lib.sh \
 	tests/integration/310-mount-copy \
-	tests/integration/311-mount-sqlite \
+	tests/open/311-mount-sqlite \
 	tests/integration/312-mount-mmap \
 	tests/integration/313-mount-work \
 	tests/integration/314-mount-refused \
