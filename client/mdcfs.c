@@ -148,8 +148,7 @@ static void told(void *user, const struct mdc_event *e)
 			       (unsigned long long)e->epoch, e->gap_ms);
 		break;
 	case MDC_EVENT_OUTAGE:
-		mf_log(LOG_WARNING, "no active controller, requests wait%s%s", *text ? ": " : "",
-		       text);
+		mf_log(LOG_WARNING, "%s", *text ? text : "no active controller; requests wait");
 		break;
 	case MDC_EVENT_EVICTED:
 		mf.evicted = true;

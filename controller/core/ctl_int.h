@@ -121,12 +121,12 @@ struct ctl_session {
 	uint32_t pid;
 	int64_t opened_ns;
 	struct ctl_slot *slots;
-	uint64_t lease_ms; /* its lease ends then */
-	bool rebound;	   /* to this active, since it serves */
-	uint64_t bind_sequence; /* of the latest open or bind: an earlier one that comes later changes nothing */
-	bool binding;	   /* more parts of a bind are to come */
-	bool ending;	   /* a close or a fence is under way */
-	bool fencing;	   /* FENCE_CLIENT was asked */
+	uint64_t lease_ms;	/* its lease ends then */
+	bool rebound;		/* to this active, since it serves */
+	uint64_t bind_sequence; /* of the latest open or bind; an earlier one comes too late */
+	bool binding;		/* more parts of a bind are to come */
+	bool ending;		/* a close or a fence is under way */
+	bool fencing;		/* FENCE_CLIENT was asked */
 	uint64_t fence_retry_ms;
 };
 

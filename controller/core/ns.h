@@ -87,7 +87,8 @@ enum { NS_LUNS_MAX = 256 };
 struct ns_hint {
 	uint64_t space[NS_LUNS_MAX];
 	uint64_t orphan, rest;
-	uint64_t no_orphan_below; /* deleted rows stay in memory for a while: a round begins behind them */
+	/* deleted rows stay in memory for a while: a round begins behind them */
+	uint64_t no_orphan_below;
 	uint16_t lun;
 };
 /* Told by the glue of each orphan row that is written. */

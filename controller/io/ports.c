@@ -126,16 +126,16 @@ static void mark_dirty(struct conn *c)
 	c->ports->dirty = c;
 }
 
-void ports_send(struct ports *p, uint64_t id, const uint8_t *bytes, uint32_t len)
+void ports_send(struct ports *ports, uint64_t conn, const uint8_t *p, uint32_t len)
 {
-	struct conn *c = find(p, id);
+	struct conn *c = find(ports, conn);
 
 	if (!c || c->closing)
 		return;
 	if (waiting(c) + len > OUT_MAX_BYTES || !reserve(c, len)) {
 		log_warning("client %s: closed, it does not take its replies (%zu bytes wait)",
 			    c->peer, waiting(c));
-		p->stats.slow++;
+		ports->stats.slow++;
 		c->closing = true; /* not here: the core may be in the middle of a step */
 		c->out_start = c->out_end = 0;
 		mark_dirty(c);
@@ -143,7 +143,7 @@ void ports_send(struct ports *p, uint64_t id, const uint8_t *bytes, uint32_t len
 	}
 	if (waiting(c) == 0)
 		c->since_ms = loop_now_ms();
-	memcpy(c->out + c->out_end, bytes, len);
+	memcpy(c->out + c->out_end, p, len);
 	c->out_end += len;
 	mark_dirty(c);
 }
@@ -436,10 +436,10 @@ int ports_open(const struct ports_config *config, struct ports **ret, char *why,
 {
 	static const loop_fn ready[2] = {access_ready, coord_ready};
 	struct ports *p = calloc(1, sizeof(*p));
-	int error = p ? 0 : -ENOMEM;
+	int error = 0;
 
-	if (error < 0)
-		return error;
+	if (!p)
+		return -ENOMEM;
 	p->c = *config;
 	p->listen_fd[0] = p->listen_fd[1] = -1;
 	p->slot_count = config->connections_max < (1u << SLOT_BITS) ? config->connections_max
