@@ -24,6 +24,7 @@ client_io = \
 	client/io/mdc_priv.h \
 	client/io/mdc_request.c \
 	client/io/mdc_session.c \
+	client/io/mdc_resize.c \
 	client/io/mdc_sync.c \
 	client/io/mdc_task.c
 
@@ -82,7 +83,7 @@ bench: mdcbench mdcctl mdcd mdcpair
 EXTRA_DIST += \
 	tests/integration/3-mount-lib.sh \
 	tests/integration/310-mount-copy \
-	tests/open/311-mount-sqlite \
+	tests/integration/311-mount-sqlite \
 	tests/integration/312-mount-mmap \
 	tests/integration/313-mount-work \
 	tests/integration/314-mount-refused \

@@ -84,7 +84,13 @@ struct mdc_fsync {
 
 /* What needs the inode for itself: nothing else starts, what runs ends, and (but for TIMES) what is
  * dirty is committed first. */
-enum mdc_task_kind { MDC_TASK_RETURN, MDC_TASK_SIZE, MDC_TASK_TIMES, MDC_TASK_ALLOCATE };
+enum mdc_task_kind {
+	MDC_TASK_RETURN,
+	MDC_TASK_SIZE,
+	MDC_TASK_EMPTY, /* an open that empties the file */
+	MDC_TASK_TIMES,
+	MDC_TASK_ALLOCATE,
+};
 
 struct mdc_task {
 	enum mdc_task_kind kind;
@@ -180,7 +186,6 @@ void mdc_inodes_free(struct mdc_files *);
 bool mdc_inode_is_dirty(const struct mdc_inode *);
 void mdc_files_overlay(struct mdc_files *, struct mdc_attr *);
 void mdc_files_reply(struct mdc *, const struct mdc_pending *, struct mdc_reply *);
-int mdc_files_setattr(struct mdc *, const struct mdc_request *, uint64_t *ret_id);
 void mdc_files_recall(struct mdc *, uint64_t ino, uint64_t generation);
 void mdc_files_lost(struct mdc *); /* the controller does not know some of our layouts any more */
 void mdc_files_close_all(struct mdc *);
@@ -209,9 +214,14 @@ int mdc_fsync_add(struct mdc_inode *, mdc_io_done, void *user);
 bool mdc_tasks_freeze(const struct mdc_inode *);
 void mdc_task_add(struct mdc_inode *, struct mdc_task *);
 struct mdc_task *mdc_task_new(enum mdc_task_kind); /* NULL: no memory */
+void mdc_task_free(struct mdc_task *);		   /* one that was never added; NULL is fine */
 int mdc_task_carry(struct mdc_task *, const struct mdc_request *);
 bool mdc_tasks_hold_commit(const struct mdc_inode *);
 void mdc_tasks_run(struct mdc_inode *);
+
+/* mdc_resize.c */
+bool mdc_resize_concerns(const struct mdc_request *);
+int mdc_resize_submit(struct mdc *, const struct mdc_request *, uint64_t *ret_id);
 
 /* mdc_request.c */
 int mdc_request_send(struct mdc *, const struct mdc_request *, uint64_t *ret_id);

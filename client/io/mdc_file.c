@@ -457,9 +457,7 @@ int mdc_file_allocate(struct mdc_file *file, const struct mdc_cred *cred, uint32
 	if (r == 0 && (!task || !call || mdc_task_carry(task, &q) < 0))
 		r = mdc_fail(-ENOMEM, "no memory for a request");
 	if (r < 0) {
-		if (task)
-			free(task->groups);
-		free(task);
+		mdc_task_free(task);
 		mdc_call_free(call);
 		return r;
 	}

@@ -7,7 +7,9 @@
 #include "client/io/mdc_data.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static uint32_t bucket_of(const struct mdc_files *files, uint64_t ino)
 {
@@ -177,6 +179,19 @@ static bool is_busy(const struct mdc_inode *inode)
 	       inode->commit != MDC_COMMIT_IDLE || inode->fsyncs;
 }
 
+/* Nobody is left who could be told by an fsync. */
+static void tell_error(struct mdc_inode *inode)
+{
+	char text[128];
+
+	if (!inode->error)
+		return;
+	snprintf(text, sizeof(text), "what was written last to inode %llu is lost: %s",
+		 (unsigned long long)inode->ino, strerror(-inode->error));
+	mdc_tell(inode->mdc, &(struct mdc_event){.type = MDC_EVENT_WARNING, .text = text});
+	inode->error = 0;
+}
+
 /* After a session is lost there is nobody to give anything back to. */
 static void drop(struct mdc_inode *inode)
 {
@@ -212,6 +227,7 @@ void mdc_inode_settle(struct mdc_inode *inode)
 		send_close(inode);
 		return;
 	}
+	tell_error(inode);
 	inode_free(inode);
 }
 
@@ -309,21 +325,6 @@ void mdc_files_overlay(struct mdc_files *files, struct mdc_attr *attr)
 		attr->ctime_ns = inode->mtime_ns;
 }
 
-/* A request that emptied a file behind the inode's back: what was cached or dirty of it is of no
- * meaning any more. */
-static void emptied(struct mdc_inode *inode, const struct mdc_attr *attr)
-{
-	struct mdc_task *task;
-
-	cl_ranges_free(&inode->dirty);
-	cl_map_free(&inode->map);
-	inode->size_dirty = false;
-	inode->change = attr->change;
-	inode->size_server = inode->size_seen = inode->size_next = attr->size;
-	if (inode->layout != PR_LAYOUT_NONE && (task = mdc_task_new(MDC_TASK_RETURN)))
-		mdc_task_add(inode, task);
-}
-
 /* Times that were set after the last write stand, not the write's. */
 static bool sets_mtime(const struct mdc_inode *inode, const struct mdc_pending *pending)
 {
@@ -338,10 +339,7 @@ void mdc_files_reply(struct mdc *mdc, const struct mdc_pending *pending, struct 
 
 	if (!reply->attr.ino || !(inode = mdc_inode_find(mdc->files, reply->attr.ino)))
 		return;
-	if ((pending->op == MDC_OPEN && (pending->flags & MDC_O_TRUNC)) ||
-	    (pending->op == MDC_CREATE && (pending->flags & MDC_O_TRUNC) && !reply->created))
-		emptied(inode, &reply->attr);
-	else if (pending->op != MDC_UNLINK)
+	if (pending->op != MDC_UNLINK)
 		mdc_inode_told(inode, &reply->attr);
 	if (inode->mtime_dirty && sets_mtime(inode, pending))
 		inode->mtime_ns = reply->attr.mtime_ns;

@@ -224,12 +224,6 @@ int mdc_request_send(struct mdc *mdc, const struct mdc_request *q, uint64_t *ret
 	return 0;
 }
 
-static bool concerns_data(const struct mdc_request *q)
-{
-	return q->op == MDC_SETATTR &&
-	       (q->valid & (MDC_SET_SIZE | MDC_SET_MTIME | MDC_SET_MTIME_NOW));
-}
-
 int mdc_submit(struct mdc *mdc, const struct mdc_request *q, uint64_t *ret_id)
 {
 	struct mdc_loop *loop = mdc->loop;
@@ -238,8 +232,8 @@ int mdc_submit(struct mdc *mdc, const struct mdc_request *q, uint64_t *ret_id)
 	if (r < 0)
 		return r;
 	mdc_lock(loop);
-	if (mdc->files && concerns_data(q))
-		r = mdc_files_setattr(mdc, q, ret_id);
+	if (mdc->files && mdc_resize_concerns(q))
+		r = mdc_resize_submit(mdc, q, ret_id);
 	else
 		r = mdc_request_send(mdc, q, ret_id);
 	/* In a loop without a thread the requests of a round leave together. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What needs an inode for itself: giving back a layout, changing the size, allocating, setting
- * times. Tasks of an inode run one after the other; all but TIMES let no I/O start, wait for what
+ * What needs an inode for itself: giving back a layout, changing the size, emptying by an open,
+ * allocating, setting times. Tasks of an inode run one after the other; all but TIMES let no I/O start, wait for what
  * runs, and commit what is dirty before their own part.
  */
 #include "client/io/mdc_data.h"
@@ -22,8 +22,10 @@ struct mdc_task *mdc_task_new(enum mdc_task_kind kind)
 	return task;
 }
 
-static void task_free(struct mdc_task *task)
+void mdc_task_free(struct mdc_task *task)
 {
+	if (!task)
+		return;
 	free(task->groups);
 	free(task);
 }
@@ -78,7 +80,7 @@ static void task_over(struct mdc_inode *inode, struct mdc_reply *reply)
 		inode->mdc->loop->completed++;
 		task->request.done(task->request.user, reply);
 	}
-	task_free(task);
+	mdc_task_free(task);
 	mdc_tasks_run(inode);
 	mdc_io_run(inode);
 	mdc_commit_run(inode);
@@ -149,7 +151,7 @@ static void answered(void *user, struct mdc_reply *reply)
 	struct mdc_task *task = inode->tasks;
 
 	if (!reply->error) {
-		if (task->kind == MDC_TASK_SIZE)
+		if (task->kind == MDC_TASK_SIZE || task->kind == MDC_TASK_EMPTY)
 			resized(inode, &reply->attr);
 		else
 			mdc_inode_told(inode, &reply->attr);
@@ -271,8 +273,9 @@ static void size_step(struct mdc_inode *inode, struct mdc_task *task)
 		settle_writes(inode);
 		break;
 	case 3:
+		/* What was allocated beyond the end goes too, though the size stays as it is. */
 		beyond = cl_map_find(&inode->map, up(task->size) / CL_BLOCK_BYTES);
-		if (beyond && task->size < inode->size_seen)
+		if (beyond && task->size <= inode->size_seen)
 			give_back(inode);
 		else
 			next_step(inode);
@@ -375,6 +378,12 @@ static void advance(struct mdc_inode *inode)
 	case MDC_TASK_SIZE:
 		size_step(inode, task);
 		break;
+	case MDC_TASK_EMPTY:
+		if (task->step == 0)
+			give_back(inode);
+		else
+			ask(inode);
+		break;
 	case MDC_TASK_TIMES:
 		ask(inode);
 		break;
@@ -418,34 +427,4 @@ void mdc_tasks_run(struct mdc_inode *inode)
 	}
 	task->started = true;
 	advance(inode);
-}
-
-/* ---- setattr ---- */
-
-int mdc_files_setattr(struct mdc *mdc, const struct mdc_request *q, uint64_t *ret_id)
-{
-	bool sized = q->valid & MDC_SET_SIZE;
-	struct mdc_inode *inode =
-		sized ? mdc_inode_get(mdc, q->ino) : mdc_inode_find(mdc->files, q->ino);
-	struct mdc_task *task;
-
-	if (!inode && !sized)
-		return mdc_request_send(mdc, q, ret_id);
-	if (!inode)
-		return mdc_fail(-ENOMEM, "no memory for an inode");
-	if (!sized && !mdc_inode_is_dirty(inode) && inode->commit == MDC_COMMIT_IDLE &&
-	    !inode->running && !inode->waiting)
-		return mdc_request_send(mdc, q, ret_id);
-	task = mdc_task_new(sized ? MDC_TASK_SIZE : MDC_TASK_TIMES);
-	if (!task || mdc_task_carry(task, q) < 0) {
-		if (task)
-			task_free(task);
-		return mdc_fail(-ENOMEM, "no memory for a request");
-	}
-	task->size = q->set->size;
-	if (ret_id)
-		*ret_id = 0;
-	mdc_task_add(inode, task);
-	mdc_touch(mdc);
-	return 0;
 }
