@@ -85,14 +85,14 @@ static struct pr_bytes cut(const char *text, size_t max)
 	return pr_bytes_of(text, text ? strnlen(text, max) : 0);
 }
 
-static void tell_score(struct edge *e, const char *why)
+static void tell_score(struct edge *e)
 {
 	struct pr_set_score m = {
 		.score = (uint32_t)(e->score > 0 ? e->score : 0),
 		.role = (uint8_t)e->role,
 		.epoch = e->ctl ? ha_epoch(ctl_ha(e->ctl)) : 0,
 		.incarnation = e->incarnation,
-		.why = cut(why, 255),
+		.why = pr_bytes_str(e->score_why),
 	};
 
 	if (e->super && super_set_score(e->super, &m) < 0)
@@ -127,7 +127,7 @@ static void role_changed(struct edge *e, enum pr_role role)
 	bool was_active = e->role == PR_ROLE_ACTIVE;
 
 	if (role == e->role) {
-		tell_score(e, "new epoch");
+		tell_score(e);
 		return;
 	}
 	log_notice("node %u is %s now, epoch %llu", e->conf.node, pr_role_name(role),
@@ -142,7 +142,7 @@ static void role_changed(struct edge *e, enum pr_role role)
 		e->active_since_ms = 0;
 		arbiter_release(e->arbiter);
 	}
-	tell_score(e, pr_role_name(role));
+	tell_score(e);
 }
 
 static void tell_order_result(struct edge *e, const struct ctl_effect *fx)
@@ -253,7 +253,8 @@ static void perform(struct edge *e, struct ctl_effect *fx)
 		break;
 	case CTL_FX_SCORE:
 		e->score = fx->score;
-		tell_score(e, fx->text);
+		snprintf(e->score_why, sizeof(e->score_why), "%s", fx->text);
+		tell_score(e);
 		break;
 	case CTL_FX_ORDER_RESULT:
 		tell_order_result(e, fx);
@@ -583,7 +584,7 @@ void edge_add_sources(struct edge *e)
 	e->core_timer = (struct loop_timer){.fn = timer_fired, .user = e};
 	if (e->super) {
 		add(e, super_fd(e->super), super_ready);
-		tell_score(e, "started");
+		tell_score(e);
 	}
 }
 

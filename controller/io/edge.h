@@ -48,7 +48,8 @@ struct edge {
 	uint64_t random[EDGE_RANDOM_WORDS];
 	uint32_t random_left;
 	int exit_status;
-	int score; /* as last said to the supervisor */
+	int score; /* as last said to the supervisor, and why */
+	char score_why[64];
 	bool stepping;
 
 	/* for status */

@@ -20,6 +20,7 @@ enum {
 	HA_WINDOW_BYTES = 16 << 20,
 	HA_ARBITER_POLL_MS = 1000,
 	HA_ARBITER_RETRY_MS = 200,
+	HA_ARBITER_NAMED_MS = 50, /* a standby that waits to be named looks this often */
 	HA_PROMISE_WAIT_MS = 1000,
 	HA_FENCE_WAIT_MS = 5000,
 	HA_BARRIER_LAG = 4096, /* operations behind, from which the barrier of T6 may close */

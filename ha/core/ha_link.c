@@ -120,10 +120,13 @@ void ha_link_close(struct ha *h)
 	h->his.known = h->his.answer = false;
 	h->answer_owed = h->outdate_owed = false;
 	h->repair.busy = false;
-	if (h->role == PR_ROLE_ACTIVE)
+	if (h->role == PR_ROLE_ACTIVE) {
 		ha_session_lost(h, "the link was closed");
-	else
+	} else {
+		if (h->booted && h->r.open)
+			ha_arb_read(h); /* is this controller still named? */
 		ha_standby_end(h);
+	}
 }
 
 static void link_up(struct ha *h, uint64_t conn)

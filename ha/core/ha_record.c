@@ -197,13 +197,25 @@ void ha_arb_event(struct ha *h, const struct ha_event *e)
 	}
 }
 
+/*
+ * A standby's score follows the record: after T6 it looks often until it is named, and at once when the session is gone, since
+ * what it says next may be what the cluster decides by.
+ */
+static uint64_t next_poll_ms(const struct ha *h)
+{
+	bool waits = h->role == PR_ROLE_STANDBY && h->r.open && h->r.kind == PR_LINK_INSYNC &&
+		     !h->arb.error && !ha_is_member(h, h->cfg.node);
+
+	return h->arb.read_ms + (waits ? HA_ARBITER_NAMED_MS : HA_ARBITER_POLL_MS);
+}
+
 /* The active looks at the record and keeps the floor; the standby looks whether it is still named. */
 static bool poll(struct ha *h)
 {
 	bool active = h->role == PR_ROLE_ACTIVE, moved = false;
 
-	if (h->now_ms < h->arb.read_ms + HA_ARBITER_POLL_MS) {
-		ha_note_deadline(h, h->arb.read_ms + HA_ARBITER_POLL_MS);
+	if (h->now_ms < next_poll_ms(h)) {
+		ha_note_deadline(h, next_poll_ms(h));
 		return false;
 	}
 	if (!h->arb.read_busy) {

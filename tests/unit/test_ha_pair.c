@@ -19,7 +19,8 @@ static struct {
 	struct ha_arbiter arb;
 	uint64_t floor;
 	bool hold_saves, hold_cas, hold_appends;
-	int cas_error, arb_error;
+	int cas_error, arb_error, score;
+	unsigned arb_reads;
 	struct jr_batch *log[LOG_MAX];
 	unsigned logs;
 	char seen[SEEN_MAX][64]; /* what came out, as words */
@@ -109,6 +110,7 @@ static void effect(const struct ha_effect *fx)
 			ev((struct ha_event){.type = HA_EV_STATE_SAVED});
 		break;
 	case HA_FX_ARB_READ:
+		T.arb_reads++;
 		ev((struct ha_event){.type = HA_EV_ARB_READ,
 				     .error = T.arb_error,
 				     .arbiter = &T.arb,
@@ -179,6 +181,8 @@ static void effect(const struct ha_effect *fx)
 		WORD(HA_FX_ROWS_KEEP, "rows keep")
 #undef WORD
 	case HA_FX_SCORE:
+		T.score = fx->score;
+		break;
 	case HA_FX_TIMER:
 		break;
 	}
@@ -864,6 +868,60 @@ Test(ha_pair, t6_the_five_steps_come_in_order)
 	ORDER("session kind 1 base 3", "save INSYNC 5", "link_insync", "cas 5 members 3 active 1",
 	      "alarm ALONE 0");
 	cr_assert_eq(ha_mode(T.h), HA_SYNC);
+}
+
+/* A standby behind T6 (3): INSYNC, and not yet named. */
+static void standby_insync_unnamed(void)
+{
+	struct pr_hash zero = {0};
+
+	start(2, 2);
+	T.saved.dstate = HA_OUTDATED;
+	boot();
+	link_up();
+	hello(PR_ROLE_ACTIVE, HA_DALONE, 4, 0, &zero);
+	SAY(SESSION, session, .epoch = 4, .link = 7, .kind = PR_LINK_RESYNC);
+	SAY(INSYNC, insync, .epoch = 4, .link = 7);
+	cr_assert(saw("link_insync_ok"));
+	T.epoch = 4;
+	T.link = 7;
+	cr_assert_eq(T.score, 0);
+}
+
+static void name_both(void)
+{
+	T.arb.members = 3;
+	T.arb.seq++;
+}
+
+Test(ha_pair, t6_the_standby_sees_soon_that_it_is_named_and_raises_its_score)
+{
+	standby_insync_unnamed();
+	wait_ms(400);
+	cr_assert_eq(T.score, 0);
+	name_both();
+	wait_ms(60);
+	cr_assert_geq(T.score, 100);
+	unsigned reads = T.arb_reads;
+	wait_ms(500);
+	cr_assert_leq(T.arb_reads, reads + 1, "named: no reason to look so often");
+}
+
+Test(ha_pair, t6_the_score_is_true_at_once_when_the_session_goes)
+{
+	standby_insync_unnamed();
+	name_both();
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
+	cr_assert_geq(T.score, 100);
+	link_up();
+	struct pr_hash zero = {0};
+	hello(PR_ROLE_ACTIVE, HA_INSYNC, 4, 0, &zero);
+	SAY(SESSION, session, .epoch = 4, .link = 8, .kind = PR_LINK_INSYNC);
+	T.arb.members = 2; /* the active goes on alone */
+	T.arb.epoch = 5;
+	T.arb.seq++;
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
+	cr_assert_eq(T.score, 0);
 }
 
 Test(ha_pair, t6_a_lost_peer_before_the_record_takes_the_steps_back)
