@@ -38,7 +38,8 @@ int mdc_task_carry(struct mdc_task *task, const struct mdc_request *q)
 		task->groups = malloc((q->cred->group_count + 1) * sizeof(uint32_t));
 		if (!task->groups)
 			return -ENOMEM;
-		memcpy(task->groups, q->cred->groups, q->cred->group_count * sizeof(uint32_t));
+		for (uint32_t i = 0; i < q->cred->group_count; i++)
+			task->groups[i] = q->cred->groups[i];
 		task->cred.groups = task->groups;
 		task->request.cred = &task->cred;
 	}
