@@ -112,7 +112,8 @@ EXTRA_DIST += \
 	tests/mutants/ha-10-ack-before-durable.patch \
 	tests/mutants/ha-11-session-outlives-promotion.patch \
 	tests/mutants/ha-12-frozen-replies.patch \
-	tests/mutants/ha-13-tail-not-adopted.patch
+	tests/mutants/ha-13-tail-not-adopted.patch \
+	tests/mutants/ha-14-copy-unarchived.patch
 
 .PHONY: check-mutants
 check-mutants:

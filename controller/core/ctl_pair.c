@@ -280,7 +280,7 @@ static void order(struct ctl *c, struct ha_effect *h)
 		jr_batch_unref(h->batch);
 		break;
 	case HA_FX_RESET:
-		jr_reset(c->jr, h->lsn, h->epoch, &h->hash);
+		jr_reset(c->jr, h->common_lsn, h->lsn, h->epoch, &h->hash);
 		break;
 	case HA_FX_SAVE_STATE:
 		plain(c, h, CTL_FX_SAVE_STATE);

@@ -151,7 +151,7 @@ enum ha_effect_type {
 	HA_FX_FETCH,	  /* journal: lsn, cookie */
 	HA_FX_CUT,	  /* journal: lsn */
 	HA_FX_REPAIR,	  /* journal: batch */
-	HA_FX_RESET,	  /* journal: lsn, epoch, hash; answered by CUT */
+	HA_FX_RESET, /* journal: lsn, epoch, hash; what ends after common_lsn is archived; answered by CUT */
 	HA_FX_SAVE_STATE, /* state (valid until the next ha_step) */
 	HA_FX_ARB_READ,
 	HA_FX_ARB_CAS,	 /* expect, next */
@@ -186,7 +186,7 @@ enum ha_effect_type {
 /* Memory named by an effect is valid until the ha_step after the one in which it was taken; batch: the taker owns a reference. */
 struct ha_effect {
 	enum ha_effect_type type;
-	uint64_t conn, lsn, epoch, cookie, incarnation, ticket, at_ms;
+	uint64_t conn, lsn, common_lsn, epoch, cookie, incarnation, ticket, at_ms;
 	uint16_t msg_type;
 	const uint8_t *p;
 	uint32_t len;

@@ -255,7 +255,7 @@ struct ha {
 	struct {
 		bool open;
 		uint8_t kind;
-		uint64_t conn, epoch, link, base_lsn, goal_lsn;
+		uint64_t conn, epoch, link, base_lsn, goal_lsn, common_lsn;
 		struct pr_hash base_hash;
 		uint64_t echo_ms, acked_lsn;
 		bool insync_asked;
@@ -391,6 +391,7 @@ void ha_switch_failed(struct ha *, const char *why);
 void ha_on_switchover(struct ha *, uint64_t ticket, bool demote);
 
 /* ha_resync.c: T5, T6 as the source */
+uint64_t ha_history_bound(const struct ha *);
 bool ha_run_resync(struct ha *);
 void ha_resync_stop(struct ha *, bool penalty);
 void ha_resync_fetched(struct ha *, enum ha_fetch, struct jr_batch *);

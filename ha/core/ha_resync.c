@@ -132,7 +132,7 @@ void ha_on_fork(struct ha *h, const struct pr_link_fork *m)
 }
 
 /* No LSN after this one is common: where the last epoch known to both ended, here or there. */
-static uint64_t history_bound(const struct ha *h)
+uint64_t ha_history_bound(const struct ha *h)
 {
 	const struct ha_state *s = &h->state;
 
@@ -154,7 +154,7 @@ static uint64_t history_bound(const struct ha *h)
 
 static void begin(struct ha *h)
 {
-	uint64_t bound = ha_min(history_bound(h), h->tail.lsn);
+	uint64_t bound = ha_min(ha_history_bound(h), h->tail.lsn);
 
 	h->his.answer = false;
 	h->re.lo = ha_max(h->his.commit_lsn, h->his.store_lsn);

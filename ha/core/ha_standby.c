@@ -60,6 +60,18 @@ static void refuse_session(struct ha *h)
 }
 
 /*
+ * A full copy drops the whole journal; what ends after this LSN may stand here alone and is archived. Up to where the active found
+ * the logs equal; else what was committed here before the last common epoch ended. Of damage, and of a copy that did not finish
+ * (the history here is the active's by then), nothing is known.
+ */
+static uint64_t common_lsn(const struct ha *h)
+{
+	if (h->damage || (h->state.fault_flags & HA_FAULT_COPY))
+		return 0;
+	return h->r.goal_lsn ? h->r.goal_lsn : ha_min(ha_history_bound(h), h->commit.lsn);
+}
+
+/*
  * Proof before anything of mine is given up: the arbiter is in the active's epoch and does not name me, so nothing I hold and
  * the active does not can have been acknowledged.
  */
@@ -78,6 +90,8 @@ static bool prove(struct ha *h)
 		refuse_session(h);
 		return true;
 	}
+	if (h->r.kind == PR_LINK_COPY)
+		h->r.common_lsn = common_lsn(h);
 	if (h->r.kind == PR_LINK_COPY || base_is_tail(h)) {
 		h->tg = HA_TG_SAVE;
 		return true;
@@ -157,10 +171,6 @@ static bool run_target(struct ha *h)
 			ASSERT(h->state.dstate == HA_SYNCTARGET && h->applied_lsn <= h->r.base_lsn);
 			cut_to(h, h->r.base_lsn, &h->r.base_hash);
 			ha_emit(h, HA_FX_CUT)->lsn = h->r.base_lsn;
-		} else if (h->r.kind == PR_LINK_COPY && h->r.goal_lsn &&
-			   h->r.goal_lsn < h->tail.lsn && !h->damage) {
-			cut_to(h, h->r.goal_lsn, &h->r.base_hash); /* archives the fork */
-			ha_emit(h, HA_FX_CUT)->lsn = h->r.goal_lsn;
 		}
 		return true;
 	case HA_TG_RESET:
@@ -171,6 +181,7 @@ static bool run_target(struct ha *h)
 			struct ha_effect *fx = ha_emit(h, HA_FX_RESET);
 
 			fx->lsn = h->r.base_lsn;
+			fx->common_lsn = h->r.common_lsn;
 			fx->epoch = ha_history_epoch_at(h, h->r.base_lsn);
 			fx->hash = h->r.base_hash;
 			cut_to(h, h->r.base_lsn, &h->r.base_hash);

@@ -115,9 +115,11 @@ void jr_free(struct jr *);
 void jr_open(struct jr *); /* start recovery; answered by JR_EV_OPENED */
 /*
  * Start anew after `base`: an empty journal whose next batch begins at base_lsn + 1 and chains to
- * base_hash (full copy). JR_EV_CUT.
+ * base_hash (full copy). Every batch that ends after common_lsn is archived first; after a HALT, whatever stands in the segments.
+ * JR_EV_CUT.
  */
-void jr_reset(struct jr *, uint64_t base_lsn, uint64_t base_epoch, const struct pr_hash *base_hash);
+void jr_reset(struct jr *, uint64_t common_lsn, uint64_t base_lsn, uint64_t base_epoch,
+	      const struct pr_hash *base_hash);
 /*
  * Append in order: first_lsn must be tail + 1 and prev_hash must match (asserted). 0; -ENOSPC:
  * nothing released, back-pressure; -EBUSY: in_flight batches are on their way, or a cut or reset

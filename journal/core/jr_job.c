@@ -303,22 +303,66 @@ static bool archive_run(struct jr *jr)
 	return true;
 }
 
+/* After a HALT nobody knows where the batches lie: all pages with anything in them. */
+static bool archive_pages(struct jr *jr)
+{
+	static const uint8_t zeros[JR_PAGE_BYTES];
+	uint32_t total = jr->cfg.segments * jr->segment_pages;
+
+	while (jr->cut_next < total) {
+		uint32_t left = jr->segment_pages - jr->cut_next % jr->segment_pages;
+		uint32_t pages =
+			left < JR_READ_BYTES / JR_PAGE_BYTES ? left : JR_READ_BYTES / JR_PAGE_BYTES;
+		const uint8_t *p = jr_window_get(jr, false, jr->cut_next, pages, UINT64_MAX);
+		uint32_t from = 0;
+
+		if (!p)
+			return true;
+		while (from < pages &&
+		       memcmp(p + (size_t)from * JR_PAGE_BYTES, zeros, JR_PAGE_BYTES) == 0)
+			from++;
+		jr->cut_next += from;
+		jr->cut_upto = jr->cut_next;
+		for (uint32_t i = from;
+		     i < pages && memcmp(p + (size_t)i * JR_PAGE_BYTES, zeros, JR_PAGE_BYTES) != 0;
+		     i++)
+			jr->cut_upto++;
+		if (jr->cut_upto == jr->cut_next)
+			continue;
+		jr_job_write(jr, JR_ARCHIVE, 0,
+			     jr->window.p + (p - jr->window.p) + (size_t)from * JR_PAGE_BYTES,
+			     (jr->cut_upto - jr->cut_next) * JR_PAGE_BYTES);
+		return true;
+	}
+	return false;
+}
+
+static void archive_begin(struct jr *jr, uint32_t from)
+{
+	jr->cut_next = jr->cut_upto = from;
+	jr->window.valid = false;
+	jr->job_done = false;
+	jr->step = 1;
+}
+
+/* True once all is in the archive. */
+static bool archive_step(struct jr *jr)
+{
+	if (jr_job_written(jr))
+		jr->cut_next = jr->cut_upto;
+	return !(jr->life == JR_LIFE_HALTED ? archive_pages(jr) : archive_run(jr));
+}
+
 static void cut_step(struct jr *jr)
 {
 	switch (jr->step) {
 	case 0:
 		jr->cut_keep = (uint32_t)jr_index_find(&jr->index, jr->cut_lsn + 1);
-		jr->cut_next = jr->cut_keep;
-		jr->cut_upto = jr->cut_keep;
 		jr->blank_page = jr_index_get(&jr->index, jr->cut_keep)->page;
-		jr->window.valid = false;
-		jr->job_done = false;
-		jr->step = 1;
+		archive_begin(jr, jr->cut_keep);
 		return;
 	case 1:
-		if (jr_job_written(jr))
-			jr->cut_next = jr->cut_upto;
-		if (archive_run(jr))
+		if (!archive_step(jr))
 			return;
 		tail_set(jr, jr->cut_keep, jr->cut_lsn);
 		jr->window.valid = false;
@@ -336,20 +380,37 @@ static void cut_step(struct jr *jr)
 
 /* ---- reset ---- */
 
-void jr_reset(struct jr *jr, uint64_t base_lsn, uint64_t base_epoch,
+void jr_reset(struct jr *jr, uint64_t common_lsn, uint64_t base_lsn, uint64_t base_epoch,
 	      const struct pr_hash *base_hash)
 {
 	ASSERT(jr->life == JR_LIFE_READY || jr->life == JR_LIFE_HALTED);
 	ASSERT(!jr->foreign && !jr->cut_wanted && !jr->reset_wanted);
 	jr->reset_wanted = true;
+	jr->common_lsn = common_lsn;
 	jr->reset_start =
 		(struct jr_start){.lsn = base_lsn + 1, .epoch = base_epoch, .hash = *base_hash};
 	jr_kick(jr);
 }
 
+/* The first batch that ends after lsn. */
+static uint32_t first_after(const struct jr *jr, uint64_t lsn)
+{
+	int64_t i = jr_index_find(&jr->index, lsn < UINT64_MAX ? lsn + 1 : lsn);
+
+	if (i < 0)
+		return 0;
+	return (uint32_t)i + (jr_batch_last(jr, (uint32_t)i) <= lsn);
+}
+
 static void reset_step(struct jr *jr)
 {
-	if (jr->step == 0) {
+	switch (jr->step) {
+	case 0:
+		archive_begin(jr, jr->life == JR_LIFE_HALTED ? 0 : first_after(jr, jr->common_lsn));
+		return;
+	case 1:
+		if (!archive_step(jr))
+			return;
 		/* A segment that nothing of the old life has reached. */
 		jr->start = jr->reset_start;
 		jr->start.page = (jr->tail.next_page / jr->segment_pages + 1) * jr->segment_pages;
@@ -359,16 +420,17 @@ static void reset_step(struct jr *jr)
 		tail_set(jr, 0, jr->start.lsn - 1);
 		jr->commit_lsn = jr->tail.lsn;
 		jr->window.valid = false;
-		jr->job_done = false;
-		jr->step = 1;
-	}
-	if (!jr_mark_write(jr, JR_KIND_BASE, jr->start.page))
+		jr->step = 2;
 		return;
-	jr->start_durable_page = jr->start.page;
-	jr->reset_wanted = false;
-	jr->life = JR_LIFE_READY;
-	jr_post(jr, &(struct jr_event){.type = JR_EV_CUT, .lsn = jr->tail.lsn});
-	jr_job_end(jr);
+	case 2:
+		if (!jr_mark_write(jr, JR_KIND_BASE, jr->start.page))
+			return;
+		jr->start_durable_page = jr->start.page;
+		jr->reset_wanted = false;
+		jr->life = JR_LIFE_READY;
+		jr_post(jr, &(struct jr_event){.type = JR_EV_CUT, .lsn = jr->tail.lsn});
+		jr_job_end(jr);
+	}
 }
 
 /* ---- repair ---- */

@@ -159,8 +159,8 @@ struct jr {
 	uint64_t verify_lsn, verify_good;
 	bool verify_bad;
 	bool cut_wanted, reset_wanted, start_mark_busy, foreign;
-	uint64_t cut_lsn, blank_page;
-	uint32_t cut_keep, cut_next, cut_upto;
+	uint64_t cut_lsn, blank_page, common_lsn;
+	uint32_t cut_keep, cut_next, cut_upto; /* batches of the index; after a HALT, pages */
 	struct jr_start reset_start;
 };
 

@@ -821,6 +821,21 @@ static void cut(struct node *n, uint64_t lsn)
 
 /* ---- effects ---- */
 
+/* What a full copy drops without archiving it stands in the other's journal, as far back as that reaches. */
+static void dropped_unarchived(const struct node *n, uint64_t common_lsn)
+{
+	const struct log *his = &W.node[2 - n->id].log;
+
+	for (unsigned i = 0; i < n->log.count && !his->damaged; i++) {
+		const struct jr_batch *b = n->log.batch[i];
+
+		if (b->last_lsn <= common_lsn && b->last_lsn > his->base_lsn &&
+		    !log_holds(his, b->last_lsn, &b->hash))
+			fail("T5: node %u drops LSN %llu, which only it has, and archives nothing",
+			     n->id, (ull)b->last_lsn);
+	}
+}
+
 static void effect(struct node *n, struct ha_effect *fx)
 {
 	struct ev *e;
@@ -877,6 +892,7 @@ static void effect(struct node *n, struct ha_effect *fx)
 	case HA_FX_RESET:
 		if (W.arb.members & (1u << (n - W.node)))
 			fail("I8: node %u resets its journal while it is a member", n->id);
+		dropped_unarchived(n, fx->common_lsn);
 		e = for_node(500 + upto(3000), E_CUT, n);
 		e->flag = true;
 		e->a = fx->lsn;

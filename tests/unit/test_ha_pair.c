@@ -158,7 +158,8 @@ static void effect(const struct ha_effect *fx)
 		snprintf(T.text, sizeof(T.text), "%s", fx->text);
 		break;
 	case HA_FX_RESET:
-		note("reset %llu", (unsigned long long)fx->lsn);
+		note("reset %llu common %llu", (unsigned long long)fx->lsn,
+		     (unsigned long long)fx->common_lsn);
 		ev((struct ha_event){.type = HA_EV_CUT, .lsn = fx->lsn});
 		break;
 	case HA_FX_REPAIR:
@@ -846,6 +847,64 @@ Test(ha_pair, t5_rows_are_copied_when_the_journal_does_not_reach_back)
 	cr_assert(saw("link_rows") && !saw("link_batch"));
 	SAY(ROWS_OK, rows_ok, .epoch = T.epoch, .link = T.link, .last = 1);
 	cr_assert(saw("link_batch"));
+}
+
+/* A member no longer, with 5 LSNs of which 4 are committed, gets a full copy from LSN 100 on. */
+static void copy_onto(uint32_t faults, enum jr_verdict verdict, uint64_t goal_lsn)
+{
+	struct pr_hash zero = {0};
+
+	start(2, 2);
+	T.saved.dstate = HA_OUTDATED;
+	T.saved.fault_flags = faults;
+	T.saved.history[0] = (struct ha_history){.epoch = 3, .first_lsn = 1, .members = 3};
+	T.saved.history[1] = (struct ha_history){.epoch = 4, .first_lsn = 3, .members = 1};
+	T.saved.history_count = 2;
+	T.arb.epoch = 5;
+	log_of(5);
+	boot_as(0, verdict);
+	link_up();
+	{
+		struct pr_history theirs[] = {{.epoch = 3, .first_lsn = 1, .members = 3},
+					      {.epoch = 5, .first_lsn = 4, .members = 2}};
+		struct pr_link_hello m = {.version_min = 1,
+					  .version_max = 1,
+					  .node = 2,
+					  .role = PR_ROLE_ACTIVE,
+					  .incarnation = T.incarnation,
+					  .epoch = 5,
+					  .log_epoch = 5};
+		uint8_t bytes[512];
+		struct pr_buf b = pr_buf_on(bytes, sizeof(bytes));
+		size_t at;
+
+		memcpy(m.cluster.b, cluster, 16);
+		cr_assert_eq(pr_link_hello_encode(&b, &m), 0);
+		at = pr_tail_open(&b);
+		for (unsigned i = 0; i < 2; i++)
+			cr_assert_eq(pr_history_put(&b, &theirs[i]), 0);
+		pr_tail_close(&b, at, 2);
+		msg(PR_T_LINK_HELLO, bytes, b.len);
+	}
+	SAY(SESSION, session, .epoch = 5, .link = 7, .kind = PR_LINK_COPY, .base_lsn = 100,
+	    .goal_lsn = goal_lsn, .base_hash = pr_hash_bytes(&zero));
+}
+
+Test(ha_pair, t5_a_full_copy_archives_what_may_stand_here_alone)
+{
+	copy_onto(0, JR_CLEAN, 3); /* the active found the logs equal up to 3 */
+	ORDER("save SYNCTARGET 5", "reset 100 common 3", "rows begin");
+	done();
+	copy_onto(0, JR_CLEAN, 0); /* it could not tell: epoch 3 ended with LSN 2 here */
+	ORDER("save SYNCTARGET 5", "reset 100 common 2", "rows begin");
+	done();
+	copy_onto(
+		1, JR_CLEAN,
+		0); /* an earlier copy did not finish: the history is no longer that of the journal */
+	ORDER("save SYNCTARGET 5", "reset 100 common 0", "rows begin");
+	done();
+	copy_onto(0, JR_HALT, 0);
+	ORDER("save SYNCTARGET 5", "reset 100 common 0", "rows begin");
 }
 
 Test(ha_pair, t6_the_five_steps_come_in_order)

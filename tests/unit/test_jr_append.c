@@ -395,7 +395,7 @@ Test(jr_reset, begins_anew_after_a_base)
 	for (unsigned i = 0; i < 8; i++)
 		rig_append_wait(&rig, 1, 1, 3000);
 	rig_run(&rig);
-	jr_reset(rig.jr, 1000, 9, &base);
+	jr_reset(rig.jr, 8, 1000, 9, &base);
 	rig_run(&rig);
 	cr_assert_eq(rig.appended, 1000u);
 	cr_assert_eq(jr_first_lsn(rig.jr), 1001u);
@@ -415,6 +415,49 @@ Test(jr_reset, begins_anew_after_a_base)
 	cr_assert_eq(rig.opened.tail_lsn, 1012u);
 	rig_check(&rig);
 	rig_done(&rig);
+}
+
+/* The archive holds these batches, one after another, and nothing else. */
+static void archive_is(struct rig *rig, struct jr_batch *const *batches, unsigned count)
+{
+	uint64_t bytes, at = 0;
+	uint8_t *p = simdisk_bytes(rig->disk, 255, &bytes);
+
+	for (unsigned i = 0; i < count; i++) {
+		cr_assert_leq(at + batches[i]->image_bytes, bytes);
+		cr_assert_eq(memcmp(p + at, batches[i]->image, batches[i]->image_bytes), 0);
+		at += batches[i]->image_bytes;
+	}
+	cr_assert_eq(at, bytes);
+}
+
+Test(jr_reset, archives_what_may_stand_here_alone)
+{
+	/* Batches of two LSNs. 7 lies within the fourth: it is not wholly common. */
+	static const struct {
+		uint64_t common_lsn;
+		unsigned kept;
+	} cases[] = {{0, 0}, {6, 3}, {7, 3}, {8, 4}, {16, 8}, {UINT64_MAX, 8}};
+	struct pr_hash base = {{5, 5, 5}};
+	struct rig rig;
+	struct jr_batch *all[8];
+
+	for (unsigned k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+		rig_init(&rig, rig_config(4, 6, 64, 2), 3 + k);
+		rig_open(&rig);
+		for (unsigned i = 0; i < 8; i++)
+			rig_append_wait(&rig, 1, 2, 3000);
+		rig_run(&rig);
+		for (unsigned i = 0; i < 8; i++)
+			all[i] = rig_fetch(&rig, 2 * i + 1);
+		jr_reset(rig.jr, cases[k].common_lsn, 1000, 9, &base);
+		rig_run(&rig);
+		cr_assert_eq(jr_tail_lsn(rig.jr), 1000u);
+		archive_is(&rig, all + cases[k].kept, 8 - cases[k].kept);
+		for (unsigned i = 0; i < 8; i++)
+			jr_batch_unref(all[i]);
+		rig_done(&rig);
+	}
 }
 
 Test(jr_config, that_cannot_be_is_refused)

@@ -437,6 +437,23 @@ Test(jr_recover, a_journal_of_another_cluster_or_shape_is_foreign)
 	scene_done(&s);
 }
 
+/* Nobody knew where the batches were: each stands somewhere in the archive, page by page. */
+static void archive_has_all(struct scene *s)
+{
+	uint64_t bytes;
+	uint8_t *p = simdisk_bytes(s->rig.disk, 255, &bytes);
+
+	for (unsigned i = 1; i <= BATCHES; i++) {
+		const struct jr_batch *b = s->batches[i];
+		uint64_t at = 0;
+
+		while (at + b->image_bytes <= bytes &&
+		       memcmp(p + at, b->image, b->image_bytes) != 0)
+			at += JR_PAGE_BYTES;
+		cr_assert_leq(at + b->image_bytes, bytes, "batch %u", i);
+	}
+}
+
 Test(jr_recover, a_lost_ring_is_no_new_journal)
 {
 	struct pr_hash base = {{3}};
@@ -446,8 +463,9 @@ Test(jr_recover, a_lost_ring_is_no_new_journal)
 		scene_make(&s, BATCHES);
 		memset(simdisk_bytes(s.rig.disk, 0, NULL), fill ? 0xff : 0, SLOTS * 4096);
 		cr_assert_eq(rig_reopen(&s.rig), JR_HALT);
-		jr_reset(s.rig.jr, 500, 4, &base);
+		jr_reset(s.rig.jr, UINT64_MAX, 500, 4, &base);
 		rig_run(&s.rig);
+		archive_has_all(&s);
 		rig_append_wait(&s.rig, 5, 1, 100);
 		rig_run(&s.rig);
 		cr_assert_eq(rig_reopen(&s.rig), JR_CLEAN, "%s", s.rig.opened.why);
