@@ -267,6 +267,7 @@ struct ctl {
 	uint32_t open_count;
 	bool batch_full; /* an operation found no room in the open batch */
 	bool no_room;	 /* the journal was full when last looked */
+	bool rows_full;	 /* so the pair core was told */
 
 	/* flush */
 	struct ctl_flush *flush;

@@ -175,6 +175,19 @@ static void apply(struct ctl *c, struct jr_batch *b)
 	ctl_flush_maybe_freeze(c, c->applied);
 }
 
+/* The standby's rows are bounded as the active's are: what it cannot take in yet stays in the journal. */
+static bool apply_pressure(struct ctl *c)
+{
+	struct ha_event e = {.type = HA_EV_ROWS_FULL};
+
+	e.on = rowset_dirty_bytes(c->rows) >= c->cfg.overlay_bytes;
+	if (!c->booted || e.on == c->rows_full)
+		return false;
+	c->rows_full = e.on;
+	ctl_pair_event(c, &e);
+	return true;
+}
+
 /* ---- roles ---- */
 
 static void serve(struct ctl *c, struct ha_effect *h)
@@ -377,6 +390,8 @@ bool ctl_pair_run(struct ctl *c)
 			order(c, &h);
 			more = true;
 		}
+		if (!c->dead)
+			more |= apply_pressure(c);
 		any |= more;
 	} while (more && !c->dead);
 	while (!c->dead && jr_next_io(c->jr, &io))

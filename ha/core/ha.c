@@ -353,6 +353,9 @@ static void take_event(struct ha *h, const struct ha_event *e)
 	case HA_EV_STORE_FLUSHED:
 		h->store_lsn = ha_max(h->store_lsn, e->lsn);
 		break;
+	case HA_EV_ROWS_FULL:
+		h->rows_full = e->on;
+		break;
 	case HA_EV_ROWS:
 		ha_on_rows(h, e);
 		break;

@@ -117,6 +117,7 @@ enum ha_event_type {
 	HA_EV_SWITCHOVER,    /* ticket: administrator's request on the active */
 	HA_EV_DRAINED,	     /* nothing more will be submitted; answers HA_FX_DRAIN */
 	HA_EV_STORE_FLUSHED, /* lsn */
+	HA_EV_ROWS_FULL, /* on: the rows in memory take no more until a flush ends: apply nothing meanwhile */
 	HA_EV_ROWS, /* answers HA_FX_ROWS_READ: rows p,len (opaque), lsn, last, done/total bytes */
 	HA_EV_ROWS_APPLIED, /* answers HA_FX_ROWS_BEGIN/PUT/END; error */
 	HA_EV_OVERRIDE,	    /* ticket: the operator typed the known gap */
@@ -131,7 +132,7 @@ struct ha_event {
 	uint32_t len;
 	uint64_t lsn, incarnation, cookie, ticket, store_lsn, done_bytes, total_bytes, random;
 	int error;
-	bool process_up, node_up, quorate, last;
+	bool process_up, node_up, quorate, last, on;
 	struct jr_batch *batch; /* borrowed; ha takes its own reference */
 	const struct jr_event *opened;
 	const struct ha_state *state;
@@ -148,9 +149,9 @@ enum ha_effect_type {
 	HA_FX_COMMITTED,  /* active: replies up to lsn may leave */
 	/* standby, boot, promotion: apply the batch's records to the rows (the taker owns a reference) */
 	HA_FX_APPLY,
-	HA_FX_FETCH,	  /* journal: lsn, cookie */
-	HA_FX_CUT,	  /* journal: lsn */
-	HA_FX_REPAIR,	  /* journal: batch */
+	HA_FX_FETCH,  /* journal: lsn, cookie */
+	HA_FX_CUT,    /* journal: lsn */
+	HA_FX_REPAIR, /* journal: batch */
 	HA_FX_RESET, /* journal: lsn, epoch, hash; what ends after common_lsn is archived; answered by CUT */
 	HA_FX_SAVE_STATE, /* state (valid until the next ha_step) */
 	HA_FX_ARB_READ,

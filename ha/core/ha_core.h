@@ -268,6 +268,7 @@ struct ha {
 	bool rows_begun, rows_last, rows_kept;
 	int rows_error;
 	uint64_t rows_bytes;
+	bool rows_full;
 	uint64_t
 		apply_need_lsn; /* the batch to be applied next ends here: wait until the goal covers it */
 	bool outdate_owed;

@@ -266,6 +266,9 @@ static uint64_t apply_goal(const struct ha *h)
 	if (h->damage || h->repair.on || (h->state.fault_flags & HA_FAULT_COPY) ||
 	    h->role == PR_ROLE_ACTIVE)
 		return h->applied_lsn;
+	/* Rows beyond the commit cannot be flushed: a promotion that waits for room there would wait for ever. */
+	if (h->rows_full && h->applied_lsn < h->commit.lsn)
+		return h->applied_lsn;
 	if (h->p == HA_P_ADOPT || h->p == HA_P_HEIR_APPLY)
 		return h->durable_lsn;
 	return ha_min(h->commit.lsn, h->durable_lsn);
@@ -278,11 +281,13 @@ static void apply(struct ha *h, struct jr_batch *b)
 	h->applied_lsn = b->last_lsn;
 }
 
+/* What is applied, and what is durable while nothing may be applied: that comes from the journal again. */
 static void forget_applied(struct ha *h)
 {
+	uint64_t upto = h->rows_full ? h->durable_lsn : h->applied_lsn;
 	unsigned n = 0;
 
-	while (n < h->appended && h->received[n]->last_lsn <= h->applied_lsn)
+	while (n < h->appended && h->received[n]->last_lsn <= upto)
 		jr_batch_unref(h->received[n++]);
 	memmove(h->received, h->received + n, (h->receiveds - n) * sizeof(h->received[0]));
 	h->receiveds -= n;
@@ -293,6 +298,8 @@ bool ha_run_apply(struct ha *h)
 {
 	uint64_t goal = apply_goal(h), before = h->applied_lsn;
 
+	if (h->rows_full)
+		forget_applied(h);
 	if (!h->booted || h->fetch[HA_FETCH_APPLY].busy || goal <= h->applied_lsn)
 		return false;
 	for (unsigned i = 0; i < h->appended; i++) {

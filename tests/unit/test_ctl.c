@@ -453,6 +453,52 @@ Test(ctl, a_full_overlay_makes_requests_wait_and_none_is_lost)
 	rig_close(&g);
 }
 
+Test(ctl, what_a_standby_applies_is_bounded_while_its_store_is_slow)
+{
+	enum { FILES = 6400, OVERLAY = 256 << 10, BATCH = 64 << 10 };
+	char name[32];
+	size_t largest = 0;
+
+	rig_start(&g);
+	rig_crash(&g);
+	g.config.flush_ms = 1000000;
+	rig_boot(&g);
+	rig_serve(&g);
+	cr_assert_eq(rig_client_open(&g, &a, 1, 0), 0);
+	for (unsigned i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "file-%u", i);
+		rig_create_send(&g, &a, i % 64, name);
+		if (i % 64 < 63)
+			continue;
+		rig_run(&g);
+		while (rig_has(&g, a.conn, PR_T_CREATE_R))
+			cr_assert_eq(status_of(a.conn, PR_T_CREATE_R), 0);
+	}
+	cr_assert_gt(rowset_dirty_bytes(g.ctl->rows), 2 * (OVERLAY + BATCH),
+		     "the journal holds more");
+	rig_crash(&g);
+	g.config.overlay_bytes = OVERLAY;
+	g.hold_flush = true;
+	rig_boot(&g); /* what is committed is applied, out of the journal as a standby does it */
+	cr_assert_geq(rowset_dirty_bytes(g.ctl->rows), OVERLAY);
+	for (unsigned i = 0; i < 20; i++) {
+		rig_wait(&g, 100);
+		if (rowset_dirty_bytes(g.ctl->rows) > largest)
+			largest = rowset_dirty_bytes(g.ctl->rows);
+	}
+	cr_assert_leq(largest, OVERLAY + BATCH, "%zu", largest);
+	g.hold_flush = false;
+	rig_serve(&g);
+	a.conn = rig_connect(&g);
+	cr_assert_eq(rig_hello(&g, a.conn, &a.uuid, "vol1"), 0);
+	cr_assert_eq(rig_bind(&g, &a, NULL, 0), 0);
+	for (unsigned i = 0; i < FILES; i += 7) {
+		snprintf(name, sizeof(name), "file-%u", i);
+		cr_assert_eq(rig_lookup(&g, &a, name, NULL), 0, "%s", name);
+	}
+	rig_close(&g);
+}
+
 Test(ctl, times_do_not_go_back_with_the_clock)
 {
 	struct rig_mail m;

@@ -6,7 +6,7 @@
 #include <string.h>
 #include "ha/core/ha.h"
 
-enum { SEEN_MAX = 256, LOG_MAX = 64 };
+enum { SEEN_MAX = 1024, LOG_MAX = 256 };
 static const uint8_t cluster[16] = "scripted pair";
 
 static struct {
@@ -1164,6 +1164,32 @@ Test(ha_pair, s1_durable_before_the_ack_and_committed_before_applied)
 	cr_assert(saw("link_ack") && saw("apply 3") && !saw("apply 4"));
 	SAY(BEAT, beat, .epoch = 4, .link = 7, .commit_lsn = 4, .sent_ms = T.now);
 	cr_assert(saw("apply 4"));
+}
+
+Test(ha_pair, s1_with_full_rows_it_acks_on_and_applies_out_of_the_journal_later)
+{
+	struct pr_hash prev = {0};
+
+	start(3, 2);
+	boot();
+	link_up();
+	hello(PR_ROLE_ACTIVE, HA_INSYNC, 4, 0, &prev);
+	SAY(SESSION, session, .epoch = 4, .link = 7, .kind = PR_LINK_INSYNC);
+	forget();
+	ev((struct ha_event){.type = HA_EV_ROWS_FULL, .on = true});
+	for (uint64_t lsn = 1; lsn <= 200; lsn++) {
+		struct jr_batch *b = batch(4, lsn, lsn - 1, &prev, 0);
+
+		SAY(BATCH, batch, .epoch = 4, .link = 7, .first_lsn = lsn, .last_lsn = lsn,
+		    .image = {b->image, b->image_bytes});
+		prev = b->hash;
+		jr_batch_unref(b);
+	}
+	cr_assert_eq(T.logs, 200);
+	cr_assert(!saw("link_nack") && !saw("close") && !saw("apply 1"));
+	ev((struct ha_event){.type = HA_EV_ROWS_FULL});
+	ORDER("apply 1", "apply 100", "apply 199");
+	cr_assert(!saw("apply 200"), "not committed yet");
 }
 
 Test(ha_pair, s2_outdate_is_saved_before_it_is_acked)
