@@ -117,6 +117,7 @@ EXTRA_DIST += \
 	tests/integration/013-pair-garbage \
 	tests/integration/014-pair-supervisor-killed \
 	tests/integration/015-pair-stopped-standby \
+	tests/integration/019-pair-stopped-active \
 	tests/integration/016-pair-full-copy
 
 EXTRA_DIST += controller/README.md

@@ -497,8 +497,14 @@ static void super_ready(void *user, uint32_t events)
 	const uint8_t *p;
 	int error = super_read(e->super);
 
-	while (super_next(e->super, &f, &p))
-		order(e, &f, p);
+	while (super_next(e->super, &f, &p)) {
+		struct pr_pulse pulse;
+
+		if (f.type != PR_T_PULSE)
+			order(e, &f, p);
+		else if (pr_pulse_decode(&pulse, p, f.length) == 0)
+			super_pulse(e->super, &pulse);
+	}
 	if (error < 0) {
 		log_error("the supervisor is gone: node %u ends itself", e->conf.node);
 		e->exit_status = 1;

@@ -37,6 +37,8 @@ enum {
 	AGAIN_MS = 200,	 /* before an order that was refused is given again; doubled four times */
 	STOP_MS = 10000,
 	TICK_MS = 50,
+	PULSE_MS = 500,
+	SILENT_MS = 4000, /* an active that answers nothing for so long is fenced */
 	ASKERS_MAX = 16,
 	EVENTS_MAX = 64,
 };
@@ -57,6 +59,7 @@ struct child {
 	uint64_t started_ms, ready_ms, restart_ms, backoff_ms, refused_ms;
 	uint32_t deaths, refusals;
 	uint64_t killed_ms, died_ms; /* kill asked here; waitpid */
+	uint64_t pulse, pulse_answered, pulse_ms;
 };
 
 struct asker {
@@ -195,6 +198,7 @@ static void start(struct child *c)
 	c->score = 0;
 	c->started_ms = loop_now_ms();
 	c->refused_ms = c->refusals = c->killed_ms = 0;
+	c->pulse = c->pulse_answered = c->pulse_ms = 0;
 	c->why[0] = '\0';
 	ASSERT(super_new(pair[0], &c->channel) == 0);
 	ASSERT(loop_add(s->loop, pair[0], EPOLLIN, child_ready, c, &c->source) == 0);
@@ -381,6 +385,7 @@ static void take_message(struct child *c, const struct pr_frame *f, const uint8_
 	struct pr_set_score score;
 	struct pr_order_result result;
 	struct pr_ask_fence fence;
+	struct pr_pulse pulse;
 
 	if (f->type == PR_T_SET_SCORE && pr_set_score_decode(&score, p, f->length) == 0)
 		score_changed(c, &score);
@@ -388,6 +393,8 @@ static void take_message(struct child *c, const struct pr_frame *f, const uint8_
 		order_answered(c, &result);
 	else if (f->type == PR_T_ASK_FENCE && pr_ask_fence_decode(&fence, p, f->length) == 0)
 		fence_asked(c, fence.incarnation);
+	else if (f->type == PR_T_PULSE && pr_pulse_decode(&pulse, p, f->length) == 0)
+		c->pulse_answered = pulse.nonce;
 }
 
 static void child_ready(void *user, uint32_t events)
@@ -541,6 +548,27 @@ static void go_on_stopping(struct supervisor *s, uint64_t now)
 	}
 }
 
+/*
+ * A process that is stopped or hangs has not died, but serves nobody. Time counts only as far as this
+ * process had it too: after a pause of the whole machine nobody is to blame.
+ */
+static void feel_pulse(struct child *c)
+{
+	if (!c->channel || !c->known || c->killed_ms)
+		return;
+	c->pulse_ms += TICK_MS; /* since it was asked */
+	if (c->pulse_answered == c->pulse) {
+		if (c->pulse_ms < PULSE_MS)
+			return;
+		c->pulse_ms = 0;
+		super_pulse(c->channel, &(struct pr_pulse){.nonce = ++c->pulse});
+	} else if (c->pulse_ms >= SILENT_MS && c->role == PR_ROLE_ACTIVE) {
+		note(c->s, c->node, "has not answered for %d ms%s, and is fenced", SILENT_MS,
+		     c->stopped ? ", stopped by a signal" : "");
+		kill_child(c);
+	}
+}
+
 static void tick(void *user)
 {
 	struct supervisor *s = user;
@@ -552,6 +580,8 @@ static void tick(void *user)
 		for (int i = 0; i < 2; i++)
 			if (!s->child[i].pid && now >= s->child[i].restart_ms)
 				start(&s->child[i]);
+			else
+				feel_pulse(&s->child[i]);
 	drive(s);
 	loop_set_timer(s->loop, &s->timer, now + TICK_MS);
 }

@@ -30,3 +30,4 @@ int super_order_result(struct super *, const struct pr_order_result *);
 int super_ask_fence(struct super *, const struct pr_ask_fence *);
 int super_set_score(struct super *, const struct pr_set_score *);
 int super_ask_move(struct super *, const struct pr_ask_move *);
+int super_pulse(struct super *, const struct pr_pulse *);
