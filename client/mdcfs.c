@@ -244,6 +244,13 @@ static int open_volume(void (*on_wait)(void))
 			usleep(50 * 1000);
 			continue;
 		}
+		if (r == -EBUSY && mf.conf.background) {
+			if (!waits)
+				on_wait();
+			waits = true;
+			sleep(1);
+			continue;
+		}
 		if (r != -ETIMEDOUT || (now_ms() >= end_ms && !mf.conf.background))
 			break;
 		if (!waits)

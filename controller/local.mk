@@ -121,3 +121,4 @@ EXTRA_DIST += \
 	tests/integration/016-pair-full-copy
 
 EXTRA_DIST += controller/README.md
+EXTRA_DIST += tests/integration/017-pair-lost-client

@@ -38,6 +38,8 @@ static void usage(FILE *to)
 		"  switchover                    the active hands over to the standby\n"
 		"  resync --wait                 waits until the standby holds everything\n"
 		"  clients                       sessions\n"
+		"  clients evict SESSION [--force HOST]\n"
+		"                                ends one, behind a fence; HOST if it is alive\n"
 		"  journal                       what the journal holds\n"
 		"  volume list\n"
 		"  volume create NAME --lun LUN[,LUN]...\n"
@@ -51,9 +53,19 @@ static void usage(FILE *to)
 		"exit status: 0 done, 1 refused or failed, 2 usage, 3 nobody answers, 4 degraded\n");
 }
 
+static void say_json(json_t *o)
+{
+	json_dumpf(o, stdout, JSON_INDENT(2));
+	printf("\n");
+	fflush(stdout);
+	json_decref(o);
+}
+
 static int complain(int code, const char *text)
 {
 	fprintf(stderr, "mdcctl: %s\n", text);
+	if (opt.json)
+		say_json(json_pack("{s:s}", "error", text));
 	return code;
 }
 
@@ -108,8 +120,16 @@ static void print_answer(const json_t *o)
 	pair_print_table(table, columns, n);
 }
 
-/* Sends a command to the active and prints what it says. */
-static int command(const char *text, const char *done)
+static void print_clients(const json_t *o)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	pair_print_clients(o, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+}
+
+/* Sends a command to the active and prints what it says: done, if it went well, or by print. */
+static int command(const char *text, const char *done, void (*print)(const json_t *))
 {
 	static struct pair_place place;
 	char *answer;
@@ -121,19 +141,21 @@ static int command(const char *text, const char *done)
 		return rc;
 	rc = pair_command(&place, text, ADMIN_WAIT_MS, &answer, &error);
 	if (rc < 0) {
-		fprintf(stderr, "mdcctl: no controller answers: %s\n", strerror(-rc));
-		return PAIR_UNREACHABLE;
+		char why[128];
+
+		snprintf(why, sizeof(why), "no controller answers: %s", strerror(-rc));
+		return complain(PAIR_UNREACHABLE, why);
 	}
 	o = json_loads(answer, 0, NULL);
 	said = json_string_value(json_object_get(o, "error"));
-	if (opt.json)
-		printf("%s\n", answer);
-	else if (error || said)
-		fprintf(stderr, "mdcctl: %s\n", said ? said : strerror(error < 0 ? -error : error));
+	if (error || said)
+		complain(PAIR_FAILED, said ? said : strerror(error < 0 ? -error : error));
+	else if (opt.json)
+		say_json(json_incref(o));
 	else if (done)
 		printf("%s\n", done);
 	else
-		print_answer(o);
+		print(o);
 	json_decref(o);
 	free(answer);
 	return error || said ? PAIR_FAILED : PAIR_OK;
@@ -160,6 +182,28 @@ static int status(void)
 	}
 }
 
+static bool is_ok(const json_t *s)
+{
+	return strcmp(pair_health(s), "ok") == 0;
+}
+
+static void say_resync(const json_t *s)
+{
+	json_t *c, *r = NULL;
+	size_t i;
+
+	json_array_foreach(json_object_get(s, "controllers"), i,
+			   c) if (json_is_object(json_object_get(c, "resync"))) r =
+		json_object_get(c, "resync");
+	if (opt.json)
+		say_json(json_pack("{s:s, s:O?}", "health", pair_health(s), "resync", r));
+	else if (is_ok(s))
+		printf("both controllers hold everything\n");
+	else
+		pair_print_waiting(s, stdout);
+	fflush(stdout);
+}
+
 static int resync(void)
 {
 	static struct pair_place place;
@@ -170,21 +214,43 @@ static int resync(void)
 		return code;
 	for (;;) {
 		json_t *s = pair_status(&place);
-		bool done = strcmp(pair_health(s), "ok") == 0 || !opt.wait;
+		bool done = is_ok(s) || !opt.wait;
 
 		if (done || loop_now_ms() - said >= 1000) {
 			said = loop_now_ms();
-			if (!pair_print_resync(s, stdout))
-				printf("%s\n",
-				       done ? "no resync is under way" : "waiting for the standby");
-			fflush(stdout);
+			say_resync(s);
 		}
-		code = strcmp(pair_health(s), "ok") == 0 ? PAIR_OK : PAIR_DEGRADED;
+		code = is_ok(s) ? PAIR_OK : PAIR_DEGRADED;
 		json_decref(s);
 		if (done)
 			return code;
 		pause_ms(100);
 	}
+}
+
+/* The former active says that it is standby; done is when the other one serves. */
+static int switchover(void)
+{
+	enum { SERVES_WITHIN_MS = 10000 };
+	static struct pair_place place;
+	uint64_t end_ms = loop_now_ms() + SERVES_WITHIN_MS;
+	int code = command("switchover", opt.json ? NULL : "handed over", print_answer);
+	bool serves = false;
+
+	if (code || (code = find(&place)))
+		return code;
+	while (!serves && loop_now_ms() < end_ms) {
+		json_t *s = pair_status(&place);
+
+		serves = json_is_integer(json_object_get(s, "active"));
+		json_decref(s);
+		if (!serves)
+			pause_ms(20);
+	}
+	return serves ? PAIR_OK
+		      : complain(
+				PAIR_FAILED,
+				"the former active handed over, and no controller serves yet: see mdcctl status");
 }
 
 static int lun_list(void)
@@ -203,11 +269,10 @@ static int lun_list(void)
 	if (volume_tool_luns(&place, &list, why, sizeof(why)) < 0)
 		return complain(PAIR_FAILED, why);
 	if (opt.json) {
-		json_dumpf(list, stdout, JSON_INDENT(2));
-		printf("\n");
-	} else {
-		pair_print_table(list, columns, sizeof(columns) / sizeof(columns[0]));
+		say_json(list);
+		return PAIR_OK;
 	}
+	pair_print_table(list, columns, sizeof(columns) / sizeof(columns[0]));
 	json_decref(list);
 	return PAIR_OK;
 }
@@ -221,9 +286,9 @@ static int own_cluster(struct pr_uuid *ret)
 	if (opt.cluster) {
 		if (pr_uuid_parse(opt.cluster, ret) == 0)
 			return PAIR_OK;
-		fprintf(stderr, "mdcctl: --cluster %s: a UUID is wanted, as uuidgen prints it\n",
-			opt.cluster);
-		return PAIR_USAGE;
+		snprintf(why, sizeof(why),
+			 "--cluster %.200s: a UUID is wanted, as uuidgen prints it", opt.cluster);
+		return complain(PAIR_USAGE, why);
 	}
 	if (pair_find(opt.place, &place, why, sizeof(why)) < 0)
 		return complain(PAIR_USAGE, why);
@@ -248,7 +313,10 @@ static int lun_label(const char *path)
 		return code;
 	if (lun_tool_label(path, opt.name, &cluster, opt.force, why, sizeof(why)) < 0)
 		return complain(PAIR_FAILED, why);
-	printf("%s is LUN \"%s\" now\n", path, opt.name);
+	if (opt.json)
+		say_json(json_pack("{s:s, s:s}", "path", path, "lun", opt.name));
+	else
+		printf("%s is LUN \"%s\" now\n", path, opt.name);
 	return PAIR_OK;
 }
 
@@ -266,21 +334,66 @@ static int volume_create(const char *name)
 		return code;
 	if (volume_tool_create(&place, name, opt.lun, why, sizeof(why)) < 0)
 		return complain(PAIR_FAILED, why);
-	printf("made volume \"%s\"\n", name);
+	if (opt.json)
+		say_json(json_pack("{s:s}", "volume", name));
+	else
+		printf("made volume \"%s\"\n", name);
 	return PAIR_OK;
+}
+
+/* What is known of the gap: where each log ends, and why the promotion was refused. */
+static void say_gap(const struct pair_place *place)
+{
+	json_t *s = pair_status(place), *c;
+	size_t i;
+
+	json_array_foreach(json_object_get(s, "controllers"), i, c)
+	{
+		const char *role = json_string_value(json_object_get(c, "role"));
+		const char *refused = json_string_value(json_object_get(c, "refused"));
+
+		fprintf(stderr, "node %" JSON_INTEGER_FORMAT ": %s",
+			json_integer_value(json_object_get(c, "node")), role ? role : "down");
+		if (json_object_get(c, "tail_lsn"))
+			fprintf(stderr,
+				", its log ends at LSN %" JSON_INTEGER_FORMAT
+				" in epoch %" JSON_INTEGER_FORMAT,
+				json_integer_value(json_object_get(c, "tail_lsn")),
+				json_integer_value(json_object_get(c, "epoch")));
+		fprintf(stderr, "%s%s\n", refused && *refused ? "; refused: " : "",
+			refused ? refused : "");
+	}
+	json_decref(s);
 }
 
 static int override(void)
 {
+	static struct pair_place place;
 	char line[64];
+	int code = find(&place);
 
-	printf("This makes a controller active although another one may hold operations that clients saw done.\n"
-	       "They would be lost. Do this only if that other controller, or its disk, is gone for good.\n"
-	       "Type \"lose them\" to go on: ");
-	fflush(stdout);
+	if (code)
+		return code;
+	say_gap(&place);
+	fprintf(stderr,
+		"This makes a controller active although another one may hold operations that clients saw done.\n"
+		"They would be lost. Do this only if that other controller, or its disk, is gone for good.\n"
+		"Type \"lose them\" to go on: ");
 	if (!fgets(line, sizeof(line), stdin) || strcmp(line, "lose them\n") != 0)
 		return complain(PAIR_FAILED, "nothing was done");
-	return command("override", "the override was accepted");
+	return command("override", "the override was accepted", NULL);
+}
+
+/* Words of a command have no blanks: a host name has none either. */
+static int evict(const char *session)
+{
+	char text[512];
+	int n = snprintf(text, sizeof(text), "evict %s %s", session, opt.force ? opt.force : "");
+
+	if (n >= (int)sizeof(text) || strchr(session, ' '))
+		return complain(PAIR_USAGE,
+				"clients evict wants the number that mdcctl clients shows");
+	return command(text, NULL, print_answer);
 }
 
 static int run(int argc, char **argv)
@@ -291,16 +404,20 @@ static int run(int argc, char **argv)
 		if (strcmp(a, "status") == 0)
 			return status();
 		if (strcmp(a, "switchover") == 0)
-			return command(a, "handed over");
+			return switchover();
 		if (strcmp(a, "resync") == 0)
 			return resync();
 		if (strcmp(a, "override") == 0)
 			return override();
-		if (strcmp(a, "clients") == 0 || strcmp(a, "journal") == 0 || strcmp(a, "df") == 0)
-			return command(a, NULL);
+		if (strcmp(a, "clients") == 0)
+			return command(a, NULL, print_clients);
+		if (strcmp(a, "journal") == 0 || strcmp(a, "df") == 0)
+			return command(a, NULL, print_answer);
 	}
 	if (argc == 2 && strcmp(a, "volume") == 0 && strcmp(b, "list") == 0)
-		return command("volumes", NULL);
+		return command("volumes", NULL, print_answer);
+	if (argc == 3 && strcmp(a, "clients") == 0 && strcmp(b, "evict") == 0)
+		return evict(argv[2]);
 	if (argc == 3 && strcmp(a, "volume") == 0 && strcmp(b, "create") == 0)
 		return volume_create(argv[2]);
 	if (argc == 2 && strcmp(a, "lun") == 0 && strcmp(b, "list") == 0)

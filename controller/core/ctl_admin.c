@@ -3,6 +3,7 @@
  * What mdcctl asks of the core. A command is a line of words; the answer is JSON.
  *
  *	status | clients | journal | volumes | luns | df | counters
+ *	evict SESSION [HOST]
  *	volume-create NAME UUID [LUN-NAME UUID BLOCKS DATA-BLOCK HINT|-]...
  *	switchover | override
  */
@@ -92,6 +93,19 @@ void ctl_admin_order(struct ctl *c, uint64_t ticket, int error, const char *text
 	reply_json(c, ticket & ~CTL_ADMIN_TICKET, &j);
 }
 
+static bool number(const char *text, uint64_t *ret)
+{
+	char *end;
+
+	*ret = strtoull(text, &end, 10);
+	return end != text && *end == 0;
+}
+
+static bool is(const char *word, const char *what)
+{
+	return strcmp(word, what) == 0;
+}
+
 /* ---- what needs no row ---- */
 
 static void say_promotion(struct ctl *c, struct ctl_json *j, const struct ha_status *st)
@@ -154,13 +168,14 @@ static void say_status(struct ctl *c, struct ctl_json *j)
 static void say_client(struct ctl *c, struct ctl_json *j, const struct ctl_session *s)
 {
 	struct ctl_volume *v = ctl_volume_find(c, s->volume);
-	uint64_t opens = 0, layouts = 0, conns = 0;
+	uint64_t opens = 0, layouts = 0, recalled = 0, conns = 0;
 
 	for (struct ctl_link *l = s->held.next; l != &s->held; l = l->next) {
 		const struct ctl_held *h = CTL_OF(struct ctl_held, of_session, l);
 
 		opens += h->opens;
 		layouts += h->mode != PR_LAYOUT_NONE;
+		recalled += h->recalled_ms > 0;
 	}
 	for (struct ctl_link *l = s->conns.next; l != &s->conns; l = l->next)
 		conns++;
@@ -178,9 +193,14 @@ static void say_client(struct ctl *c, struct ctl_json *j, const struct ctl_sessi
 	ctl_json_u64(j, "connections", conns);
 	ctl_json_u64(j, "opens", opens);
 	ctl_json_u64(j, "layouts", layouts);
+	ctl_json_u64(j, "recalled", recalled);
 	ctl_json_bool(j, "bound", s->rebound);
-	ctl_json_text(j, "state", s->fence ? "being fenced" : s->ending ? "ending" : "live");
-	ctl_json_u64(j, "lease_left_ms", s->lease_ms > c->now_ms ? s->lease_ms - c->now_ms : 0);
+	ctl_json_text(j, "state", ctl_session_state(s));
+	/* others' requests wait for it: it has been asked for a layout, or has not said yet what it holds */
+	ctl_json_bool(j, "blocks_others",
+		      (recalled > 0 || !s->rebound || s->ending) &&
+			      !ctl_link_empty(&c->layout_waits));
+	ctl_json_u64(j, "lease_left_ms", ctl_session_lease_left_ms(c, s));
 	ctl_json_close(j, '}');
 }
 
@@ -190,6 +210,36 @@ static void say_clients(struct ctl *c, struct ctl_json *j)
 	for (struct ctl_link *l = c->sessions.next; l != &c->sessions; l = l->next)
 		say_client(c, j, CTL_OF(struct ctl_session, all, l));
 	ctl_json_close(j, ']');
+}
+
+/* One that is alive is named twice, by its session and its host: it loses what it has not written yet. */
+static int evict(struct ctl *c, char **words, int count, struct ctl_json *j)
+{
+	struct ctl_session *s;
+	uint64_t id;
+
+	if (count < 2 || !number(words[1], &id)) {
+		ctl_why(c, "evict SESSION: the number that 'mdcctl clients' shows");
+		return -EINVAL;
+	}
+	s = ctl_session_find(c, id);
+	if (!s) {
+		ctl_why(c, "there is no session %s: see 'mdcctl clients'", words[1]);
+		return -ENOENT;
+	}
+	if (s->rebound && !s->ending && !ctl_link_empty(&s->conns) &&
+	    (count < 3 || !is(words[2], s->host))) {
+		ctl_why(c,
+			"session %s of %s (%s) is alive, and would lose what it has not written: unmount it there, or say --force %s",
+			words[1], s->host, s->what, s->host);
+		return -EBUSY;
+	}
+	ctl_json_u64(j, "session", id);
+	ctl_json_text(j, "host", s->host);
+	ctl_json_text(j, "what", s->what);
+	ctl_session_evict(c, s); /* when it is ending already: the same answer */
+	ctl_json_text(j, "state", ctl_session_state(s));
+	return 0;
 }
 
 static void say_journal(struct ctl *c, struct ctl_json *j)
@@ -303,14 +353,6 @@ static int say_df(struct ctl *c, struct tx *tx, struct ctl_json *j)
 	return 0;
 }
 
-static bool number(const char *text, uint64_t *ret)
-{
-	char *end;
-
-	*ret = strtoull(text, &end, 10);
-	return end != text && *end == 0;
-}
-
 static int make_volume(struct ctl *c, struct tx *tx, char **words, int count, struct ctl_json *j)
 {
 	struct ns_lun luns[CMD_LUNS_MAX];
@@ -366,11 +408,6 @@ static int split(char *text, char **words)
 	return n;
 }
 
-static bool is(const char *word, const char *what)
-{
-	return strcmp(word, what) == 0;
-}
-
 static int run_command(struct ctl *c, struct tx *tx, char **words, int count, struct ctl_json *j)
 {
 	const char *w = words[0];
@@ -391,6 +428,8 @@ static int run_command(struct ctl *c, struct tx *tx, char **words, int count, st
 		r = say_luns(c, tx, j);
 	else if (is(w, "df"))
 		r = say_df(c, tx, j);
+	else if (is(w, "evict"))
+		r = c->serving ? evict(c, words, count, j) : PR_E_NOT_ACTIVE;
 	else if (is(w, "volume-create"))
 		r = c->serving ? make_volume(c, tx, words, count, j) : PR_E_NOT_ACTIVE;
 	else

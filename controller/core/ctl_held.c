@@ -170,16 +170,26 @@ static void recall(struct ctl *c, struct ctl_held *h)
 	ctl_send(c, to, &f, bytes, (uint32_t)b.len, GATE_FREE);
 }
 
-/* Some session of the volume has not said yet what it holds. */
-static bool somebody_unbound(struct ctl *c, const struct ctl_session *but, uint16_t volume)
+/*
+ * Some session of the volume has not said yet what it holds, and it may be something of this inode that is in the way of mode. One from
+ * before the promotion holds nothing of what was made since, and a reader no layout for writing.
+ */
+static bool somebody_unbound(struct ctl *c, const struct ctl_session *but, uint16_t volume,
+			     uint64_t ino, uint8_t mode)
 {
+	const struct ctl_volume *v = ctl_volume_find(c, volume);
+	bool made_here = v && ino >= v->served_ino;
+
 	if (c->unbound == 0)
 		return false;
 	for (struct ctl_link *l = c->sessions.next; l != &c->sessions; l = l->next) {
 		struct ctl_session *s = CTL_OF(struct ctl_session, all, l);
 
-		if (s != but && s->volume == volume && !s->rebound)
-			return true;
+		if (s == but || s->volume != volume || s->rebound || (made_here && !s->was_bound))
+			continue;
+		if (mode == PR_LAYOUT_READ && (s->flags & PR_OPEN_READER))
+			continue;
+		return true;
 	}
 	return false;
 }
@@ -187,7 +197,7 @@ static bool somebody_unbound(struct ctl *c, const struct ctl_session *but, uint1
 bool ctl_held_free(struct ctl *c, const struct ctl_session *s, uint16_t volume, uint64_t ino,
 		   uint8_t mode)
 {
-	bool ok = !somebody_unbound(c, s, volume);
+	bool ok = !somebody_unbound(c, s, volume, ino, mode);
 
 	for (struct ctl_held *h = *bucket_of(c, volume, ino); h; h = h->chain) {
 		if (h->ino != ino || h->volume != volume || h->session == s)
@@ -261,7 +271,7 @@ void ctl_held_tick(struct ctl *c)
 
 bool ctl_is_open(struct ctl *c, uint16_t volume, uint64_t ino)
 {
-	if (somebody_unbound(c, NULL, volume))
+	if (somebody_unbound(c, NULL, volume, ino, PR_LAYOUT_WRITE))
 		return true;
 	for (struct ctl_held *h = *bucket_of(c, volume, ino); h; h = h->chain)
 		if (h->ino == ino && h->volume == volume && h->opens > 0)
@@ -274,7 +284,8 @@ bool ctl_may_reap(void *user, uint16_t volume, uint64_t ino)
 	struct ctl *c = user;
 	struct ctl_volume *v = ctl_volume_find(c, volume);
 
-	if (!somebody_unbound(c, NULL, volume) && !held_by_any(c, volume, ino))
+	if (!somebody_unbound(c, NULL, volume, ino, PR_LAYOUT_WRITE) &&
+	    !held_by_any(c, volume, ino))
 		return true;
 	if (v)
 		v->reap_held = true;
@@ -286,7 +297,7 @@ bool ctl_may_reuse(void *user, uint16_t volume, uint64_t ino, uint64_t since_lsn
 {
 	struct ctl *c = user;
 	struct ctl_volume *v = ctl_volume_find(c, volume);
-	bool free = !somebody_unbound(c, NULL, volume);
+	bool free = !somebody_unbound(c, NULL, volume, ino, PR_LAYOUT_WRITE);
 
 	for (struct ctl_held *h = *bucket_of(c, volume, ino); h; h = h->chain) {
 		if (h->ino != ino || h->volume != volume || h->mode == PR_LAYOUT_NONE)

@@ -123,6 +123,8 @@ struct ctl_session {
 	struct ctl_slot *slots;
 	uint64_t lease_ms;	/* its lease ends then */
 	bool rebound;		/* to this active, since it serves */
+	bool was_bound;		/* to this active, at any time: what it holds may be new */
+	bool evicted;		/* an administrator ends it */
 	uint64_t bind_sequence; /* of the latest open or bind; an earlier one comes too late */
 	bool binding;		/* more parts of a bind are to come */
 	bool ending;		/* a close or a fence is under way */
@@ -156,6 +158,8 @@ struct ctl_volume {
 	uint32_t sessions;
 	bool reap_wanted, rest_wanted;
 	bool reap_held, rest_held; /* the gate kept something back */
+	/* inodes from here on were made by this active: no session from before holds any */
+	uint64_t served_ino;
 	struct ns_hint hint;
 };
 
@@ -372,6 +376,11 @@ void ctl_session_detach(struct ctl *, struct ctl_conn *);
 void ctl_session_unbind(struct ctl *, struct ctl_session *); /* connections and holdings */
 void ctl_sessions_serve(struct ctl *);
 void ctl_sessions_tick(struct ctl *);
+/* An administrator ends it: behind a fence unless it holds nothing for sure. 0; -EALREADY: it is ending. */
+int ctl_session_evict(struct ctl *, struct ctl_session *);
+/* What it is at, for humans: live, lost, not back, ending, being fenced. */
+const char *ctl_session_state(const struct ctl_session *);
+uint64_t ctl_session_lease_left_ms(const struct ctl *, const struct ctl_session *);
 void ctl_client_fenced(struct ctl *, uint64_t session, int error);
 void ctl_fences_ask(struct ctl *);
 void ctl_notices(struct ctl *);

@@ -205,7 +205,7 @@ static void serve(struct ctl *c, struct ha_effect *h)
 	c->tick_ms = c->now_ms + CTL_TICK_MS;
 	c->generation = h->epoch ? h->epoch << 40 : ha_epoch(c->ha) << 40;
 	for (struct ctl_volume *v = c->volumes; v; v = v->next) {
-		v->next_ino = v->ino_limit;
+		v->next_ino = v->served_ino = v->ino_limit;
 		v->pending_limit = 0;
 		memset(&v->hint, 0, sizeof(v->hint));
 		v->reap_wanted = v->rest_wanted = true;

@@ -36,6 +36,7 @@ static void set_rebound(struct ctl *c, struct ctl_session *s, bool rebound)
 	if (s->rebound == rebound)
 		return;
 	s->rebound = rebound;
+	s->was_bound |= rebound;
 	if (c->serving)
 		c->unbound += rebound ? -1u : 1u;
 }
@@ -53,7 +54,7 @@ static struct ctl_session *session_new(struct ctl *c, uint64_t id, uint32_t slot
 	ASSERT(s->slots);
 	for (uint32_t i = 0; i < slots; i++)
 		s->slots[i].known = c->serving;
-	s->rebound = c->serving;
+	s->rebound = s->was_bound = c->serving;
 	s->lease_ms = c->now_ms + c->cfg.lease_ms;
 	ctl_link_init(&s->conns);
 	ctl_link_init(&s->held);
@@ -70,7 +71,9 @@ void ctl_session_row(struct ctl *c, uint64_t id, const struct pr_row_session *ro
 
 	if (!row) {
 		if (s)
-			ctl_session_gone(c, s, "the session has ended");
+			ctl_session_gone(c, s,
+					 s->evicted ? "evicted by an administrator"
+						    : "the session has ended");
 		return;
 	}
 	if (!s)
@@ -378,7 +381,7 @@ void ctl_sessions_serve(struct ctl *c)
 		struct ctl_session *s = CTL_OF(struct ctl_session, all, l);
 
 		s->bind_sequence = 0;
-		s->rebound = s->binding = s->ending = s->fencing = false;
+		s->rebound = s->was_bound = s->binding = s->ending = s->fencing = false;
 		s->lease_ms = c->now_ms + c->cfg.lease_ms;
 		for (uint32_t i = 0; i < s->slot_count; i++)
 			s->slots[i] = (struct ctl_slot){0};
@@ -396,8 +399,41 @@ static void end_session(struct ctl *c, struct ctl_session *s, bool fence)
 {
 	s->ending = true;
 	ctl_log(c, 5, "session %llu of %s (%s) is gone: %s", (unsigned long long)s->id, s->host,
-		s->what, fence ? "its host is fenced from the LUNs" : "closed");
+		s->what,
+		fence	     ? "its host is fenced from the LUNs"
+		: s->evicted ? "evicted"
+			     : "closed");
 	ctl_job(c, fence ? &ctl_kind_fence : &ctl_kind_end, s->volume, s->id);
+}
+
+const char *ctl_session_state(const struct ctl_session *s)
+{
+	if (s->fence)
+		return "being fenced";
+	if (s->ending)
+		return "ending";
+	if (!s->rebound)
+		return ctl_link_empty(&s->conns) ? "not back" : "binding";
+	return ctl_link_empty(&s->conns) ? "lost" : "live";
+}
+
+/* It ends then at the latest if the client stays silent. */
+uint64_t ctl_session_lease_left_ms(const struct ctl *c, const struct ctl_session *s)
+{
+	uint64_t end = s->lease_ms;
+
+	if (!ctl_link_empty(&s->conns))
+		end += 2ull * c->cfg.lease_ms;
+	return end > c->now_ms ? end - c->now_ms : 0;
+}
+
+int ctl_session_evict(struct ctl *c, struct ctl_session *s)
+{
+	if (s->ending || s->fence)
+		return -EALREADY;
+	s->evicted = true;
+	end_session(c, s, !s->rebound || ctl_session_holds_layouts(s));
+	return 0;
 }
 
 static void lease_check(struct ctl *c, struct ctl_session *s)
@@ -519,18 +555,57 @@ static uint32_t free_key(struct ctl *c)
 	}
 }
 
-/* An exclusive mount of another client stands in the way: PR_E_MOUNTED, or OP_WAIT when that one is just ending. */
-static int mounted(struct ctl *c, const struct pr_session_open *q, uint16_t volume)
+static const char *duration(char out[32], uint64_t ms)
+{
+	uint64_t s = ms / 1000;
+
+	if (s < 120)
+		snprintf(out, 32, "%llu s", (unsigned long long)s);
+	else if (s < 7200)
+		snprintf(out, 32, "%llu min", (unsigned long long)(s / 60));
+	else
+		snprintf(out, 32, "%llu h %llu min", (unsigned long long)(s / 3600),
+			 (unsigned long long)(s / 60 % 60));
+	return out;
+}
+
+/* Who holds the volume, since when, until when, and what to do about it. */
+static void why_mounted(struct ctl *c, const struct ctl_session *s, int64_t now_ns)
+{
+	const struct ctl_volume *v = ctl_volume_find(c, s->volume);
+	unsigned long long id = s->id;
+	char age[32], left[32], who[400];
+
+	snprintf(who, sizeof(who),
+		 "'%s' is mounted by %.100s (%.120s, pid %u, session %llu) for %s",
+		 v ? v->name : "", s->host, s->what, s->pid, id,
+		 duration(age,
+			  now_ns > s->opened_ns ? (uint64_t)(now_ns - s->opened_ns) / 1000000 : 0));
+	if (s->fence)
+		ctl_why(c,
+			"%s: it is gone and being fenced from the LUNs, which ends when its process lets go of them: see 'mdcctl clients'",
+			who);
+	else if (!ctl_link_empty(&s->conns))
+		ctl_why(c, "%s: unmount it there first", who);
+	else
+		ctl_why(c,
+			"%s: %s, its lease ends in %s: try again then, or end it now by 'mdcctl clients evict %llu'",
+			who,
+			s->rebound ? "its connection is lost" : "it is not back since the failover",
+			duration(left, ctl_session_lease_left_ms(c, s) + 999), id);
+}
+
+/* An exclusive mount of another client stands in the way: PR_E_MOUNTED, or OP_WAIT when that one is just closing. */
+static int mounted(struct ctl *c, const struct pr_session_open *q, uint16_t volume, int64_t now_ns)
 {
 	for (struct ctl_link *l = c->sessions.next; l != &c->sessions; l = l->next) {
 		struct ctl_session *s = CTL_OF(struct ctl_session, all, l);
 
 		if (s->volume != volume || !(s->flags & q->flags & PR_OPEN_EXCLUSIVE))
 			continue;
-		if (s->ending || ctl_link_empty(&s->conns))
+		if (s->ending && !s->fence)
 			return OP_WAIT;
-		ctl_why(c, "the volume is mounted by %s (%s, pid %u): unmount it there first",
-			s->host, s->what, s->pid);
+		why_mounted(c, s, now_ns);
 		return PR_E_MOUNTED;
 	}
 	return 0;
@@ -590,7 +665,7 @@ int run_session_open(struct ctl *c, struct ctl_op *op, struct tx *tx, struct pr_
 		return -EINVAL;
 	}
 	if (!s) {
-		err = mounted(c, &q, op->volume);
+		err = mounted(c, &q, op->volume, tx->now_ns);
 		if (!err && c->session_count >= c->cfg.sessions_max) {
 			ctl_why(c, "there are %u sessions already, the limit of this controller",
 				c->session_count);

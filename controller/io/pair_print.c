@@ -93,21 +93,77 @@ static json_t *for_table(const json_t *controllers)
 	return list;
 }
 
+/* In the order in which they come; what did not happen at this one (a handover fences nobody) is left out. */
 static void print_promotion(const json_t *p)
 {
-	json_t *first = json_object_get(p, "first_client_op_ms");
+	static const struct {
+		const char *key, *what;
+	} steps[] = {
+		{"detect_ms", "noticed"},
+		{"asked_ms", "ordered"},
+		{"arbiter_ms", "arbiter read"},
+		{"fenced_ms", "peer fenced"},
+		{"verified_ms", "arbiter written"},
+		{"promote_ms", "active"},
+		{"first_client_op_ms", "first client operation"},
+	};
+	const char *comma = "";
 
 	if (!json_is_object(p))
 		return;
-	printf("last promotion: node %" JSON_INTEGER_FORMAT
-	       " after a %s; noticed %" JSON_INTEGER_FORMAT " ms, active %" JSON_INTEGER_FORMAT
-	       " ms",
-	       number_of(p, "node"), text_of(p, "cause"), number_of(p, "detect_ms"),
-	       number_of(p, "promote_ms"));
-	if (json_is_integer(first))
-		printf(", first client operation %" JSON_INTEGER_FORMAT " ms",
-		       json_integer_value(first));
+	printf("last promotion: node %" JSON_INTEGER_FORMAT " after a %s; ", number_of(p, "node"),
+	       text_of(p, "cause"));
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		if (!json_is_integer(json_object_get(p, steps[i].key)))
+			continue;
+		printf("%s%s %" JSON_INTEGER_FORMAT " ms", comma, steps[i].what,
+		       number_of(p, steps[i].key));
+		comma = ", ";
+	}
 	printf(" after it\n");
+}
+
+/* How long, in the largest unit that says something. */
+static void set_span(json_t *row, const char *key, json_int_t ms)
+{
+	json_int_t s = ms / 1000;
+	char text[32];
+
+	if (s < 120)
+		snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT " s", s);
+	else if (s < 7200)
+		snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT " min", s / 60);
+	else
+		snprintf(text, sizeof(text), "%" JSON_INTEGER_FORMAT " h", s / 3600);
+	json_object_set_new(row, key, json_string(text));
+}
+
+void pair_print_clients(const json_t *answer, uint64_t now_ns)
+{
+	static const struct pair_column columns[] = {
+		{"session", "SESSION", true},
+		{"host", "HOST", false},
+		{"what", "AT", false},
+		{"pid", "PID", true},
+		{"volume", "VOLUME", false},
+		{"state", "STATE", false},
+		{"since", "SINCE", true},
+		{"lease", "LEASE", true},
+		{"opens", "OPENS", true},
+		{"layouts", "LAYOUTS", true},
+		{"blocks_others", "BLOCKS", false},
+	};
+	json_t *rows = json_deep_copy(json_object_get(answer, "clients")), *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		set_span(row, "since",
+			 ((json_int_t)now_ns - number_of(row, "opened_ns")) / 1000000);
+		set_span(row, "lease", number_of(row, "lease_left_ms"));
+	}
+	pair_print_table(rows, columns, sizeof(columns) / sizeof(columns[0]));
+	json_decref(rows);
 }
 
 static void print_notes(const json_t *controllers)

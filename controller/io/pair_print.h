@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "controller/io/pair_status.h"
@@ -23,3 +24,5 @@ struct pair_column {
 };
 /* A table of an array of objects. */
 void pair_print_table(const json_t *array, const struct pair_column *columns, size_t count);
+/* What the core answers to "clients"; now_ns: CLOCK_REALTIME. */
+void pair_print_clients(const json_t *answer, uint64_t now_ns);

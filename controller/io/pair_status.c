@@ -173,6 +173,8 @@ static json_t *last_promotion(const json_t *controllers, const json_t *superviso
 	json_object_set_new(o, "detect_ms", since(noticed, event));
 	json_object_set_new(o, "asked_ms", since(number(p, "asked_ms"), event));
 	json_object_set_new(o, "arbiter_ms", since(number(p, "arbiter_ms"), event));
+	json_object_set_new(o, "fenced_ms", since(number(p, "fenced_ms"), event));
+	json_object_set_new(o, "verified_ms", since(number(p, "verified_ms"), event));
 	json_object_set_new(o, "promote_ms", since(active, event));
 	json_object_set_new(o, "first_client_op_ms", since(number(p, "first_client_op_ms"), event));
 	return o;

@@ -195,15 +195,31 @@ void client_fence_free(struct client_fence *f)
 	free(f);
 }
 
+/* Asked for again after a complaint, it is still being tried. */
+static struct target *target_find(const struct client_fence *f, uint64_t session)
+{
+	struct target *t = f->todo;
+
+	while (t && t->done.session != session)
+		t = t->next;
+	return t;
+}
+
 void client_fence_start(struct client_fence *f, uint64_t session, uint32_t key)
 {
-	struct target *t = calloc(1, sizeof(*t));
+	struct target *t;
 
-	ASSERT(t);
-	t->key = key;
-	t->done.session = session;
 	pthread_mutex_lock(&f->lock);
-	append(&f->todo, t);
+	t = target_find(f, session);
+	if (t) {
+		t->turns = 0;
+	} else {
+		t = calloc(1, sizeof(*t));
+		ASSERT(t);
+		t->key = key;
+		t->done.session = session;
+		append(&f->todo, t);
+	}
 	pthread_cond_signal(&f->wake);
 	pthread_mutex_unlock(&f->lock);
 }

@@ -441,6 +441,11 @@ uint32_t rig_client_open(struct rig *g, struct rig_client *cl, uint8_t id, uint3
 		cl->session = r.session;
 		cl->root = r.root;
 		cr_assert_eq(r.luns.count, 1);
+	} else {
+		struct pr_error e;
+
+		cr_assert_eq(pr_error_decode(&e, m.p, m.f.length), 0);
+		pr_bytes_copy(g->why, sizeof(g->why), e.text);
 	}
 	free(m.p);
 	return m.f.status;

@@ -44,6 +44,7 @@ struct rig {
 	char admin[65536];
 	int admin_error;
 	char died[300];
+	char why[512]; /* text of the last session open that was refused */
 	uint64_t next_conn;
 };
 

@@ -198,16 +198,39 @@ Test(ctl, opening_a_session_again_gives_the_same)
 	rig_close(&g);
 }
 
-Test(ctl, an_exclusive_mount_is_refused_while_the_other_lives)
+static void said(const char *text, const char *what)
 {
+	cr_assert(strstr(text, what), "no \"%s\" in: %s", what, text);
+}
+
+Test(ctl, a_second_exclusive_mount_is_told_at_once_who_holds_the_volume)
+{
+	char evict[64];
+
 	rig_start(&g);
 	cr_assert_eq(rig_client_open(&g, &a, 1, PR_OPEN_EXCLUSIVE), 0);
+	rig_wait(&g, 5000);
+	rig_step(&g, &(struct ctl_event){.type = CTL_EV_PUMP});
 	cr_assert_eq(rig_client_open(&g, &b, 2, PR_OPEN_EXCLUSIVE), PR_E_MOUNTED);
+	said(g.why, "'vol1' is mounted by host (test, pid ");
+	said(g.why, "unmount it there first");
+	/* its process is gone, its lease runs */
 	rig_hang_up(&g, a.conn);
-	cr_assert_eq(rig_client_open(&g, &b, 3, PR_OPEN_EXCLUSIVE), UINT32_MAX,
-		     "waits for the lease");
-	rig_wait(&g, 11000);
-	cr_assert_eq(status_of(b.conn, PR_T_SESSION_OPEN_R), 0);
+	rig_wait(&g, 4000);
+	cr_assert_eq(rig_client_open(&g, &b, 3, PR_OPEN_EXCLUSIVE), PR_E_MOUNTED);
+	said(g.why, "by host (test");
+	said(g.why, "its connection is lost, its lease ends in 6 s");
+	snprintf(evict, sizeof(evict), "'mdcctl clients evict %llu'",
+		 (unsigned long long)a.session);
+	said(g.why, evict);
+	rig_wait(&g, 6500);
+	cr_assert_eq(rig_client_open(&g, &b, 4, PR_OPEN_EXCLUSIVE), 0);
+	/* nor does it come back after a failover */
+	rig_crash(&g);
+	rig_boot(&g);
+	rig_serve(&g);
+	cr_assert_eq(rig_client_open(&g, &a, 5, PR_OPEN_EXCLUSIVE), PR_E_MOUNTED);
+	said(g.why, "it is not back since the failover, its lease ends in 10 s");
 	rig_close(&g);
 }
 
@@ -388,6 +411,92 @@ Test(ctl, after_a_promotion_layouts_wait_until_every_session_has_rebound)
 	cr_assert(rig_has(&g, a.conn, PR_T_RECALL), "what a told is recalled now");
 	layout_return(&a, ino, generation);
 	cr_assert_eq(status_of(b.conn, PR_T_LAYOUT_GET_R), 0);
+	rig_close(&g);
+}
+
+/* a was lost with the old active, b is back. */
+static void only_b_is_back(uint32_t flags_of_a, uint64_t *ret_ino)
+{
+	rig_start(&g);
+	cr_assert_eq(rig_client_open(&g, &a, 1, flags_of_a), 0);
+	cr_assert_eq(rig_client_open(&g, &b, 2, 0), 0);
+	cr_assert_eq(rig_create(&g, &b, "old", ret_ino), 0);
+	rig_crash(&g);
+	rig_boot(&g);
+	rig_serve(&g);
+	b.conn = rig_connect(&g);
+	cr_assert_eq(rig_hello(&g, b.conn, &b.uuid, "vol1"), 0);
+	cr_assert_eq(rig_bind(&g, &b, NULL, 0), 0);
+}
+
+Test(ctl, after_a_promotion_only_what_the_lost_client_may_hold_waits_for_it)
+{
+	uint64_t old, fresh, generation;
+	struct pr_held held;
+
+	only_b_is_back(0, &old);
+	cr_assert_eq(rig_create(&g, &b, "fresh", &fresh), 0);
+	cr_assert_eq(layout_get(&b, fresh, PR_LAYOUT_WRITE, NULL), 0, "made by this active");
+	cr_assert_eq(layout_get(&b, old, PR_LAYOUT_READ, NULL), UINT32_MAX);
+	said(rig_admin(&g, "clients"), "\"state\":\"not back\",\"blocks_others\":true");
+	rig_close(&g);
+
+	only_b_is_back(PR_OPEN_READER, &old);
+	cr_assert_eq(layout_get(&b, old, PR_LAYOUT_READ, NULL), 0,
+		     "a reader is in no reader's way");
+	cr_assert_eq(layout_get(&b, old, PR_LAYOUT_WRITE, NULL), UINT32_MAX);
+	rig_close(&g);
+
+	/* Back once, it may hold what is new; while it says anew what, that waits too. */
+	only_b_is_back(0, &old);
+	cr_assert_eq(rig_create(&g, &b, "fresh", &fresh), 0);
+	a.conn = rig_connect(&g);
+	cr_assert_eq(rig_hello(&g, a.conn, &a.uuid, "vol1"), 0);
+	cr_assert_eq(rig_bind(&g, &a, NULL, 0), 0);
+	cr_assert_eq(layout_get(&a, fresh, PR_LAYOUT_WRITE, &generation), 0);
+	ctl_session_find(g.ctl, a.session)->rebound = false;
+	g.ctl->unbound++;
+	ctl_held_drop_all(g.ctl, ctl_session_find(g.ctl, a.session));
+	cr_assert_eq(layout_get(&b, fresh, PR_LAYOUT_WRITE, NULL), UINT32_MAX);
+	held = (struct pr_held){.ino = fresh, .layout = PR_LAYOUT_WRITE, .generation = generation};
+	cr_assert_eq(rig_bind(&g, &a, &held, 1), 0);
+	cr_assert_not(rig_has(&g, b.conn, PR_T_LAYOUT_GET_R));
+	rig_close(&g);
+}
+
+Test(ctl, an_eviction_fences_before_it_lets_others_go_on)
+{
+	char evict[64];
+	uint64_t old;
+
+	only_b_is_back(0, &old);
+	cr_assert_eq(layout_get(&b, old, PR_LAYOUT_WRITE, NULL), UINT32_MAX);
+	g.hold_fence = true;
+	snprintf(evict, sizeof(evict), "evict %llu", (unsigned long long)a.session);
+	rig_admin(&g, evict);
+	cr_assert_eq(g.admin_error, 0, "%s", g.admin);
+	rig_wait(&g, 1000);
+	cr_assert_eq(g.fence_asked, a.session);
+	cr_assert_not(rig_has(&g, b.conn, PR_T_LAYOUT_GET_R), "not before it is proven silent");
+	said(rig_admin(&g, "clients"), "being fenced");
+	rig_step(&g, &(struct ctl_event){.type = CTL_EV_CLIENT_FENCED, .session = a.session});
+	rig_run(&g);
+	cr_assert_eq(status_of(b.conn, PR_T_LAYOUT_GET_R), 0);
+	rig_admin(&g, evict);
+	cr_assert_eq(g.admin_error, -ENOENT);
+	said(g.admin, "there is no session");
+	/* one that is alive */
+	snprintf(evict, sizeof(evict), "evict %llu", (unsigned long long)b.session);
+	rig_admin(&g, evict);
+	cr_assert_eq(g.admin_error, -EBUSY);
+	said(g.admin, "--force host");
+	strcat(evict, " host");
+	g.hold_fence = false;
+	rig_admin(&g, evict);
+	cr_assert_eq(g.admin_error, 0, "%s", g.admin);
+	rig_wait(&g, 1000);
+	cr_assert_eq(g.fence_asked, b.session, "it holds a layout");
+	cr_assert(rig_has(&g, b.conn, PR_T_EVICTED));
 	rig_close(&g);
 }
 
