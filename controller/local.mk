@@ -58,6 +58,8 @@ controller_io = \
 mdcd_io = \
 	controller/io/edge.c \
 	controller/io/edge.h \
+	controller/io/edge_cluster.c \
+	controller/io/edge_cluster.h \
 	controller/io/edge_start.c \
 	controller/io/edge_status.c \
 	controller/io/ports.c \
@@ -83,11 +85,15 @@ pair_tools = \
 
 controller_libs = libmdcio.la libmdccore.la $(LMDB_LIBS) $(QB_LIBS) $(JANSSON_LIBS) $(INIH_LIBS)
 
-sbin_PROGRAMS += mdcd
+sbin_PROGRAMS += mdcd mdcd-agent
 bin_PROGRAMS += mdcctl mdcpair
 
 mdcd_SOURCES = controller/mdcd.c $(controller_io) $(mdcd_io)
 mdcd_LDADD = $(controller_libs)
+
+mdcd_agent_SOURCES = controller/mdcd_agent.c controller/io/admin_client.c controller/io/admin_client.h \
+	controller/io/conf.c controller/io/conf.h controller/io/loop.c controller/io/loop.h
+mdcd_agent_LDADD = $(controller_libs)
 
 mdcctl_SOURCES = controller/mdcctl.c $(controller_io) $(pair_tools)
 mdcctl_LDADD = $(controller_libs)

@@ -3,7 +3,18 @@ EXTRA_DIST += \
 	deploy/lib.sh \
 	deploy/pair.sh \
 	deploy/quickstart \
-	deploy/check
+	deploy/check \
+	deploy/cluster/init \
+	deploy/lab/fence_mdclab \
+	deploy/lab/mdclab \
+	deploy/lab/podboot
+
+# The agent's place is fixed: Pacemaker looks nowhere else.
+ocfdir = $(prefix)/lib/ocf/resource.d/mdcpair
+dist_ocf_SCRIPTS = deploy/cluster/controller
+
+noinst_PROGRAMS += labd
+labd_SOURCES = deploy/lab/labd.c
 
 dist_sbin_SCRIPTS = deploy/mount.mdcfs
 dist_man_MANS += deploy/man/mdcfs.8 deploy/man/mount.mdcfs.8

@@ -17,6 +17,7 @@ ha_io = \
 	ha/io/arbiter.h \
 	ha/io/client_fence.c \
 	ha/io/client_fence.h \
+	ha/io/cluster.h \
 	ha/io/hl.c \
 	ha/io/hl.h \
 	ha/io/state_file.c \
@@ -27,5 +28,14 @@ ha_io = \
 	ha/io/tcp.h \
 	ha/io/worker.c \
 	ha/io/worker.h
+
+if HAVE_CLUSTER
+ha_io += ha/io/cluster.c ha/io/cluster_helper.c ha/io/cluster_helper.h
+sbin_PROGRAMS += mdcd-pacemaker
+mdcd_pacemaker_SOURCES = ha/mdcd_pacemaker.c
+mdcd_pacemaker_LDADD = $(CLUSTER_LIBS)
+else
+ha_io += ha/io/cluster_none.c
+endif
 
 EXTRA_DIST += ha/README.md

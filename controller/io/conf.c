@@ -12,7 +12,7 @@
 #include <string.h>
 #include <syslog.h>
 
-enum kind { NUMBER, TEXT, PATH, ADDRESS, UUID, LOSS, LEVEL, TARGET, FD };
+enum kind { NUMBER, TEXT, PATH, ADDRESS, UUID, LOSS, LEVEL, TARGET, FD, STACK };
 
 struct field {
 	const char *section, *key;
@@ -34,6 +34,7 @@ struct field {
 static const struct field fields[] = {
 	FIELD("cluster", "uuid", UUID, cluster, .needed = true),
 	FIELD("cluster", "name", TEXT, name, .needed = false),
+	FIELD("cluster", "stack", STACK, stack, .needed = false),
 	FIELD("node", "id", NUMBER, node, .min = 1, .max = 2, .needed = true),
 	FIELD("node", "dir", PATH, dir, .needed = true),
 	FIELD("access", "address1", ADDRESS, access[0], .needed = true),
@@ -209,6 +210,13 @@ static int take(struct reader *r, const struct field *f, const char *value)
 				     f->key, value);
 		*(bool *)(void *)to = strcmp(value, "freeze") == 0;
 		return 1;
+	case STACK:
+		if (strcmp(value, "embedded") != 0 && strcmp(value, "corosync") != 0)
+			return wrong(r, "%s.%s = %s: embedded or corosync are allowed", f->section,
+				     f->key, value);
+		*(enum conf_stack *)(void *)to =
+			strcmp(value, "corosync") == 0 ? CONF_COROSYNC : CONF_EMBEDDED;
+		return 1;
 	case LEVEL:
 		return take_level(r, value, (int *)(void *)to);
 	case TARGET:
@@ -330,6 +338,8 @@ static void check_whole(struct reader *r)
 		wrong(r, "lun.path1 is missing: the LUN that holds the arbiter record");
 	if (pr_uuid_is_zero(&c->cluster))
 		wrong(r, "cluster.uuid must not be zero");
+	if (c->stack == CONF_COROSYNC && c->supervisor_fd >= 0)
+		wrong(r, "cluster.stack = corosync and supervisor.fd exclude each other");
 	if (c->access_port == c->coord_port)
 		wrong(r, "access.access_port and access.coordination_port are both %u",
 		      c->access_port);

@@ -13,10 +13,13 @@
 
 enum { CONF_LUNS_MAX = 64, CONF_ADDRESS_MAX = 64 };
 
+enum conf_stack { CONF_EMBEDDED, CONF_COROSYNC };
+
 struct conf {
 	char path[PATH_MAX]; /* of the file, absolute */
 	struct pr_uuid cluster;
 	char name[64];
+	enum conf_stack stack; /* who says who is there, and orders the roles */
 	uint32_t node; /* 1 or 2 */
 	char dir[PATH_MAX];
 	char access[2][CONF_ADDRESS_MAX]; /* numeric addresses of node 1 and node 2 */
@@ -32,7 +35,7 @@ struct conf {
 	uint32_t sessions_max, slots_max, connections_max;
 	bool freeze_on_peer_loss;
 	char admin[64];	       /* name of the admin socket; empty: made from dir */
-	int supervisor_fd;     /* -1: a real cluster orders the roles */
+	int supervisor_fd;     /* -1: none */
 	char log_to[PATH_MAX]; /* "stderr", "syslog" or a file */
 	int log_level;	       /* of syslog(3) */
 };

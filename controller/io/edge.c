@@ -95,6 +95,7 @@ static void tell_score(struct edge *e)
 		.why = pr_bytes_str(e->score_why),
 	};
 
+	edge_cluster_score(e);
 	if (e->super && super_set_score(e->super, &m) < 0)
 		loop_stop(e->loop);
 }
@@ -143,6 +144,7 @@ static void role_changed(struct edge *e, enum pr_role role)
 		arbiter_release(e->arbiter);
 	}
 	tell_score(e);
+	edge_cluster_role(e);
 }
 
 static void tell_order_result(struct edge *e, const struct ctl_effect *fx)
@@ -153,6 +155,8 @@ static void tell_order_result(struct edge *e, const struct ctl_effect *fx)
 		.why = cut(fx->text, 512),
 	};
 
+	if (edge_cluster_result(e, fx))
+		return;
 	if (fx->error)
 		log_warning("the order was refused: %s", fx->text ? fx->text : "no reason given");
 	if (e->super && super_order_result(e->super, &m) < 0)
@@ -190,6 +194,7 @@ static void ask_fence(struct edge *e, uint64_t incarnation)
 {
 	struct pr_ask_fence m = {.incarnation = incarnation};
 
+	edge_cluster_ask_fence(e, incarnation);
 	if (e->super && super_ask_fence(e->super, &m) < 0)
 		loop_stop(e->loop);
 }
@@ -588,6 +593,7 @@ void edge_add_sources(struct edge *e)
 	add(e, client_fence_fd(e->client_fence), fence_ready);
 	add(e, e->signal_fd, signal_ready);
 	e->core_timer = (struct loop_timer){.fn = timer_fired, .user = e};
+	edge_cluster_start(e);
 	if (e->super) {
 		add(e, super_fd(e->super), super_ready);
 		tell_score(e);

@@ -15,6 +15,7 @@
 #include "controller/core/ctl.h"
 #include "controller/io/admin.h"
 #include "controller/io/conf.h"
+#include "controller/io/edge_cluster.h"
 #include "controller/io/loop.h"
 #include "controller/io/ports.h"
 #include "controller/io/store.h"
@@ -42,6 +43,7 @@ struct edge {
 	struct client_fence *client_fence;
 	struct super *super;
 	struct admin *admin;
+	struct edge_cluster cl;
 	struct loop_timer core_timer;
 	int lock_fd, signal_fd;
 	uint64_t incarnation;

@@ -231,6 +231,8 @@ int edge_open(struct edge *e, const struct conf *conf, char *why, size_t size)
 	if (!error)
 		error = loop_new(&e->loop);
 	if (!error)
+		error = edge_cluster_open(e, why, size);
+	if (!error)
 		error = edge_listen(e, why, size);
 	if (!error)
 		error = open_storage(e, why, size);
@@ -278,4 +280,5 @@ void edge_close(struct edge *e)
 		close(e->signal_fd);
 	if (e->lock_fd >= 0)
 		close(e->lock_fd);
+	edge_cluster_close(e);
 }

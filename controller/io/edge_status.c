@@ -173,6 +173,8 @@ void edge_admin_request(void *user, uint64_t ticket, const char *text)
 	json_t *o;
 	char *json;
 
+	if (edge_cluster_command(e, ticket, text))
+		return;
 	if (strcmp(text, "status") == 0) {
 		o = status(e);
 		json = json_dumps(o, JSON_COMPACT);

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * mdcd-agent: what ocf:mdcpair:controller asks of the controller on its host. Its exit status is the OCF status, its complaint
+ * the exit reason. It decides nothing: mdcd refuses or obeys.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "controller/io/admin_client.h"
+#include "controller/io/conf.h"
+#include "controller/io/loop.h"
+
+enum {
+	SUCCESS = 0,
+	FAILED = 1,
+	UNIMPLEMENTED = 3,
+	UNCONFIGURED = 6,
+	NOT_RUNNING = 7,
+	PROMOTED = 8,
+	MONITOR_MS = 8000,
+	ORDER_MS = 55000,
+	STOP_MS = 8000,
+	TICK_MS = 5,
+};
+
+static struct conf conf;
+static const char *dir;
+
+static int __attribute__((format(printf, 2, 3))) complain(int status, const char *format, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "ocf-exit-reason:");
+	va_start(ap, format);
+	vfprintf(stderr, format, ap);
+	va_end(ap);
+	fprintf(stderr, "\n");
+	return status;
+}
+
+static void pause_ms(int ms)
+{
+	poll(NULL, 0, ms);
+}
+
+/* ---- the process ---- */
+
+/* True while a process has DIR/lock locked; *ret_pid is what it wrote there. */
+static bool is_running(pid_t *ret_pid)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char path[PATH_MAX + 8], text[64] = "";
+	int fd, pid = 0;
+	bool held;
+
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	held = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+	if (pread(fd, text, sizeof(text) - 1, 0) > 0)
+		sscanf(text, "pid %d", &pid);
+	close(fd);
+	*ret_pid = pid;
+	return held;
+}
+
+static bool is_over(int ms)
+{
+	uint64_t end = loop_now_ms() + (uint64_t)ms;
+	pid_t pid;
+
+	while (is_running(&pid)) {
+		if (loop_now_ms() >= end)
+			return false;
+		pause_ms(TICK_MS);
+	}
+	return true;
+}
+
+/* ---- what it says ---- */
+
+/* Its answer to a command, to be freed; NULL and an errno when it gives none. *ret_error: its refusal. */
+static json_t *ask(const char *command, int wait_ms, int *ret_error)
+{
+	char *text;
+	json_t *o;
+	int error = admin_ask(dir, command, wait_ms, &text, ret_error);
+
+	if (error < 0) {
+		errno = -error;
+		return NULL;
+	}
+	o = json_loads(text, 0, NULL);
+	free(text);
+	return o ? o : json_object();
+}
+
+static const char *said(const json_t *o, const char *key)
+{
+	const char *text = json_string_value(json_object_get(o, key));
+
+	return text ? text : "";
+}
+
+static int view(void)
+{
+	int refused;
+	json_t *o = ask("agent view", MONITOR_MS, &refused);
+
+	if (!o)
+		return NOT_RUNNING;
+	printf("%s %s %s %s\n", said(o, "role"), said(o, "mode"), said(o, "state"),
+	       said(o, "members"));
+	json_decref(o);
+	return SUCCESS;
+}
+
+/* ---- the actions ---- */
+
+static int monitor(void)
+{
+	pid_t pid;
+	json_t *o;
+	int refused, status;
+
+	if (!is_running(&pid))
+		return NOT_RUNNING;
+	o = ask("agent view", MONITOR_MS, &refused);
+	if (!o) {
+		/* It opens its door a little after it took the directory, and may have ended in between. */
+		if (!is_running(&pid))
+			return NOT_RUNNING;
+		return complain(FAILED, "mdcd, PID %d, runs but does not answer: %s", (int)pid,
+				strerror(errno));
+	}
+	status = strcmp(said(o, "role"), "active") == 0 ? PROMOTED : SUCCESS;
+	json_decref(o);
+	return status;
+}
+
+static pid_t launch(const char *conf_path)
+{
+	pid_t pid = fork();
+	int null;
+
+	if (pid != 0)
+		return pid;
+	setsid();
+	null = open("/dev/null", O_RDWR);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(null, 2);
+	close_range(3, ~0u, 0);
+	execlp("mdcd", "mdcd", "-c", conf_path, (char *)NULL);
+	_exit(127);
+}
+
+/* Why it would not start: what --check says, or where to look. */
+static int explain(const char *conf_path, int status)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+		return complain(FAILED, "mdcd is not in PATH");
+	return complain(FAILED, "mdcd -c %s ended at once (%s %d): its log, %s, says why", conf_path,
+			WIFSIGNALED(status) ? "signal" : "status",
+			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), conf.log_to);
+}
+
+static int start(const char *conf_path)
+{
+	int refused, status;
+	pid_t pid, holder;
+	json_t *o;
+
+	if (is_running(&holder))
+		return monitor() == PROMOTED ? SUCCESS : monitor();
+	pid = launch(conf_path);
+	if (pid < 0)
+		return complain(FAILED, "no process can be made: %s", strerror(errno));
+	/* Pacemaker limits the time that this may take: a long journal is read as long as it takes. */
+	for (;;) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return explain(conf_path, status);
+		o = is_running(&holder) ? ask("agent view", 1000, &refused) : NULL;
+		if (o && strcmp(said(o, "role"), "starting") != 0) {
+			json_decref(o);
+			return SUCCESS;
+		}
+		json_decref(o);
+		pause_ms(TICK_MS);
+	}
+}
+
+static int stop(void)
+{
+	int refused;
+	pid_t pid;
+
+	if (!is_running(&pid))
+		return SUCCESS;
+	json_decref(ask("agent stop", 1000, &refused));
+	if (is_over(STOP_MS))
+		return SUCCESS;
+	if (is_running(&pid) && pid > 0)
+		kill(pid, SIGKILL);
+	return is_over(STOP_MS) ? SUCCESS
+				: complain(FAILED, "mdcd, PID %d, does not die", (int)pid);
+}
+
+static int order(const char *command, const char *name)
+{
+	int refused = 0, status = SUCCESS;
+	json_t *o = ask(command, ORDER_MS, &refused);
+
+	if (!o)
+		return complain(FAILED, "mdcd did not answer the order to %s: %s", name,
+				strerror(errno));
+	if (refused)
+		status = complain(FAILED, "mdcd refused to %s: %s", name, said(o, "error"));
+	json_decref(o);
+	return status;
+}
+
+/* One that could only end instead of standing by has done what was asked. */
+static int demote(void)
+{
+	pid_t pid;
+	int status;
+
+	if (!is_running(&pid))
+		return SUCCESS;
+	status = order("agent demote", "demote");
+	return is_running(&pid) ? status : SUCCESS;
+}
+
+static void usage(FILE *to)
+{
+	fprintf(to, "usage: mdcd-agent [-c FILE | -C DIR] "
+		    "start|stop|monitor|promote|demote|notify|validate-all|view\n"
+		    "What ocf:mdcpair:controller asks; the exit status is that of an OCF agent.\n");
+}
+
+static int run(const char *action, const char *conf_path)
+{
+	if (strcmp(action, "start") == 0)
+		return start(conf_path);
+	if (strcmp(action, "stop") == 0)
+		return stop();
+	if (strcmp(action, "monitor") == 0)
+		return monitor();
+	if (strcmp(action, "promote") == 0)
+		return order("agent promote", "promote");
+	if (strcmp(action, "demote") == 0)
+		return demote();
+	if (strcmp(action, "view") == 0)
+		return view();
+	if (strcmp(action, "notify") == 0 || strcmp(action, "validate-all") == 0)
+		return SUCCESS;
+	usage(stderr);
+	return UNIMPLEMENTED;
+}
+
+int main(int argc, char **argv)
+{
+	const char *conf_path = "/etc/mdcpair/mdcd.conf";
+	char why[512];
+	int c;
+
+	while ((c = getopt(argc, argv, "c:C:h")) != -1) {
+		if (c == 'c') {
+			conf_path = optarg;
+		} else if (c == 'C') {
+			dir = optarg;
+		} else {
+			usage(c == 'h' ? stdout : stderr);
+			return c == 'h' ? 0 : UNIMPLEMENTED;
+		}
+	}
+	if (optind != argc - 1) {
+		usage(stderr);
+		return UNIMPLEMENTED;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	if (!dir) {
+		if (conf_read(conf_path, &conf, why) < 0)
+			return complain(UNCONFIGURED, "%s", why);
+		if (conf.stack != CONF_COROSYNC)
+			return complain(UNCONFIGURED,
+					"%s: cluster.stack = corosync is wanted under Pacemaker",
+					conf_path);
+		dir = conf.dir;
+	}
+	return run(argv[optind], conf_path);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * mdcd-pacemaker OWN PEER RESOURCE: the child of mdcd that speaks to Pacemaker's daemons. Descriptor 3 is mdcd; the lines are
+ * those of ha/io/cluster_helper.h. It writes promotion scores (pacemaker-attrd), has the peer's node fenced and listens for
+ * every result (pacemaker-fenced), and reports the peer's failed controller (pacemaker-controld). It decides nothing.
+ *
+ * Every write of a score makes the scheduler run anew and aborts the transition under way, so a score that rises waits a moment.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <crm/crm.h>
+#include <crm/common/ipc.h>
+#ifdef HAVE_CRM_COMMON_IPC_ATTRD_INTERNAL_H
+#include <crm/common/ipc_attrd_internal.h>
+#endif
+#include <crm/common/ipc_controld.h>
+#include <crm/common/mainloop.h>
+#include <crm/common/util.h>
+#include <crm/stonith-ng.h>
+#include <glib-unix.h>
+
+enum { MDCD = 3, LINE_BYTES = 512, CALM_MS = 300, AGAIN_MS = 500, FENCE_S = 60 };
+
+static const char *own, *peer, *resource;
+static GMainLoop *loop;
+static stonith_t *fencer;
+static bool connected;
+static int score_wanted = -1, score_written = -1;
+static guint score_timer;
+
+static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...)
+{
+	char line[LINE_BYTES];
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	if (n >= (int)sizeof(line))
+		n = sizeof(line) - 1;
+	if (send(MDCD, line, (size_t)n, MSG_NOSIGNAL) < 0)
+		exit(0);
+}
+
+/* ---- scores ---- */
+
+#ifdef HAVE_CRM_COMMON_IPC_ATTRD_INTERNAL_H
+/* pcmk__node_attr_value of Pacemaker's attrd_internal.h: without it pacemaker-attrd gets no order and stops at an assertion. */
+enum { NODE_ATTR_VALUE = 1 << 3 };
+
+static int set_attribute(const char *node, const char *name, const char *value)
+{
+	pcmk_ipc_api_t *attrd = NULL;
+	int rc = pcmk_new_ipc_api(&attrd, pcmk_ipc_attrd);
+
+	if (rc == pcmk_rc_ok)
+		rc = pcmk_connect_ipc(attrd, pcmk_ipc_dispatch_sync);
+	if (rc == pcmk_rc_ok)
+		rc = pcmk__attrd_api_update(attrd, node, name, value, NULL, NULL, NULL,
+					    NODE_ATTR_VALUE);
+	pcmk_free_ipc_api(attrd);
+	return rc;
+}
+#else
+/* Pacemaker's own tool: some 60 ms instead of one. */
+static int set_attribute(const char *node, const char *name, const char *value)
+{
+	const char *const command[] = {"attrd_updater", "-n", name, "-U", value, "-N", node, NULL};
+	gint status;
+
+	return g_spawn_sync(NULL, (gchar **)(size_t)command, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
+			    NULL, NULL, &status, NULL) &&
+			       status == 0
+		       ? pcmk_rc_ok
+		       : pcmk_rc_error;
+}
+#endif
+
+static int write_score(const char *node, int score)
+{
+	char *name = pcmk_promotion_score_name(resource), value[16] = "-INFINITY";
+	int rc;
+
+	if (score > 0)
+		snprintf(value, sizeof(value), "%d", score);
+	rc = set_attribute(node, name, value);
+	free(name);
+	tell("log promotion score of %s: %s%s%s", node, value, rc == pcmk_rc_ok ? "" : ", not written: ",
+	     rc == pcmk_rc_ok ? "" : pcmk_rc_str(rc));
+	return rc;
+}
+
+static gboolean score_due(gpointer unused)
+{
+	score_timer = 0;
+	if (score_wanted == score_written)
+		return G_SOURCE_REMOVE;
+	if (write_score(own, score_wanted) == pcmk_rc_ok)
+		score_written = score_wanted;
+	else
+		score_timer = g_timeout_add(AGAIN_MS, score_due, NULL);
+	return G_SOURCE_REMOVE;
+}
+
+static void want_score(int score)
+{
+	bool falls = score < score_written || score_written < 0;
+
+	score_wanted = score;
+	if (!resource)
+		return;
+	if (score_timer)
+		g_source_remove(score_timer);
+	score_timer = 0;
+	if (falls)
+		score_due(NULL);
+	else
+		score_timer = g_timeout_add(CALM_MS, score_due, NULL);
+}
+
+/* ---- the peer's controller failed ---- */
+
+static bool answered;
+
+static void controld_said(pcmk_ipc_api_t *api, enum pcmk_ipc_event event, crm_exit_t status,
+			  void *data, void *unused)
+{
+	answered |= event == pcmk_ipc_event_reply || event == pcmk_ipc_event_disconnect;
+}
+
+/* The dead one cannot take its score back itself: while it stands, the scheduler would promote there again. */
+static void report_failure(void)
+{
+	pcmk_ipc_api_t *controld = NULL;
+	int rc;
+
+	if (!resource)
+		return;
+	write_score(peer, 0);
+	rc = pcmk_new_ipc_api(&controld, pcmk_ipc_controld);
+	answered = false;
+	if (rc == pcmk_rc_ok) {
+		pcmk_register_ipc_callback(controld, controld_said, NULL);
+		rc = pcmk_connect_ipc(controld, pcmk_ipc_dispatch_poll);
+	}
+	if (rc == pcmk_rc_ok)
+		rc = pcmk_controld_api_fail(controld, peer, peer, resource, NULL, "ocf", "mdcpair",
+					    "controller");
+	while (rc == pcmk_rc_ok && !answered && pcmk_poll_ipc(controld, 2000) == pcmk_rc_ok)
+		pcmk_dispatch_ipc(controld);
+	pcmk_free_ipc_api(controld);
+	tell("log the failure of %s on %s was reported: %s", resource, peer, pcmk_rc_str(rc));
+}
+
+/* ---- fencing ---- */
+
+static gboolean connect_fencer(gpointer unused);
+
+static void fenced(stonith_t *st, stonith_event_t *e)
+{
+	if (!e->target || strcmp(e->target, peer) != 0 || !e->action)
+		return;
+	if (strcmp(e->action, "off") != 0 && strcmp(e->action, "reboot") != 0)
+		return;
+	if (e->result == pcmk_ok)
+		tell("fenced %s (%s) by %s for %s", e->target, e->action,
+		     e->executioner ? e->executioner : "nobody known",
+		     e->client_origin ? e->client_origin : "nobody known");
+	else
+		tell("log %s of %s by %s failed: %s", e->action, e->target,
+		     e->executioner ? e->executioner : "nobody", pcmk_strerror(e->result));
+}
+
+static void fencer_lost(stonith_t *st, stonith_event_t *e)
+{
+	tell("log pacemaker-fenced is gone");
+	connected = false;
+	g_timeout_add(AGAIN_MS, connect_fencer, NULL);
+}
+
+static gboolean connect_fencer(gpointer unused)
+{
+	if (connected)
+		return G_SOURCE_REMOVE;
+	if (fencer)
+		stonith_api_delete(fencer);
+	fencer = stonith_api_new();
+	if (!fencer || fencer->cmds->connect(fencer, "mdcd", NULL) != pcmk_ok)
+		return G_SOURCE_CONTINUE;
+	fencer->cmds->register_notification(fencer, T_STONITH_NOTIFY_FENCE, fenced);
+	fencer->cmds->register_notification(fencer, T_STONITH_NOTIFY_DISCONNECT, fencer_lost);
+	connected = true;
+	tell("log connected to pacemaker-fenced");
+	return G_SOURCE_REMOVE;
+}
+
+/* Success is told by fenced(), whoever asked for it. */
+static void fence_done(stonith_t *st, stonith_callback_data_t *d)
+{
+	if (d->rc != pcmk_ok)
+		tell("unfenced %s", pcmk_strerror(d->rc));
+}
+
+static void fence(void)
+{
+	int call;
+
+	if (!connected) {
+		tell("unfenced pacemaker-fenced does not answer");
+		return;
+	}
+	call = fencer->cmds->fence(fencer, st_opt_none, peer, "reboot", FENCE_S, 0);
+	if (call <= 0)
+		tell("unfenced %s", pcmk_strerror(call));
+	else
+		fencer->cmds->register_callback(fencer, call, FENCE_S + 5, st_opt_timeout_updates,
+						NULL, "fence_done", fence_done);
+}
+
+/* ---- mdcd ---- */
+
+static gboolean mdcd_said(gint fd, GIOCondition condition, gpointer unused)
+{
+	char line[LINE_BYTES];
+	ssize_t n = recv(fd, line, sizeof(line) - 1, 0);
+
+	if (n <= 0) {
+		g_main_loop_quit(loop);
+		return G_SOURCE_REMOVE;
+	}
+	line[n] = '\0';
+	if (strncmp(line, "score ", 6) == 0)
+		want_score(atoi(line + 6));
+	else if (strcmp(line, "fence") == 0)
+		fence();
+	else if (strcmp(line, "failed") == 0)
+		report_failure();
+	return G_SOURCE_CONTINUE;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 4 || send(MDCD, "log mdcd-pacemaker started", 26, MSG_NOSIGNAL) < 0) {
+		fprintf(stderr, "mdcd-pacemaker is started by mdcd\n");
+		return 2;
+	}
+	own = argv[1];
+	peer = argv[2];
+	resource = argv[3][0] ? argv[3] : NULL;
+	loop = g_main_loop_new(NULL, FALSE);
+	g_unix_fd_add(MDCD, G_IO_IN | G_IO_HUP | G_IO_ERR, mdcd_said, NULL);
+	if (connect_fencer(NULL) == G_SOURCE_CONTINUE)
+		g_timeout_add(AGAIN_MS, connect_fencer, NULL);
+	g_main_loop_run(loop);
+	return 0;
+}
