@@ -153,7 +153,7 @@ static bool is_up(const struct pair_dir *d)
 }
 
 /* A controller that cannot start, or no supervisor any more: waiting longer is in vain. Says why. */
-static bool is_hopeless(const json_t *status)
+static bool is_hopeless(const struct pair_place *place, const json_t *status)
 {
 	json_t *s = json_object_get(status, "supervisor"), *c;
 	bool hopeless = false;
@@ -165,11 +165,16 @@ static bool is_hopeless(const json_t *status)
 	}
 	json_array_foreach(json_object_get(s, "children"), i, c)
 	{
+		const char *why = json_string_value(json_object_get(c, "why"));
+		int node = (int)json_integer_value(json_object_get(c, "node"));
+
 		if (!json_is_true(json_object_get(c, "hopeless")))
 			continue;
-		fprintf(stderr, "mdcpair: node %d cannot start: %s\n",
-			(int)json_integer_value(json_object_get(c, "node")),
-			json_string_value(json_object_get(c, "why")));
+		if (why && *why)
+			fprintf(stderr, "mdcpair: node %d cannot start: %s\n", node, why);
+		else
+			fprintf(stderr, "mdcpair: node %d cannot start: see %s/log/node%d.log\n",
+				node, place->pair, node);
 		hopeless = true;
 	}
 	return hopeless;
@@ -191,7 +196,7 @@ static bool wait_for(const struct pair_place *place, bool insync)
 			said = loop_now_ms();
 			pair_print_waiting(s, stderr);
 		}
-		hopeless = !reached && is_hopeless(s);
+		hopeless = !reached && is_hopeless(place, s);
 		json_decref(s);
 		if (reached || hopeless || loop_now_ms() - begun > UP_WAIT_MS)
 			return reached;

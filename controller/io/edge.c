@@ -385,6 +385,17 @@ static void journal_ready(void *user, uint32_t events)
 		edge_step(e, &ev);
 }
 
+static void store_space(struct edge *e, const struct store_done *d)
+{
+	uint64_t bit = UINT64_C(1) << HA_ALARM_NO_SPACE;
+
+	e->alarms = d->error ? e->alarms | bit : e->alarms & ~bit;
+	if (d->error)
+		log_error("ALARM NO_SPACE: %s", d->text);
+	else
+		log_notice("alarm over: NO_SPACE: %s", d->text);
+}
+
 static void store_ready(void *user, uint32_t events)
 {
 	static const enum ctl_event_type types[] = {
@@ -397,6 +408,10 @@ static void store_ready(void *user, uint32_t events)
 	struct store_done d;
 
 	while (store_next(e->store, &d)) {
+		if (d.type == STORE_SPACE) {
+			store_space(e, &d);
+			continue;
+		}
 		struct ctl_event ev = {
 			.type = types[d.type],
 			.ticket = d.ticket,

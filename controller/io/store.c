@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,10 +31,11 @@ enum {
 		3, /* three rows of a create: slower than the creates come, and they would wait */
 	PACE_MAX_MS = 5000,
 	NO_SPACE_RETRY_MS = 500,
+	NO_SPACE_BYTES = 1 << 20, /* less than LMDB writes at once */
 };
 #define MAP_GRAIN ((uint64_t)1 << 30)
 
-enum work { FETCH, COPY_READ, FLUSH, COPY_BEGIN, COPY_PUT, COPY_END, COPY_KEEP };
+enum work { FETCH, COPY_READ, FLUSH, COPY_BEGIN, COPY_PUT, COPY_END, COPY_KEEP, SPACE };
 
 struct task {
 	struct task *next;
@@ -54,6 +56,7 @@ struct list {
 struct env {
 	MDB_env *mdb;
 	MDB_dbi dbi;
+	int errors_fd; /* its file once more: a failed sync is told to it too */
 };
 
 struct store {
@@ -191,15 +194,26 @@ static int put_meta(struct store *s, const struct env *e, MDB_txn *txn, uint64_t
 
 static void close_env(struct env *e)
 {
-	if (e->mdb)
+	if (e->mdb) {
 		mdb_env_close(e->mdb);
+		if (e->errors_fd >= 0)
+			close(e->errors_fd);
+	}
 	*e = (struct env){0};
+}
+
+static int open_errors_fd(const char *path)
+{
+	char file[PATH_MAX];
+
+	snprintf(file, sizeof(file), "%.4000s/data.mdb", path);
+	return open(file, O_RDONLY | O_CLOEXEC);
 }
 
 /* A new environment gets its meta row; an old one's is left as it is. */
 static int open_env(struct store *s, const char *path, unsigned flags, struct env *ret)
 {
-	struct env e = {0};
+	struct env e = {.errors_fd = -1};
 	struct meta m;
 	MDB_txn *txn = NULL;
 	MDB_envinfo info;
@@ -214,6 +228,8 @@ static int open_env(struct store *s, const char *path, unsigned flags, struct en
 		rc = mdb_env_set_maxreaders(e.mdb, READERS_MAX + 16);
 	if (!rc)
 		rc = mdb_env_open(e.mdb, path, MDB_NOTLS | MDB_NORDAHEAD | flags, 0600);
+	if (!rc && (e.errors_fd = open_errors_fd(path)) < 0)
+		rc = errno;
 	if (!rc) {
 		mdb_env_info(e.mdb, &info);
 		if (info.me_mapsize > s->map_bytes)
@@ -536,27 +552,60 @@ static bool stopping(struct store *s)
 	return stop;
 }
 
+/* LMDB calls a short write EIO, as it does a bad disk: it is a full one if there is no room, and no write or sync has failed. */
+static bool is_full(const struct env *e, int rc)
+{
+	struct statvfs v;
+
+	if (rc == ENOSPC || rc == EDQUOT)
+		return true;
+	if (rc != EIO || fstatvfs(e->errors_fd, &v) < 0 || fsync(e->errors_fd) < 0)
+		return false;
+	return (uint64_t)v.f_bavail * v.f_frsize < NO_SPACE_BYTES;
+}
+
+static void tell_space(struct store *s, int error)
+{
+	struct task *t = calloc(1, sizeof(*t));
+
+	ASSERT(t);
+	t->work = SPACE;
+	t->done = (struct store_done){.type = STORE_SPACE, .error = error};
+	snprintf(t->text, sizeof(t->text), "%.100s: %s", s->dir,
+		 error ? "the disk is full, changes wait for room" : "there is room again");
+	finish(s, t);
+}
+
 /*
  * A full map and a full disk are no failures: nothing of the transaction is there, it is done again.
- * Anything else is final, a failed sync above all.
+ * Anything else is final, a failed sync above all. 0: write it again.
  */
+static int make_room(struct store *s, struct env *e, int rc, bool *waits)
+{
+	if (rc == MDB_MAP_FULL)
+		return grow_map(s, e);
+	if (!is_full(e, rc) || stopping(s))
+		return rc;
+	s->stats.no_space++;
+	if (!*waits)
+		tell_space(s, -ENOSPC);
+	*waits = true;
+	pause_us(NO_SPACE_RETRY_MS * 1000);
+	return 0;
+}
+
 static void do_flush(struct store *s, struct task *t)
 {
 	uint64_t begun_us = now_us();
+	bool waited = false;
 	int rc;
 
 	ctl_flush_sort(t->flush);
-	while ((rc = flush_once(s, t))) {
-		if (rc == MDB_MAP_FULL)
-			rc = grow_map(s, &s->env);
-		else if (rc == ENOSPC && !stopping(s)) {
-			s->stats.no_space++;
-			pause_us(NO_SPACE_RETRY_MS * 1000);
-			rc = 0;
-		}
-		if (rc)
+	while ((rc = flush_once(s, t)))
+		if ((rc = make_room(s, &s->env, rc, &waited)))
 			break;
-	}
+	if (waited)
+		tell_space(s, 0);
 	t->done.error = rc ? failed(t, rc, "flush") : 0;
 	if (rc)
 		return;
@@ -599,15 +648,16 @@ static int put_packed(struct store *s, struct task *t)
 
 static int copy_put(struct store *s, struct task *t)
 {
+	bool waited = false;
 	int rc;
 
 	if (!s->incoming.mdb)
 		return EPROTO;
-	while ((rc = put_packed(s, t)) == MDB_MAP_FULL) {
-		rc = grow_map(s, &s->incoming);
-		if (rc)
+	while ((rc = put_packed(s, t)))
+		if ((rc = make_room(s, &s->incoming, rc, &waited)))
 			break;
-	}
+	if (waited)
+		tell_space(s, 0);
 	return rc;
 }
 

@@ -3,7 +3,7 @@
  * The rows on disk: one LMDB environment in DIR/store, one table with the rows' own keys, and beside
  * them the LSN at which they stand, changed in the same transaction. Owns the threads that touch it:
  * readers that answer fetches and copy reads, and one writer at low priority for flushes and for the
- * environment a full copy arrives in. Nothing here blocks its caller; nothing here decides.
+ * environment a full copy arrives in. While the disk is full the writer waits. Nothing here blocks its caller; nothing here decides.
  *
  * Order of a flush: rows and LSN in one transaction, durable at its commit, then reported. Order of a
  * full copy: rows into DIR/store.new, made durable, exchanged by name with DIR/store, directory synced,
@@ -24,7 +24,13 @@ struct store_config {
 	uint32_t flush_ms; /* how often flushes come: each is spread over a part of it */
 };
 
-enum store_done_type { STORE_ROWS, STORE_FLUSHED, STORE_COPY_ROWS, STORE_COPY_APPLIED };
+enum store_done_type {
+	STORE_ROWS,
+	STORE_FLUSHED,
+	STORE_COPY_ROWS,
+	STORE_COPY_APPLIED,
+	STORE_SPACE, /* error: -ENOSPC, a write waits for room on the disk; 0, it has it now */
+};
 
 /* What became true; its memory is valid until the next store_next. */
 struct store_done {

@@ -208,15 +208,17 @@ void ha_step(struct ha *, const struct ha_event *);
 bool ha_next(struct ha *, struct ha_effect *);
 
 /* Alarms: id, name, what it says. */
-#define HA_ALARMS                                                                 \
-	HA_ALARM(ALONE, "only this controller holds the latest operations")       \
-	HA_ALARM(FROZEN, "no operation is answered")                              \
-	HA_ALARM(ARBITER, "the arbiter record cannot be read or written")         \
-	HA_ALARM(FENCE, "the peer could not be fenced")                           \
-	HA_ALARM(SLOW_PEER, "the standby is too slow and was dropped")            \
-	HA_ALARM(DROPS, "the standby was dropped three times within an hour")     \
-	HA_ALARM(JOURNAL, "the journal or the store here is damaged")             \
-	HA_ALARM(QUARANTINED, "this controller's disk failed; it never promotes") \
+#define HA_ALARMS                                                                            \
+	HA_ALARM(ALONE, "only this controller holds the latest operations")                  \
+	HA_ALARM(FROZEN, "no operation is answered")                                         \
+	HA_ALARM(ARBITER, "the arbiter record cannot be read or written")                    \
+	HA_ALARM(FENCE, "the peer could not be fenced")                                      \
+	HA_ALARM(SLOW_PEER, "the standby is too slow and was dropped")                       \
+	HA_ALARM(DROPS, "the standby was dropped three times within an hour")                \
+	HA_ALARM(JOURNAL, "the journal or the store here is damaged")                        \
+	HA_ALARM(QUARANTINED, "this controller's disk failed; it never promotes")            \
+	HA_ALARM(NO_SPACE,                                                                   \
+		 "the disk of this controller's directory is full, changes wait: make room") \
 	HA_ALARM(PEER, "the peer does not fit: another cluster, another log or a newer epoch")
 enum ha_alarm {
 #define HA_ALARM(id, text) HA_ALARM_##id,

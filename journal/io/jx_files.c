@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -200,6 +201,24 @@ static int make_one(struct jx_files *f, const char *name, uint64_t bytes, struct
 	return r;
 }
 
+/* A disk that it does not fit on is not filled first: others want to write there, the log above all. */
+static int room_for(struct jx_files *f, const char *path, uint64_t bytes, char *why, size_t size)
+{
+	struct statvfs v;
+
+	if (fstatvfs(f->dir_fd, &v) < 0)
+		return say(why, size, -errno, path, "", NULL);
+	if ((uint64_t)v.f_bavail * v.f_frsize >= bytes)
+		return 0;
+	snprintf(
+		why, size,
+		"%s: no room for a journal of %llu MiB, %llu MiB are free: make room, or set journal.segments and "
+		"journal.segment_mib lower",
+		path, (unsigned long long)(bytes >> 20),
+		(unsigned long long)((uint64_t)v.f_bavail * v.f_frsize >> 20));
+	return -ENOSPC;
+}
+
 static int make_all(struct jx_files *f, const char *path, const struct jx_config *c, char *why,
 		    size_t size)
 {
@@ -208,8 +227,10 @@ static int make_all(struct jx_files *f, const char *path, const struct jx_config
 			   .total = (uint64_t)j->segment_bytes * j->segments +
 				    (uint64_t)j->ring_slots * JR_PAGE_BYTES};
 	char name[32] = "unfinished";
-	int fd, r = 0;
+	int fd, r = room_for(f, path, m.total, why, size);
 
+	if (r < 0)
+		return r;
 	if (posix_memalign((void **)&m.zeros, JR_PAGE_BYTES, ZERO_BYTES) != 0)
 		return -ENOMEM;
 	memset(m.zeros, 0, ZERO_BYTES);
@@ -225,6 +246,8 @@ static int make_all(struct jx_files *f, const char *path, const struct jx_config
 	if (r == 0)
 		r = make_one(f, jx_file_name(0, name), (uint64_t)j->ring_slots * JR_PAGE_BYTES, &m);
 	free(m.zeros);
+	for (unsigned i = 1; i <= j->segments && r == -ENOSPC; i++)
+		unlinkat(f->dir_fd, jx_file_name((uint8_t)i, (char[32]){0}), 0);
 	if (r == 0 && (fsync(f->dir_fd) < 0 || unlinkat(f->dir_fd, "unfinished", 0) < 0 ||
 		       fsync(f->dir_fd) < 0))
 		r = -errno;
