@@ -214,6 +214,21 @@ const char *lun_signature(struct lun *l)
 	return NULL;
 }
 
+/* Nothing but zeros at the beginning and at the end, where some keep their labels and the second copy of a partition table. */
+static bool is_blank(struct lun *l)
+{
+	uint64_t bytes = lun_blocks(l) * LUN_BLOCK_BYTES;
+	size_t have = bytes < LOOK_BYTES ? (size_t)bytes : LOOK_BYTES;
+
+	for (int end = 0; end < 2; end++) {
+		if (read_all(l, end ? bytes - have : 0, have) < 0)
+			return false;
+		if (have > 0 && (l->buffer[0] || memcmp(l->buffer, l->buffer + 1, have - 1) != 0))
+			return false;
+	}
+	return true;
+}
+
 /* ---- the label ---- */
 
 int lun_label_read(struct lun *l, struct lun_label *ret, char *why, size_t size)
@@ -256,10 +271,10 @@ static int refuse_labelled(struct lun *l, const struct lun_label *old, const cha
 		return 0;
 	snprintf(
 		why, size,
-		"%s: is labelled already: LUN \"%s\" (%s) of cluster %s%s. To overwrite it, name it",
+		"%s: is labelled already: LUN \"%s\" (%s) of cluster %s%s. To overwrite it and lose what it holds: --force %s",
 		l->path, old->name, pr_uuid_format(lun, &old->lun),
 		pr_uuid_format(cluster, &old->cluster),
-		pr_uuid_is_zero(&old->volume) ? "" : ", part of a volume");
+		pr_uuid_is_zero(&old->volume) ? "" : ", part of a volume", old->name);
 	return -EEXIST;
 }
 
@@ -279,10 +294,13 @@ static int refuse_used(struct lun *l, const char *force, char *why, size_t size)
 		return r;
 	} else {
 		what = lun_signature(l);
+		if (!what && !is_blank(l))
+			what = "data of a kind that is not known here";
 	}
 	if (!what || (force && strcmp(force, l->path) == 0))
 		return 0;
-	snprintf(why, size, "%s: holds %s. To overwrite it, name its path", l->path, what);
+	snprintf(why, size, "%s: holds %s. To overwrite it and lose what it holds: --force %s",
+		 l->path, what, l->path);
 	return -ENOTEMPTY;
 }
 

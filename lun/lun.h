@@ -37,7 +37,7 @@ int lun_label_read(struct lun *, struct lun_label *ret, char *why, size_t size);
 /*
  * Writes label and blank arbiter and floor blocks, and reads the label back. label->blocks and
  * data_block are set here when zero. force: NULL, or the name or UUID of the label that may be
- * overwritten, or for a LUN without a label that holds something else, its path. -EEXIST: already
+ * overwritten, or for a LUN without a label that holds something else, known or not, its path. -EEXIST: already
  * labelled, -ENOTEMPTY: something else stands there (why says what), -EBUSY: mounted, or locked.
  */
 int lun_label_write(struct lun *, struct lun_label *label, const char *force, char *why,
