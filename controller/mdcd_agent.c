@@ -175,8 +175,8 @@ static int explain(const char *conf_path, int status)
 {
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return complain(FAILED, "mdcd is not in PATH");
-	return complain(FAILED, "mdcd -c %s ended at once (%s %d): its log, %s, says why", conf_path,
-			WIFSIGNALED(status) ? "signal" : "status",
+	return complain(FAILED, "mdcd -c %s ended at once (%s %d): its log, %s, says why",
+			conf_path, WIFSIGNALED(status) ? "signal" : "status",
 			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), conf.log_to);
 }
 

@@ -4,7 +4,7 @@
  * those of ha/io/cluster_helper.h. It writes promotion scores (pacemaker-attrd), has the peer's node fenced and listens for
  * every result (pacemaker-fenced), and reports the peer's failed controller (pacemaker-controld). It decides nothing.
  *
- * Every write of a score makes the scheduler run anew and aborts the transition under way, so a score that rises waits a moment.
+ * Every write makes the scheduler run anew and aborts the transition under way, so it writes as little and as seldom as it can.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -26,14 +26,16 @@
 #include <crm/stonith-ng.h>
 #include <glib-unix.h>
 
-enum { MDCD = 3, LINE_BYTES = 512, CALM_MS = 300, AGAIN_MS = 500, FENCE_S = 60 };
+enum { MDCD = 3, LINE_BYTES = 512, AGAIN_MS = 500, REPORT_MS = 1000, FENCE_S = 60 };
+
+enum { SCORE_MOVE = 1, SCORE_ACTIVE = 1000 };
 
 static const char *own, *peer, *resource;
 static GMainLoop *loop;
 static stonith_t *fencer;
 static bool connected;
 static int score_wanted = -1, score_written = -1;
-static guint score_timer;
+static guint score_timer, report_timer;
 
 static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...)
 {
@@ -93,8 +95,8 @@ static int write_score(const char *node, int score)
 		snprintf(value, sizeof(value), "%d", score);
 	rc = set_attribute(node, name, value);
 	free(name);
-	tell("log promotion score of %s: %s%s%s", node, value, rc == pcmk_rc_ok ? "" : ", not written: ",
-	     rc == pcmk_rc_ok ? "" : pcmk_rc_str(rc));
+	tell("log promotion score of %s: %s%s%s", node, value,
+	     rc == pcmk_rc_ok ? "" : ", not written: ", rc == pcmk_rc_ok ? "" : pcmk_rc_str(rc));
 	return rc;
 }
 
@@ -110,20 +112,33 @@ static gboolean score_due(gpointer unused)
 	return G_SOURCE_REMOVE;
 }
 
+/*
+ * Never to be promoted is said at once. The active's own score follows soon behind its promotion, and
+ * before that of a peer which comes back, or the role would wander. The rest is a hint among hints, and
+ * must not meet a failure that is being dealt with: a CIB reply that arrives while others are under way
+ * costs pacemaker-controld a whole second.
+ */
+static guint calm_ms(int score)
+{
+	if (score <= 0)
+		return 0;
+	if (score >= SCORE_ACTIVE)
+		return 300;
+	return score == SCORE_MOVE ? 0 : score_written > 0 ? 3000 : 1000;
+}
+
 static void want_score(int score)
 {
-	bool falls = score < score_written || score_written < 0;
-
 	score_wanted = score;
 	if (!resource)
 		return;
 	if (score_timer)
 		g_source_remove(score_timer);
 	score_timer = 0;
-	if (falls)
+	if (calm_ms(score) == 0)
 		score_due(NULL);
 	else
-		score_timer = g_timeout_add(CALM_MS, score_due, NULL);
+		score_timer = g_timeout_add(calm_ms(score), score_due, NULL);
 }
 
 /* ---- the peer's controller failed ---- */
@@ -136,16 +151,12 @@ static void controld_said(pcmk_ipc_api_t *api, enum pcmk_ipc_event event, crm_ex
 	answered |= event == pcmk_ipc_event_reply || event == pcmk_ipc_event_disconnect;
 }
 
-/* The dead one cannot take its score back itself: while it stands, the scheduler would promote there again. */
-static void report_failure(void)
+static gboolean report_failure(gpointer unused)
 {
 	pcmk_ipc_api_t *controld = NULL;
-	int rc;
+	int rc = pcmk_new_ipc_api(&controld, pcmk_ipc_controld);
 
-	if (!resource)
-		return;
-	write_score(peer, 0);
-	rc = pcmk_new_ipc_api(&controld, pcmk_ipc_controld);
+	report_timer = 0;
 	answered = false;
 	if (rc == pcmk_rc_ok) {
 		pcmk_register_ipc_callback(controld, controld_said, NULL);
@@ -158,6 +169,27 @@ static void report_failure(void)
 		pcmk_dispatch_ipc(controld);
 	pcmk_free_ipc_api(controld);
 	tell("log the failure of %s on %s was reported: %s", resource, peer, pcmk_rc_str(rc));
+	return G_SOURCE_REMOVE;
+}
+
+static void peer_back(void)
+{
+	if (report_timer)
+		g_source_remove(report_timer);
+	report_timer = 0;
+}
+
+/*
+ * The dead one's score alone makes the scheduler move the active role, in one run. To have it started
+ * again is reported when that is done.
+ */
+static void peer_failed(void)
+{
+	if (!resource)
+		return;
+	write_score(peer, 0);
+	peer_back();
+	report_timer = g_timeout_add(REPORT_MS, report_failure, NULL);
 }
 
 /* ---- fencing ---- */
@@ -242,7 +274,9 @@ static gboolean mdcd_said(gint fd, GIOCondition condition, gpointer unused)
 	else if (strcmp(line, "fence") == 0)
 		fence();
 	else if (strcmp(line, "failed") == 0)
-		report_failure();
+		peer_failed();
+	else if (strcmp(line, "back") == 0)
+		peer_back();
 	return G_SOURCE_CONTINUE;
 }
 

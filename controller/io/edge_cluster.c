@@ -17,8 +17,9 @@
 enum {
 	SCORE_MEMBER = 100, /* a member that has not met its peer */
 	MEET_MS = 3000,	    /* so long it waits for that before Pacemaker may take it */
-	PROMISE_MS = 1500,  /* a peer whose process is there has that long to promise before it is fenced */
-	SCORE_MOVE = 1,	    /* of an active that wants to hand over */
+	PROMISE_MS =
+		1500, /* a peer whose process is there has that long to promise before it is fenced */
+	SCORE_MOVE = 1, /* of an active that wants to hand over */
 	MOVE_MS = 15000,
 	HEIR_MS = 5000, /* an heir waits that long for Pacemaker's order */
 };
@@ -81,7 +82,8 @@ static void tell_score(void *user)
 	struct edge_cluster *cl = &e->cl;
 	uint64_t met_ms = e->started_ms + MEET_MS;
 
-	if (e->role == PR_ROLE_STARTING || cl->move_ticket || (cl->score_told && cl->score == e->score))
+	if (e->role == PR_ROLE_STARTING || cl->move_ticket ||
+	    (cl->score_told && cl->score == e->score))
 		return;
 	if (e->score == SCORE_MEMBER && !cl->score_told && loop_now_ms() < met_ms) {
 		loop_set_timer(e->loop, &cl->score_timer, met_ms);
@@ -144,11 +146,13 @@ static void answer_view(struct edge *e, uint64_t ticket)
 	/* An heir is active before Pacemaker says so: a moment during which it must not look out of order. */
 	heir = !e->cl.ordered && loop_now_ms() < e->active_since_ms + HEIR_MS;
 	promoted = e->role == PR_ROLE_ACTIVE && !heir;
-	o = json_pack("{s:s,s:b,s:s,s:s,s:s,s:I}", "role", pr_role_name((uint8_t)e->role), "promoted",
-		      promoted, "mode", ha_mode_name(s.mode), "state", ha_dstate_name(s.dstate),
-		      "members", members[s.members & 3], "epoch", (json_int_t)s.epoch);
+	o = json_pack("{s:s,s:b,s:s,s:s,s:s,s:I}", "role", pr_role_name((uint8_t)e->role),
+		      "promoted", promoted, "mode", ha_mode_name(s.mode), "state",
+		      ha_dstate_name(s.dstate), "members", members[s.members & 3], "epoch",
+		      (json_int_t)s.epoch);
 	json = o ? json_dumps(o, JSON_COMPACT) : NULL;
-	admin_reply(e->admin, ticket, json ? 0 : -ENOMEM, json ? json : "{}", json ? strlen(json) : 2);
+	admin_reply(e->admin, ticket, json ? 0 : -ENOMEM, json ? json : "{}",
+		    json ? strlen(json) : 2);
 	free(json);
 	json_decref(o);
 }

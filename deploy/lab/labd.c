@@ -51,8 +51,8 @@ enum obedience { WORKS, FAILS, LIES };
 struct pod {
 	char name[12];
 	int number;
-	pid_t pid;	     /* of its init; 0: off */
-	uint64_t on_at_ms;   /* 0: nothing planned */
+	pid_t pid;	   /* of its init; 0: off */
+	uint64_t on_at_ms; /* 0: nothing planned */
 	enum obedience obedience;
 };
 
@@ -259,8 +259,8 @@ static const char *set_link(struct pod *p, const char *net, const char *how)
 	if (!p->pid)
 		return "err the pod is off";
 	if (strcmp(how, "up") == 0) {
-		batch("tc", true, "qdisc del dev %s-%s ingress\nqdisc del dev %s-%s root\n", p->name,
-		      net, p->name, net);
+		batch("tc", true, "qdisc del dev %s-%s ingress\nqdisc del dev %s-%s root\n",
+		      p->name, net, p->name, net);
 		error = batch("ip", false, "link set %s-%s up\n", p->name, net);
 	} else if (strcmp(how, "down") == 0) {
 		error = batch("ip", false, "link set %s-%s down\n", p->name, net);
@@ -321,7 +321,8 @@ static const char *power_order(struct pod *p, const char *order, bool outside)
 		return power_on(p);
 	if (strcmp(order, "off") != 0 && strcmp(order, "reboot") != 0)
 		return "err unknown order";
-	book("%s is to be %s, asked by %s", p->name, order, outside ? "the operator" : "a fence agent");
+	book("%s is to be %s, asked by %s", p->name, order,
+	     outside ? "the operator" : "a fence agent");
 	if (!obeys)
 		return p->obedience == LIES ? "ok off" : "err the relay is stuck";
 	return order[0] == 'o' ? power_off(p) : reboot_pod(p);
@@ -395,14 +396,15 @@ static void serve(int listen_fd)
 
 static int make_networks(void)
 {
-	return batch("ip", false,
-		     "link set lo up\n"
-		     /* Pinned addresses: else a bridge takes that of a port, and who knew it is lost with the port. */
-		     "link add br-pub address 02:4d:00:00:00:fe type bridge\n"
-		     "link add br-hb address 02:4d:00:00:01:fe type bridge\n"
-		     "link add br-mgmt address 02:4d:00:00:02:fe type bridge\n"
-		     "link set br-pub up\nlink set br-hb up\nlink set br-mgmt up\n"
-		     "addr add 10.77.2.254/24 dev br-mgmt\naddr add 10.77.0.254/24 dev br-pub\n");
+	return batch(
+		"ip", false,
+		"link set lo up\n"
+		/* Pinned addresses: else a bridge takes that of a port, and who knew it is lost with the port. */
+		"link add br-pub address 02:4d:00:00:00:fe type bridge\n"
+		"link add br-hb address 02:4d:00:00:01:fe type bridge\n"
+		"link add br-mgmt address 02:4d:00:00:02:fe type bridge\n"
+		"link set br-pub up\nlink set br-hb up\nlink set br-mgmt up\n"
+		"addr add 10.77.2.254/24 dev br-mgmt\naddr add 10.77.0.254/24 dev br-pub\n");
 }
 
 static int listen_outside(void)

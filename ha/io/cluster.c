@@ -41,9 +41,9 @@ struct cluster {
 
 	bool told, quorate, node_up, process_up, announce;
 	uint32_t peer_pid;
-	uint64_t incarnation;	       /* of the peer, as last announced */
+	uint64_t incarnation;		/* of the peer, as last announced */
 	uint64_t reported_ms, reported; /* a fencing of this incarnation was reported at, 0: none */
-	uint64_t asked;		       /* a fence asked for: its incarnation + 1 */
+	uint64_t asked;			/* a fence asked for: its incarnation + 1 */
 	bool changed;
 };
 
@@ -179,7 +179,8 @@ static void delivered(cpg_handle_t h, const struct cpg_name *group, uint32_t nod
 		return;
 	if (node == c->cfg.node) {
 		say(c, LOG_ERR, "corosync node %u runs node %u of this pair as well", nodeid, node);
-		c->cfg.gone(c->cfg.user, "both hosts are the same node of the pair: look at node.id");
+		c->cfg.gone(c->cfg.user,
+			    "both hosts are the same node of the pair: look at node.id");
 		return;
 	}
 	if (!is_peer(c, nodeid) || node != 3u - c->cfg.node)
@@ -188,6 +189,8 @@ static void delivered(cpg_handle_t h, const struct cpg_name *group, uint32_t nod
 	if (incarnation != c->incarnation)
 		say(c, LOG_NOTICE, "node %u is in the group: life %" PRIu64 ", PID %u", node,
 		    incarnation, pid);
+	if (!c->process_up)
+		cluster_helper_say(c->helper, "back");
 	c->incarnation = incarnation;
 	c->peer_pid = pid;
 	c->process_up = c->node_up = c->changed = true;
@@ -309,10 +312,11 @@ static int read_nodes(struct cluster *c, char *why, size_t size)
 	}
 	cmap_finalize(h);
 	if (others != 1 || !c->own_name[0] || !c->peer_name[0]) {
-		snprintf(why, size,
-			 "corosync.conf lists %u other nodes; a pair wants exactly two nodes there, "
-			 "each with nodeid and name",
-			 others);
+		snprintf(
+			why, size,
+			"corosync.conf lists %u other nodes; a pair wants exactly two nodes there, "
+			"each with nodeid and name",
+			others);
 		return -EINVAL;
 	}
 	return 0;
@@ -344,7 +348,8 @@ static int join(struct cluster *c, char *why, size_t size)
 	c->group.length = (uint32_t)snprintf(c->group.value, sizeof(c->group.value), "mdcpair:%s",
 					     pr_uuid_format(uuid, &c->cfg.cluster));
 	PATIENTLY(e, cpg_join(c->cpg, &c->group));
-	return e == CS_OK ? 0 : refuse(why, size, -ENOTCONN, "corosync's group cannot be joined", e);
+	return e == CS_OK ? 0
+			  : refuse(why, size, -ENOTCONN, "corosync's group cannot be joined", e);
 }
 
 static int track_quorum(struct cluster *c, char *why, size_t size)
@@ -356,7 +361,8 @@ static int track_quorum(struct cluster *c, char *why, size_t size)
 	if (e != CS_OK)
 		return refuse(
 			why, size, -ENOTCONN,
-			"corosync has no votequorum (quorum.provider: corosync_votequorum is wanted)", e);
+			"corosync has no votequorum (quorum.provider: corosync_votequorum is wanted)",
+			e);
 	c->quorum_open = true;
 	PATIENTLY(e, votequorum_trackstart(c->quorum, (uint64_t)(uintptr_t)c,
 					   CS_TRACK_CURRENT | CS_TRACK_CHANGES));

@@ -25,8 +25,9 @@ struct cluster_config {
 	struct pr_uuid cluster;
 	uint8_t node;	      /* 1 or 2 */
 	uint64_t incarnation; /* of this process, grows with each start */
-	const char *resource; /* the Pacemaker resource this controller is an instance of; NULL: none */
-	const char *helper;   /* path of mdcd-pacemaker */
+	const char *
+		resource; /* the Pacemaker resource this controller is an instance of; NULL: none */
+	const char *helper; /* path of mdcd-pacemaker */
 	/* The peer: its last known incarnation (0: never seen), is its process in the group, its node, are we quorate. */
 	void (*peer)(void *user, uint64_t incarnation, bool process, bool node, bool quorate);
 	/* error 0: that incarnation is proven dead; else the fencing that was asked for failed. */

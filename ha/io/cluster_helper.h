@@ -3,7 +3,7 @@
  * mdcd's end of mdcd-pacemaker, a child that speaks to Pacemaker's daemons for it, so that neither their libraries nor their
  * waits are in mdcd. Lines over a socket pair:
  *
- *	to it:	 score N (0: never promote), fence, failed (the peer's controller ended by itself)
+ *	to it:	 score N (0: never promote), fence, failed (the peer's controller ended by itself), back (it is there again)
  *	from it: fenced TEXT, unfenced TEXT, log TEXT
  *
  * The child ends with its parent.
