@@ -7,8 +7,9 @@
 
 int cluster_open(const struct cluster_config *cfg, struct cluster **ret, char *why, size_t size)
 {
-	snprintf(why, size,
-		 "cluster.stack = corosync: this mdcd was built without it; configure --with-cluster");
+	snprintf(
+		why, size,
+		"cluster.stack = corosync: this mdcd was built without it; configure --with-cluster");
 	return -ENOSYS;
 }
 
