@@ -239,6 +239,8 @@ static int switchover(void)
 
 	if (code || (code = find(&place)))
 		return code;
+	if (!place.dir[1][0]) /* the other one is on another host, where this cannot look */
+		return PAIR_OK;
 	while (!serves && loop_now_ms() < end_ms) {
 		json_t *s = pair_status(&place);
 
