@@ -152,32 +152,61 @@ static bool is_up(const struct pair_dir *d)
 	return true;
 }
 
-/* A controller that cannot start, or no supervisor any more: waiting longer is in vain. Says why. */
-static bool is_hopeless(const struct pair_place *place, const json_t *status)
+/* Says of each controller that cannot start why. Their number. */
+static int say_hopeless(const struct pair_place *place, const json_t *supervisor, FILE *to)
 {
-	json_t *s = json_object_get(status, "supervisor"), *c;
-	bool hopeless = false;
+	json_t *c;
 	size_t i;
+	int count = 0;
+
+	json_array_foreach(json_object_get(supervisor, "children"), i, c)
+	{
+		const char *why = json_string_value(json_object_get(c, "why"));
+
+		if (!json_is_true(json_object_get(c, "hopeless")))
+			continue;
+		count++;
+		if (to && why && *why)
+			fprintf(to, "mdcpair: node %zu cannot start: %s\n", i + 1, why);
+		else if (to)
+			fprintf(to, "mdcpair: node %zu cannot start: see %s/log/node%zu.log\n",
+				i + 1, place->pair, i + 1);
+	}
+	return count;
+}
+
+static bool one_refused(const json_t *status)
+{
+	json_t *c;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "controllers"), i, c)
+	{
+		const char *refused = json_string_value(json_object_get(c, "refused"));
+
+		if (refused && *refused)
+			return true;
+	}
+	return false;
+}
+
+/* Waiting longer is in vain: no supervisor any more, or one cannot start, and the other may not serve or is not enough. Says why. */
+static bool is_hopeless(const struct pair_place *place, const json_t *status, bool insync)
+{
+	json_t *s = json_object_get(status, "supervisor");
+	int count;
 
 	if (!json_is_object(s)) {
 		fprintf(stderr, "mdcpair: the supervisor is gone\n");
 		return true;
 	}
-	json_array_foreach(json_object_get(s, "children"), i, c)
-	{
-		const char *why = json_string_value(json_object_get(c, "why"));
-		int node = (int)json_integer_value(json_object_get(c, "node"));
-
-		if (!json_is_true(json_object_get(c, "hopeless")))
-			continue;
-		if (why && *why)
-			fprintf(stderr, "mdcpair: node %d cannot start: %s\n", node, why);
-		else
-			fprintf(stderr, "mdcpair: node %d cannot start: see %s/log/node%d.log\n",
-				node, place->pair, node);
-		hopeless = true;
-	}
-	return hopeless;
+	count = say_hopeless(place, s, NULL);
+	if (count == 0 || (count == 1 && !insync && !one_refused(status)))
+		return false;
+	say_hopeless(place, s, stderr);
+	if (count == 1 && !insync)
+		pair_print_waiting(status, stderr);
+	return true;
 }
 
 /* Says every few seconds what is waited for. */
@@ -196,7 +225,7 @@ static bool wait_for(const struct pair_place *place, bool insync)
 			said = loop_now_ms();
 			pair_print_waiting(s, stderr);
 		}
-		hopeless = !reached && is_hopeless(place, s);
+		hopeless = !reached && is_hopeless(place, s, insync);
 		json_decref(s);
 		if (reached || hopeless || loop_now_ms() - begun > UP_WAIT_MS)
 			return reached;

@@ -175,11 +175,12 @@ static void alarm_changed(struct edge *e, const struct ctl_effect *fx)
 	e->alarms = fx->on ? e->alarms | bit : e->alarms & ~bit;
 }
 
+/* Before it was anything, what it found on its disk is the reason: starting again does not help. */
 static _Noreturn void die(struct edge *e, const char *text)
 {
 	log_error("node %u ends itself: %s", e->conf.node, text ? text : "the core says so");
 	log_close();
-	_exit(1);
+	_exit(e->role == PR_ROLE_STARTING ? EDGE_REFUSED : 1);
 }
 
 static void set_core_timer(struct edge *e, uint64_t at_ms)

@@ -238,6 +238,14 @@ int edge_open(struct edge *e, const struct conf *conf, char *why, size_t size)
 		error = open_storage(e, why, size);
 	if (!error)
 		error = state_file_open(conf->dir, &e->state_file, &state, &boot.error, why, size);
+	if (!error && boot.error == -EUCLEAN) {
+		error = boot.error;
+		snprintf(
+			why, size,
+			"%.300s/state: fewer than two of its four copies agree: bring it back, or move state, journal and store "
+			"away for a full copy from the peer",
+			conf->dir);
+	}
 	if (!error)
 		error = make_core(e, why, size);
 	if (!error)
@@ -256,8 +264,6 @@ int edge_open(struct edge *e, const struct conf *conf, char *why, size_t size)
 		   ", clients on %s ports %u and %u",
 		   conf->node, conf->name, e->incarnation, conf->dir, boot.store_lsn,
 		   conf_own_access(conf), conf->access_port, conf->coord_port);
-	if (boot.error == -EUCLEAN)
-		log_error("%s/state: fewer than two of its four copies agree", conf->dir);
 	edge_step(e, &boot);
 	return 0;
 }

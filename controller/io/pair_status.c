@@ -74,9 +74,22 @@ static bool is_stopped(const json_t *supervisor, int node)
 		       "stopped"));
 }
 
+/* What the supervisor knows of one that has ended: its last words. */
+static void why_down(const json_t *supervisor, int node, char *why, size_t size)
+{
+	const json_t *c = json_array_get(json_object_get(supervisor, "children"), (size_t)node - 1);
+	const char *words = json_string_value(json_object_get(c, "why"));
+	long long deaths = json_integer_value(json_object_get(c, "deaths"));
+
+	why[0] = '\0';
+	if (node && c && !json_integer_value(json_object_get(c, "pid")) && deaths && words &&
+	    *words)
+		snprintf(why, size, "it has ended %lld times, last with: %s", deaths, words);
+}
+
 static json_t *ask_status(const char *dir, int node, const json_t *supervisor)
 {
-	char *text;
+	char *text, why[400];
 	int error, rc = -ETIMEDOUT;
 	json_t *o = NULL;
 
@@ -92,10 +105,12 @@ static json_t *ask_status(const char *dir, int node, const json_t *supervisor)
 	if (node)
 		json_object_set_new(o, "node", json_integer(node));
 	json_object_set_new(o, "role", json_string("down"));
+	why_down(supervisor, node, why, sizeof(why));
 	json_object_set_new(o, "error",
-			    json_string(rc == -ETIMEDOUT ? "stopped, or too slow to answer"
-					: rc < 0	 ? strerror(-rc)
-							 : "no sense in its answer"));
+			    json_string(why[0]		   ? why
+					: rc == -ETIMEDOUT ? "stopped, or too slow to answer"
+					: rc < 0	   ? strerror(-rc)
+							   : "no sense in its answer"));
 	return o;
 }
 

@@ -1047,8 +1047,12 @@ int store_open(const struct store_config *c, struct store **ret, char *why, size
 		remove_env(s, "store.old");
 		rc = open_env(s, path, 0, &s->env);
 		if (rc) {
-			snprintf(why, why_size, "%s: %s", path, mdb_strerror(rc));
 			error = failed(NULL, rc, "");
+			snprintf(
+				why, why_size, "%.300s: %s%s", path, mdb_strerror(rc),
+				error == -EUCLEAN
+					? ": move it away, this controller then takes a full copy from its peer"
+					: "");
 		}
 	}
 	if (!error)

@@ -119,8 +119,10 @@ note(struct supervisor *s, int node, const char *format, ...)
 	clock_gettime(CLOCK_REALTIME, &t);
 	localtime_r(&t.tv_sec, &tm);
 	strftime(stamp, sizeof(stamp), "%H:%M:%S", &tm);
-	fprintf(stderr, "%s.%03ld supervisor: node %d %s\n", stamp, t.tv_nsec / 1000000, node,
-		h->what);
+	fprintf(stderr, "%s.%03ld supervisor: ", stamp, t.tv_nsec / 1000000);
+	if (node)
+		fprintf(stderr, "node %d ", node);
+	fprintf(stderr, "%s\n", h->what);
 }
 
 /* ---- facts ---- */
@@ -443,7 +445,12 @@ static void read_last_words(struct child *c)
 		end--;
 	*end = '\0';
 	line = strrchr(text, '\n');
-	snprintf(c->why, sizeof(c->why), "%.255s", line ? line + 1 : text);
+	line = line ? line + 1 : text;
+	/* "DATE TIME mdcd1[PID] level   sentence" */
+	end = strstr(line, "] error ");
+	if (end)
+		line = end + strlen("] error ") + strspn(end + strlen("] error "), " ");
+	snprintf(c->why, sizeof(c->why), "%.255s", line);
 }
 
 static void plan_restart(struct child *c, int status)
@@ -452,10 +459,11 @@ static void plan_restart(struct child *c, int status)
 	bool hopeless = WIFEXITED(status) && WEXITSTATUS(status) == HOPELESS;
 
 	c->hopeless = hopeless;
-	if (hopeless) {
-		c->backoff_ms = HOPELESS_MS;
+	if (!c->killed_ms)
 		read_last_words(c);
-	} else if (now - c->started_ms > YOUNG_MS || c->killed_ms)
+	if (hopeless)
+		c->backoff_ms = HOPELESS_MS;
+	else if (now - c->started_ms > YOUNG_MS || c->killed_ms)
 		c->backoff_ms = RESTART_MS;
 	else
 		c->backoff_ms =

@@ -168,7 +168,10 @@ static void boot_journal(struct ha *h, const struct jr_event *o)
 				      (unsigned long long)o->damaged_first, o->why));
 		break;
 	case JR_FOREIGN:
-		ha_die(h, "the journal belongs to another cluster or format");
+		ha_die(h,
+		       ha_text(h,
+			       "%.150s: correct the configuration, or move the journal, state and store away for a full copy",
+			       o->why));
 		return;
 	}
 	h->first_lsn = o->first_lsn;
