@@ -287,6 +287,11 @@ bool ctl_may_reap(void *user, uint16_t volume, uint64_t ino)
 	if (!somebody_unbound(c, NULL, volume, ino, PR_LAYOUT_WRITE) &&
 	    !held_by_any(c, volume, ino))
 		return true;
+	/* Closed everywhere, it is kept by layouts alone: they are asked back if space is short. */
+	for (struct ctl_held *h = *bucket_of(c, volume, ino); h; h = h->chain)
+		if (h->ino == ino && h->volume == volume && h->opens == 0 &&
+		    h->mode != PR_LAYOUT_NONE && !ctl_link_empty(&c->space_waits))
+			recall(c, h);
 	if (v)
 		v->reap_held = true;
 	return false;

@@ -348,6 +348,153 @@ static void layout_return(struct rig_client *cl, uint64_t ino, uint64_t generati
 	rig_run(&g);
 }
 
+Test(ctl, who_answers_but_returns_no_layout_is_fenced_after_the_recalls_time)
+{
+	uint64_t ino, alive;
+
+	open_one();
+	cr_assert_eq(rig_client_open(&g, &b, 2, 0), 0);
+	cr_assert_eq(rig_create(&g, &a, "f", &ino), 0);
+	cr_assert_eq(layout_get(&a, ino, PR_LAYOUT_WRITE, NULL), 0);
+	alive = a.session;
+	cr_assert_eq(layout_get(&b, ino, PR_LAYOUT_WRITE, NULL), UINT32_MAX);
+	for (unsigned s = 0; s < CTL_RECALL_MS / 1000 - 1; s++) {
+		rig_wait(&g, 1000);
+		cr_assert_eq(rig_lookup(&g, &a, "f", NULL), 0, "it answers");
+		cr_assert_eq(rig_lookup(&g, &b, "f", NULL), 0);
+		cr_assert_eq(g.fence_asked, 0, "after %u s", s);
+	}
+	cr_assert_not(rig_has(&g, b.conn, PR_T_LAYOUT_GET_R));
+	rig_wait(&g, 3000);
+	cr_assert_eq(g.fence_asked, alive);
+	cr_assert_eq(status_of(b.conn, PR_T_LAYOUT_GET_R), 0);
+	cr_assert_eq(rig_lookup(&g, &a, "f", NULL), PR_E_BAD_SESSION);
+	rig_close(&g);
+}
+
+/* Asks for blocks of the file to write to; the answer is in the mail, or comes later. */
+static void allocate(struct rig_client *cl, uint64_t ino, uint64_t block, uint64_t blocks)
+{
+	struct pr_frame f = {.type = PR_T_LAYOUT_GET, .session = cl->session};
+	struct pr_layout_get q = {
+		.ino = ino, .file_block = block, .blocks = blocks, .mode = PR_LAYOUT_WRITE};
+	uint8_t bytes[64];
+	struct pr_buf buf = pr_buf_on(bytes, sizeof(bytes));
+
+	cr_assert_eq(pr_layout_get_encode(&buf, &q), 0);
+	f.length = (uint32_t)buf.len;
+	rig_send(&g, cl->conn, &f, bytes);
+	rig_run(&g);
+}
+
+static void close_file(struct rig_client *cl, uint64_t ino)
+{
+	struct pr_frame f = {.type = PR_T_CLOSE, .session = cl->session};
+	struct pr_close q = {.ino = ino, .opens = 1};
+	uint8_t bytes[64];
+	struct pr_buf buf = pr_buf_on(bytes, sizeof(bytes));
+
+	cr_assert_eq(pr_close_encode(&buf, &q), 0);
+	f.length = (uint32_t)buf.len;
+	rig_send(&g, cl->conn, &f, bytes);
+	rig_run(&g);
+	cr_assert_eq(status_of(cl->conn, PR_T_CLOSE_R), 0);
+}
+
+/* a has taken every block for a file, and removed it; its layout stands. */
+static uint64_t all_space_is_held(void)
+{
+	uint64_t large;
+
+	open_one();
+	cr_assert_eq(rig_client_open(&g, &b, 2, 0), 0);
+	cr_assert_eq(rig_create(&g, &a, "large", &large), 0);
+	for (uint64_t at = 0;; at += 256) {
+		allocate(&a, large, at, 256);
+		if (status_of(a.conn, PR_T_LAYOUT_GET_R))
+			break;
+	}
+	cr_assert_eq(rig_unlink(&g, &a, "large"), 0);
+	close_file(&a, large);
+	return large;
+}
+
+Test(ctl, who_finds_no_space_waits_for_what_is_asked_back)
+{
+	uint64_t large = all_space_is_held(), small;
+	struct pr_recall recall;
+	struct rig_mail m;
+
+	cr_assert_eq(rig_create(&g, &b, "small", &small), 0);
+	allocate(&b, small, 0, 600);
+	rig_wait(&g, 1000);
+	cr_assert_not(rig_has(&g, b.conn, PR_T_LAYOUT_GET_R), "it waits");
+	m = rig_take(&g, a.conn, PR_T_RECALL);
+	cr_assert_eq(pr_recall_decode(&recall, m.p, m.f.length), 0);
+	free(m.p);
+	cr_assert_eq(recall.ino, large);
+	layout_return(&a, large, recall.generation);
+	rig_wait(&g, 1000);
+	cr_assert_eq(status_of(b.conn, PR_T_LAYOUT_GET_R), 0);
+	rig_close(&g);
+}
+
+Test(ctl, who_finds_no_space_does_not_wait_for_ever)
+{
+	uint64_t small;
+
+	all_space_is_held();
+	cr_assert_eq(rig_create(&g, &b, "small", &small), 0);
+	allocate(&b, small, 0, 600);
+	rig_wait(&g, CTL_SPACE_WAIT_MS - 500);
+	cr_assert_not(rig_has(&g, b.conn, PR_T_LAYOUT_GET_R));
+	rig_wait(&g, 1500);
+	cr_assert_eq(status_of(b.conn, PR_T_LAYOUT_GET_R), ENOSPC);
+	rig_close(&g);
+}
+
+static uint32_t set_xattr(struct rig_client *cl, uint64_t ino, uint32_t name_bytes,
+			  uint32_t value_bytes)
+{
+	static uint8_t bytes[128 << 10], value[64 << 10];
+	struct pr_frame f = {
+		.type = PR_T_XATTR_SET, .session = cl->session, .sequence = ++cl->sequence[0]};
+	struct pr_buf buf = pr_buf_on(bytes, sizeof(bytes));
+	char name[256] = "user.";
+	struct pr_xattr_set q = {.ino = ino, .value = pr_bytes_of(value, value_bytes)};
+
+	memset(name + 5, 'x', sizeof(name) - 6);
+	name[name_bytes] = 0;
+	q.name = pr_bytes_str(name);
+	cr_assert_eq(pr_xattr_set_encode(&buf, &q), 0);
+	f.length = (uint32_t)buf.len;
+	rig_send(&g, cl->conn, &f, bytes);
+	rig_run(&g);
+	return status_of(cl->conn, PR_T_XATTR_SET_R);
+}
+
+/* mdcd's batches hold 1 MiB, so that no legal request is too large; with smaller ones it would be an error, and no more. */
+Test(ctl, a_record_larger_than_any_batch_changes_nothing)
+{
+	uint64_t ino;
+
+	open_one();
+	cr_assert_eq(rig_create(&g, &a, "f", &ino), 0);
+	cr_assert_eq(set_xattr(&a, ino, 255, 65536), 0, "the largest there is");
+	rig_crash(&g);
+	g.config.batch_bytes_max = 32 << 10;
+	rig_boot(&g);
+	rig_serve(&g);
+	a.conn = rig_connect(&g);
+	cr_assert_eq(rig_hello(&g, a.conn, &a.uuid, "vol1"), 0);
+	cr_assert_eq(rig_bind(&g, &a, NULL, 0), 0);
+	uint64_t records = g.ctl->count_records;
+	cr_assert_eq(set_xattr(&a, ino, 10, 65536), EMSGSIZE);
+	cr_assert_eq(g.ctl->count_records, records);
+	cr_assert_eq(set_xattr(&a, ino, 10, 100), 0);
+	rig_close(&g);
+}
+
 Test(ctl, a_conflicting_layout_waits_for_the_recalled_one)
 {
 	uint64_t ino, generation;
