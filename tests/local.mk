@@ -54,6 +54,7 @@ check_PROGRAMS += $(unit_tests)
 endif
 
 TESTS = tests/core-symbols.sh tests/rooms.sh
+include tests/fuzz/local.mk
 if HAVE_CRITERION
 TESTS += $(unit_tests)
 endif

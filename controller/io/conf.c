@@ -298,12 +298,19 @@ static int handler(void *user, const char *section, const char *key, const char 
 static char *next_line(char *line, int size, void *user)
 {
 	struct reader *r = user;
+	const char *end;
 	size_t n;
 
+	memset(line, '\n', (size_t)size);
 	if (r->error || !fgets(line, size, r->file))
 		return NULL;
 	r->line++;
 	n = strlen(line);
+	end = memrchr(line, '\0', (size_t)size);
+	if (end != line + n) {
+		wrong(r, "the line contains a zero byte");
+		return NULL;
+	}
 	if (n + 1 == (size_t)size && line[n - 1] != '\n') {
 		wrong(r, "the line is longer than %d bytes", size - 2);
 		return NULL;
@@ -353,29 +360,19 @@ static void check_whole(struct reader *r)
 		      c->link_dead_ms, c->beat_ms);
 }
 
-int conf_read(const char *path, struct conf *ret, char why[512])
+int conf_parse(FILE *file, const char *said, const char *path, struct conf *ret, char why[512])
 {
-	struct reader r = {.conf = ret, .path = path, .why = why};
+	struct reader r = {.conf = ret, .path = said, .file = file, .why = why};
 	char *slash;
 	int n;
 
 	set_presets(ret);
-	if (!realpath(path, ret->path)) {
-		n = -errno;
-		snprintf(why, 512, "%s: %s", path, strerror(-n));
-		return n;
-	}
+	if (snprintf(ret->path, sizeof(ret->path), "%s", path) >= PATH_MAX)
+		return -ENAMETOOLONG;
 	strcpy(r.dir, ret->path);
 	slash = strrchr(r.dir, '/');
 	*(slash == r.dir ? slash + 1 : slash) = '\0';
-	r.file = fopen(ret->path, "re");
-	if (!r.file) {
-		n = -errno;
-		snprintf(why, 512, "%s: %s", path, strerror(-n));
-		return n;
-	}
 	n = ini_parse_stream(next_line, &r, handler, &r);
-	fclose(r.file);
 	if (n && !r.error) {
 		if (n > 0)
 			r.line = n;
@@ -384,4 +381,20 @@ int conf_read(const char *path, struct conf *ret, char why[512])
 	if (!r.error)
 		check_whole(&r);
 	return r.error;
+}
+
+int conf_read(const char *path, struct conf *ret, char why[512])
+{
+	char real[PATH_MAX];
+	FILE *file = realpath(path, real) ? fopen(real, "re") : NULL;
+	int r;
+
+	if (!file) {
+		r = -errno;
+		snprintf(why, 512, "%s: %s", path, strerror(-r));
+		return r;
+	}
+	r = conf_parse(file, path, real, ret, why);
+	fclose(file);
+	return r;
 }

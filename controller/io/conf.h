@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "proto/uuid.h"
 
@@ -20,7 +21,7 @@ struct conf {
 	struct pr_uuid cluster;
 	char name[64];
 	enum conf_stack stack; /* who says who is there, and orders the roles */
-	uint32_t node; /* 1 or 2 */
+	uint32_t node;	       /* 1 or 2 */
 	char dir[PATH_MAX];
 	char access[2][CONF_ADDRESS_MAX]; /* numeric addresses of node 1 and node 2 */
 	uint32_t access_port, coord_port;
@@ -42,6 +43,8 @@ struct conf {
 
 /* 0, or a negative errno and one line in why: "FILE:LINE: section.key: what is wrong; what is allowed". */
 int conf_read(const char *path, struct conf *ret, char why[512]);
+/* The same of an open file whose absolute path is given; said is what why calls it. */
+int conf_parse(FILE *, const char *said, const char *path, struct conf *ret, char why[512]);
 
 static inline const char *conf_own_access(const struct conf *c)
 {

@@ -77,6 +77,8 @@ int ha_state_decode(struct ha_state *ret, const uint8_t in[HA_STATE_BYTES])
 	for (uint32_t i = 0; i < count; i++) {
 		const uint8_t *p = in + STATE_HISTORY_AT + i * STATE_HISTORY_BYTES;
 
+		if (!all_zero(p + 34, STATE_HISTORY_BYTES - 34))
+			return -EBADMSG;
 		ret->history[i].epoch = pr_load64(p);
 		ret->history[i].first_lsn = pr_load64(p + 8);
 		memcpy(ret->history[i].hash.b, p + 16, 16);

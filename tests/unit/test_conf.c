@@ -154,6 +154,20 @@ Test(conf, no_line_is_cut_silently)
 	refused(text, ":16: the line is longer than");
 }
 
+Test(conf, a_zero_byte_cuts_no_line_silently)
+{
+	char text[sizeof(sound) + 32];
+	FILE *f;
+	int n = snprintf(text, sizeof(text), "%s[log]\nlevel = info?x\n", sound);
+
+	*strchr(text, '?') = '\0';
+	f = fmemopen(text, (size_t)n, "r");
+	cr_assert_not_null(f);
+	cr_assert_eq(conf_parse(f, "mdcd.conf", "/etc/mdcd.conf", &conf, why), -EINVAL);
+	cr_assert_str_eq(why, "mdcd.conf:16: the line contains a zero byte");
+	fclose(f);
+}
+
 Test(conf, a_missing_file_is_named)
 {
 	cr_assert_eq(conf_read("/nowhere/mdcd.conf", &conf, why), -ENOENT);

@@ -63,6 +63,24 @@ Test(ha_codec, each_flipped_bit_of_a_state_is_seen)
 	}
 }
 
+Test(ha_codec, a_reserved_byte_of_a_state_that_is_not_zero_is_refused)
+{
+	static const unsigned at[] = {16,	    23,		 72 + 34,	    72 + 39,
+				      72 + 40 + 34, 72 + 2 * 40, HA_STATE_BYTES - 1};
+	uint8_t bytes[HA_STATE_BYTES];
+	struct ha_state s = sample(9), t;
+
+	ha_state_encode(bytes, &s);
+	for (unsigned i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		bytes[at[i]] = 1;
+		pr_store32(bytes, pr_crc32c(bytes + 4, HA_STATE_BYTES - 4));
+		cr_assert_eq(ha_state_decode(&t, bytes), -EBADMSG, "byte %u", at[i]);
+		bytes[at[i]] = 0;
+	}
+	pr_store32(bytes, pr_crc32c(bytes + 4, HA_STATE_BYTES - 4));
+	cr_assert_eq(ha_state_decode(&t, bytes), 0);
+}
+
 Test(ha_codec, two_agreeing_copies_open_and_one_does_not)
 {
 	static uint8_t copy[4][HA_STATE_BYTES];
