@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What the tests of the mount share: a pair of their own, its volume mounted, and its end. To be sourced.
 # shellcheck shell=bash disable=SC2034
-set -euo pipefail
+set -eEuo pipefail
+trap 'note_failure "$?" "${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND"' ERR
 # shellcheck source-path=SCRIPTDIR source=../../deploy/pair.sh
 . "$MDC_TOP/deploy/pair.sh"
 
@@ -16,8 +17,13 @@ skip() {
 	exit 77
 }
 
+# What failed is said last, below the logs of the pair.
+note_failure() {
+	echo "FAILED with $1 at $2" >>"$TMPDIR/why"
+}
+
 fail() {
-	echo "FAILED: $*"
+	echo "FAILED: $*" | tee -a "$TMPDIR/why"
 	exit 1
 }
 
@@ -131,6 +137,7 @@ end_test() {
 	is_mounted && umount -l "$mount"
 	mdcpair down "$pair" >/dev/null 2>&1
 	wait_for 10 "mdcfs to end" no_mdcfs
+	[ "$code" -eq 0 ] || cat "$TMPDIR/why" 2>/dev/null
 	exit "$code"
 }
 trap end_test EXIT
