@@ -244,7 +244,6 @@ int main(int argc, char **argv)
 {
 	struct mb_report report = {.results = json_array()};
 	size_t count = 0, done = 0;
-	struct mb_floor before;
 	int c, status;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -257,11 +256,10 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	find_pair();
-	mb_floor_measure(NULL, &before);
-	report.floor = before;
+	mb_floor_measure(&report.floor);
 	while (done < count)
 		done += run_some(&report, (const char *const *)argv + optind + done, count - done);
-	mb_floor_measure(&before, &report.floor);
+	mb_floor_measure(&report.floor_after);
 	mb_report_end(&report);
 	return 0;
 }

@@ -83,13 +83,13 @@ void mb_usage_get(struct mb_usage *ret);
 /* ---- the floor ---- */
 
 struct mb_floor {
-	double rtt_us, dsync_us[2], f_us; /* medians; two writers at the same time */
+	double rtt_us, dsync_us[2], f_us; /* medians; the two disks at the same time */
 	double dsync_p99_us[2];
 	bool with_disk;
 };
 
-/* About half a second. before: a floor taken earlier in this run, or NULL; the better of both is kept, as other load only adds. */
-void mb_floor_measure(const struct mb_floor *before, struct mb_floor *ret);
+/* About half a second. Files of the pair's directories or of --disk, taken away again. */
+void mb_floor_measure(struct mb_floor *ret);
 json_t *mb_floor_json(const struct mb_floor *);
 
 /* ---- load ---- */
@@ -144,7 +144,7 @@ void mb_load_run(struct mb_load *, struct mb_clients *, uint32_t lanes);
 /* ---- what is run ---- */
 
 struct mb_report {
-	struct mb_floor floor;
+	struct mb_floor floor, floor_after; /* at the start, and behind what was run last */
 	json_t *results;
 };
 

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What this machine can do at best: a TCP round trip between two processes, and a 4 KiB O_DIRECT O_DSYNC write while a second
- * writer does the same, as the two journals do. F is what a create must at least take: the client's round trip and, behind it, the
- * slower of the local write and the link's round trip with the standby's write.
+ * What this machine can do at best, as a chain of three processes like client, active and standby: a message to the second, which
+ * hands it to the third; both write 4 KiB with O_DIRECT and O_DSYNC at the same time, the third answers, the second answers. F is
+ * the median of the whole: the client's round trip and, behind it, the longer of the local write and the link's round trip with the
+ * standby's write. Without a disk only the round trip to the second is measured.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -27,102 +28,118 @@ enum {
 	FILE_BLOCKS = 1024,
 };
 
-static void echo_for_ever(int listener)
+/* A file of blocks written once, so that what is measured allocates nothing. */
+struct disk {
+	char path[PATH_MAX];
+	int fd;
+	void *block;
+	struct mb_hist *hist; /* shared with the process that writes */
+};
+
+/* A process of the chain, and our socket to it. */
+struct link {
+	pid_t pid;
+	int fd;
+};
+
+static bool hear(int fd)
 {
 	char message[MESSAGE_BYTES];
-	int on = 1, fd;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	fd = accept(listener, NULL, NULL);
+	return recv(fd, message, sizeof(message), MSG_WAITALL) == sizeof(message);
+}
+
+static bool say(int fd)
+{
+	static const char message[MESSAGE_BYTES];
+
+	return send(fd, message, sizeof(message), MSG_NOSIGNAL) == sizeof(message);
+}
+
+static bool disk_write(struct disk *d, int turn)
+{
+	uint64_t start = mb_now_ns();
+	off_t at = (off_t)(turn % FILE_BLOCKS) * BLOCK_BYTES;
+
+	if (!d)
+		return true;
+	if (pwrite(d->fd, d->block, BLOCK_BYTES, at) != BLOCK_BYTES)
+		return false;
+	mb_hist_add(d->hist, mb_now_ns() - start);
+	return true;
+}
+
+static _Noreturn void link_main(int listener, int next, struct disk *d)
+{
+	int fd = accept(listener, NULL, NULL), on = 1;
+
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	while (recv(fd, message, sizeof(message), MSG_WAITALL) == sizeof(message))
-		if (send(fd, message, sizeof(message), MSG_NOSIGNAL) != sizeof(message))
-			break;
+	for (int turn = 0; hear(fd); turn++)
+		if ((next >= 0 && !say(next)) || !disk_write(d, turn) ||
+		    (next >= 0 && !hear(next)) || !say(fd))
+			_exit(1);
 	_exit(0);
 }
 
-static int echo_start(pid_t *ret_pid)
+static struct link link_start(int next, struct disk *d)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
 				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+	struct link link = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 	socklen_t length = sizeof(address);
 
 	if (bind(listener, (struct sockaddr *)&address, length) < 0 || listen(listener, 1) < 0 ||
 	    getsockname(listener, (struct sockaddr *)&address, &length) < 0)
 		mb_die("floor: %s", strerror(errno));
-	*ret_pid = fork();
-	if (*ret_pid == 0) {
-		close(fd);
-		echo_for_ever(listener);
+	link.pid = fork();
+	if (link.pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(link.fd);
+		link_main(listener, next, d);
 	}
-	if (*ret_pid < 0 || connect(fd, (struct sockaddr *)&address, length) < 0)
+	if (link.pid < 0 || connect(link.fd, (struct sockaddr *)&address, length) < 0)
 		mb_die("floor: %s", strerror(errno));
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(link.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	close(listener);
-	return fd;
+	return link;
 }
 
-static double round_trip_us(void)
+static void link_end(struct link *link)
+{
+	int status;
+
+	close(link->fd);
+	if (waitpid(link->pid, &status, 0) != link->pid || status != 0)
+		mb_die("floor: a process of the measurement failed");
+}
+
+static double turns_us(const struct link *first)
 {
 	struct mb_hist hist = {0};
-	char message[MESSAGE_BYTES] = "";
-	pid_t pid;
-	int fd = echo_start(&pid);
 
 	for (int i = 0; i < TURNS; i++) {
 		uint64_t start = mb_now_ns();
 
-		if (send(fd, message, sizeof(message), MSG_NOSIGNAL) != sizeof(message) ||
-		    recv(fd, message, sizeof(message), MSG_WAITALL) != sizeof(message))
-			mb_die("floor: %s", strerror(errno));
+		if (!say(first->fd) || !hear(first->fd))
+			mb_die("floor: a process of the measurement failed; is the disk full?");
 		mb_hist_add(&hist, mb_now_ns() - start);
 	}
-	close(fd);
-	waitpid(pid, NULL, 0);
 	return mb_hist_us(&hist, 0.5);
 }
 
-struct writer {
-	pthread_t thread;
-	pthread_barrier_t *barrier;
-	char path[PATH_MAX];
-	int fd;
-	void *block;
-	struct mb_hist hist;
-};
-
-static int writer_open(struct writer *w, int number)
-{
-	const char *dir = mb_options.disk ? mb_options.disk : mb_options.pair;
-	struct mb_hist zero = {0};
-
-	w->hist = zero;
-	snprintf(w->path, sizeof(w->path),
-		 mb_options.disk ? "%s/.mdcbench%d" : "%s/node%d/.mdcbench", dir, number);
-	if (posix_memalign(&w->block, BLOCK_BYTES, BLOCK_BYTES) != 0)
-		return -ENOMEM;
-	memset(w->block, 1, BLOCK_BYTES);
-	w->fd = open(w->path, O_CREAT | O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC, 0600);
-	if (w->fd < 0)
-		return -errno;
-	return 0;
-}
-
-/* Written once, so that what is measured allocates nothing. */
-static int writer_fill(struct writer *w)
+static int disk_fill(const char *path)
 {
 	enum { CHUNK = 1 << 20 };
-	int fd = open(w->path, O_RDWR | O_CLOEXEC), error = 0;
+	int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600), error = 0;
 	char *chunk = calloc(1, CHUNK);
 
 	if (fd < 0 || !chunk)
-		error = -ENOMEM;
+		error = fd < 0 ? -errno : -ENOMEM;
 	for (off_t at = 0; !error && at < (off_t)FILE_BLOCKS * BLOCK_BYTES; at += CHUNK)
 		if (pwrite(fd, chunk, CHUNK, at) != CHUNK)
 			error = -EIO;
-	if (fd >= 0 && fsync(fd) < 0)
+	if (!error && fsync(fd) < 0)
 		error = -errno;
 	free(chunk);
 	if (fd >= 0)
@@ -130,63 +147,64 @@ static int writer_fill(struct writer *w)
 	return error;
 }
 
-static void *writer_main(void *arg)
+/* number: of the node, in whose directory the file lies. */
+static void disk_open(struct disk *d, int number)
 {
-	struct writer *w = arg;
+	const char *dir = mb_options.disk ? mb_options.disk : mb_options.pair;
+	int error;
 
-	for (int i = 0; i < TURNS; i++) {
-		uint64_t start;
-
-		pthread_barrier_wait(w->barrier);
-		start = mb_now_ns();
-		if (pwrite(w->fd, w->block, BLOCK_BYTES, (off_t)i * BLOCK_BYTES) != BLOCK_BYTES)
-			mb_die("%s: %s", w->path, strerror(errno));
-		mb_hist_add(&w->hist, mb_now_ns() - start);
-	}
-	return NULL;
+	snprintf(d->path, sizeof(d->path),
+		 mb_options.disk ? "%s/.mdcbench%d" : "%s/node%d/.mdcbench", dir, number);
+	error = disk_fill(d->path);
+	d->fd = error ? -1 : open(d->path, O_RDWR | O_DIRECT | O_DSYNC | O_CLOEXEC);
+	if (!error && d->fd < 0)
+		error = -errno;
+	if (error)
+		mb_die("%s: %s; --disk PATH names another directory", d->path, strerror(-error));
+	d->hist = mmap(NULL, sizeof(*d->hist), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
+	if (d->hist == MAP_FAILED || posix_memalign(&d->block, BLOCK_BYTES, BLOCK_BYTES) != 0)
+		mb_die("floor: %s", strerror(ENOMEM));
+	memset(d->block, 1, BLOCK_BYTES);
 }
 
-static void measure_disks(struct mb_floor *ret)
+static void disk_close(struct disk *d)
 {
-	pthread_barrier_t barrier;
-	struct writer *w = calloc(2, sizeof(*w));
-
-	pthread_barrier_init(&barrier, NULL, 2);
-	for (int i = 0; i < 2; i++) {
-		int error = writer_open(&w[i], i + 1);
-
-		w[i].barrier = &barrier;
-		if (!error)
-			error = writer_fill(&w[i]);
-		if (error)
-			mb_die("%s: %s; --disk PATH names another directory", w[i].path,
-			       strerror(-error));
-	}
-	for (int i = 0; i < 2; i++)
-		pthread_create(&w[i].thread, NULL, writer_main, &w[i]);
-	for (int i = 0; i < 2; i++) {
-		pthread_join(w[i].thread, NULL);
-		ret->dsync_us[i] = mb_hist_us(&w[i].hist, 0.5);
-		ret->dsync_p99_us[i] = mb_hist_us(&w[i].hist, 0.99);
-		close(w[i].fd);
-		unlink(w[i].path);
-		free(w[i].block);
-	}
-	pthread_barrier_destroy(&barrier);
-	free(w);
+	close(d->fd);
+	unlink(d->path);
+	munmap(d->hist, sizeof(*d->hist));
+	free(d->block);
 }
 
-void mb_floor_measure(const struct mb_floor *before, struct mb_floor *ret)
+static void measure_chain(struct mb_floor *ret)
 {
-	struct mb_floor floor = {.rtt_us = round_trip_us(),
-				 .with_disk = mb_options.disk || mb_options.pair};
-	double link;
+	struct disk *disks = calloc(2, sizeof(*disks));
+	struct link active, standby;
 
-	if (floor.with_disk)
-		measure_disks(&floor);
-	link = floor.rtt_us + floor.dsync_us[1];
-	floor.f_us = floor.rtt_us + (floor.dsync_us[0] > link ? floor.dsync_us[0] : link);
-	*ret = before && before->f_us < floor.f_us ? *before : floor;
+	disk_open(&disks[0], 1);
+	disk_open(&disks[1], 2);
+	standby = link_start(-1, &disks[1]);
+	active = link_start(standby.fd, &disks[0]);
+	ret->f_us = turns_us(&active);
+	link_end(&active);
+	link_end(&standby);
+	for (int i = 0; i < 2; i++) {
+		ret->dsync_us[i] = mb_hist_us(disks[i].hist, 0.5);
+		ret->dsync_p99_us[i] = mb_hist_us(disks[i].hist, 0.99);
+		disk_close(&disks[i]);
+	}
+	free(disks);
+}
+
+void mb_floor_measure(struct mb_floor *ret)
+{
+	struct link echo = link_start(-1, NULL);
+
+	*ret = (struct mb_floor){.with_disk = mb_options.disk || mb_options.pair};
+	ret->rtt_us = turns_us(&echo);
+	link_end(&echo);
+	if (ret->with_disk)
+		measure_chain(ret);
 }
 
 json_t *mb_floor_json(const struct mb_floor *floor)

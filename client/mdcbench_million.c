@@ -26,6 +26,7 @@ static double window(struct mb_report *report, struct mb_clients *all, uint64_t 
 	struct mb_clients one = {.loop = all->loop, .count = 1, .mdc = all->mdc, .root = all->root};
 
 	mb_load_run(&load, &one, 1);
+	mb_floor_measure(&report->floor_after);
 	mb_report_load(report, &load, 1, 1);
 	free(load.lanes);
 	return mb_hist_us(&load.hist, 0.5);

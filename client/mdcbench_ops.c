@@ -250,6 +250,7 @@ static void run_kind(struct mb_report *report, struct state *s, const struct kin
 		load.inos = NULL;
 	}
 	mb_load_run(&load, &s->clients, mb_options.inflight);
+	mb_floor_measure(&report->floor_after);
 	if (kind->makes) {
 		mb_remove_files(&s->clients, s->dir, load.first, load.finished);
 	} else if (kind->next == next_unlink) {
@@ -257,7 +258,6 @@ static void run_kind(struct mb_report *report, struct state *s, const struct kin
 	} else if (kind->next == next_mixed) {
 		clean_mixed(&load);
 	}
-	mb_floor_measure(&report->floor, &report->floor);
 	mb_report_load(report, &load, s->clients.count, mb_options.inflight);
 	free(load.lanes);
 }

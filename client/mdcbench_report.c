@@ -105,8 +105,10 @@ void mb_report_load(struct mb_report *report, const struct mb_load *load, uint32
 	if (load->entries)
 		json_object_set_new(o, "entries_per_s",
 				    json_real((double)load->entries / load->elapsed_s));
-	if (report->floor.with_disk)
-		json_object_set_new(o, "p50_per_f", json_real(p50 / report->floor.f_us));
+	if (report->floor_after.with_disk) {
+		json_object_set_new(o, "f_us", json_real(report->floor_after.f_us));
+		json_object_set_new(o, "p50_per_f", json_real(p50 / report->floor_after.f_us));
+	}
 	if (json_array_size(report->results) == 0)
 		print_heading();
 	mb_print("%-9s %8u %8u %9llu %9.0f %9.0f %9.0f %9.0f", load->label, sessions, lanes,
@@ -123,12 +125,12 @@ void mb_report_load(struct mb_report *report, const struct mb_load *load, uint32
 	json_array_append_new(report->results, o);
 }
 
-static void print_floor(const struct mb_floor *f)
+static void print_floor(const char *when, const struct mb_floor *f)
 {
-	mb_print("floor of this machine: TCP round trip %.0f us", f->rtt_us);
+	mb_print("floor of this machine %s: TCP round trip %.0f us", when, f->rtt_us);
 	if (f->with_disk)
 		mb_print(
-			", 4 KiB O_DSYNC write %.0f and %.0f us (p99 %.0f and %.0f), two writers at once; F = %.0f us",
+			", 4 KiB O_DSYNC write %.0f and %.0f us (p99 %.0f and %.0f), both at once; F = %.0f us",
 			f->dsync_us[0], f->dsync_us[1], f->dsync_p99_us[0], f->dsync_p99_us[1],
 			f->f_us);
 	mb_print("\n");
@@ -139,9 +141,10 @@ void mb_report_end(struct mb_report *report)
 	struct mb_usage usage;
 	json_t *o;
 
-	print_floor(&report->floor);
-	o = json_pack("{s:o, s:o}", "floor", mb_floor_json(&report->floor), "results",
-		      report->results);
+	print_floor("before", &report->floor);
+	print_floor("after", &report->floor_after);
+	o = json_pack("{s:o, s:o, s:o}", "floor", mb_floor_json(&report->floor), "floor_after",
+		      mb_floor_json(&report->floor_after), "results", report->results);
 	if (mb_options.pair) {
 		mb_usage_get(&usage);
 		mb_print("memory of the controllers (RssAnon): %.1f and %.1f MiB\n",
