@@ -28,9 +28,14 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim.h \
 	tests/sim/sim_check.c \
 	tests/sim/sim_client.c \
+	tests/sim/sim_history.c \
+	tests/sim/sim_model.c \
+	tests/sim/sim_model.h \
 	tests/sim/sim_net.c \
 	tests/sim/sim_node.c \
 	tests/sim/sim_super.c \
+	tests/sim/sim_witness.c \
+	tests/sim/sim_work.c \
 	tests/sim/sim_world.c \
 	tests/sim/simdisk.c \
 	tests/sim/simdisk.h \

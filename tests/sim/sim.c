@@ -24,7 +24,9 @@ static void draw_swarm(struct sim *s)
 {
 	struct sim_swarm *w = &s->swarm;
 
-	w->ops = (uint32_t)sim_between(s, 300, 900);
+	w->clients = (uint32_t)sim_between(s, 3, SIM_CLIENTS);
+	w->workers = (uint32_t)sim_between(s, 2, SIM_WORKERS);
+	w->ops = (uint32_t)sim_between(s, 1000, 1400);
 	w->faults_mean_ms = (uint32_t)sim_between(s, 20, 600);
 	w->net_min_us = (uint32_t)sim_between(s, 20, 100);
 	w->net_max_us =
@@ -115,11 +117,14 @@ static void strike(struct sim *s)
 			cut_way(s, 3 - node, node);
 		cut_way(s, node, 3 - node);
 		break;
-	case 3:
+	case 3: {
+		int end = SIM_CLIENT_END + (int)sim_below(s, w->clients);
+
 		if (sim_chance(s, 600))
-			cut_way(s, node, 0);
-		cut_way(s, 0, node);
+			cut_way(s, node, end);
+		cut_way(s, end, node);
 		break;
+	}
 	case 4:
 		s->node[node].slow_disk_us = sim_between(s, 1, 800) * SIM_US_MS;
 		break;
@@ -205,7 +210,8 @@ static void run(struct sim *s, uint64_t seed)
 	run_until(s, 10000 * SIM_US_MS, has_volume);
 	if (!s->violation && !s->volume_made)
 		sim_fail(s, "liveness", "no volume after ten seconds without a fault");
-	sim_client_start(s);
+	for (int i = 0; i < (int)s->swarm.clients; i++)
+		sim_client_start(s, i);
 	sim_after(s, 400 * SIM_US_MS, 0, fault);
 	run_until(s, (uint64_t)SAFETY_MS_MAX * SIM_US_MS, ops_done);
 	if (!s->violation) {
@@ -238,13 +244,15 @@ static void release(struct sim *s)
 	for (int n = 1; n <= SIM_NODES; n++)
 		sim_node_free(&s->node[n]);
 	sim_client_free(s);
+	sim_history_free(s);
 	sim_net_free(s);
+	sim_witness_free(s);
 	free(s);
 }
 
 struct totals {
 	uint64_t seeds, ops, faults, crashes, promotions, moves, cuts, pauses, copies, steps,
-		virtual_ms, compared, refused;
+		virtual_ms, compared, trees, refused;
 };
 
 static int one(uint64_t seed, bool trace, struct totals *t)
@@ -265,6 +273,7 @@ static int one(uint64_t seed, bool trace, struct totals *t)
 	t->copies += s->full_copies;
 	t->steps += s->steps;
 	t->compared += s->compared;
+	t->trees += s->trees;
 	t->refused += s->refused;
 	t->virtual_ms += s->now_us / SIM_US_MS;
 	bad = s->violation != NULL;
@@ -318,13 +327,13 @@ int main(int argc, char **argv)
 	for (uint64_t i = 0; i < seeds && (keep_going || !failed); i++)
 		failed += (uint64_t)one(from + i, trace, &t);
 	printf("%llu seeds, %llu failed: %llu operations, %llu faults (%llu crashes, %llu cuts, %llu pauses, %llu switchovers asked), "
-	       "%llu promotions, %llu refused, %llu full copies, %llu stores compared, %.1f virtual hours, %llu steps\n",
+	       "%llu promotions, %llu refused, %llu full copies, %llu stores compared, %llu trees, %.1f virtual hours, %llu steps\n",
 	       (unsigned long long)t.seeds, (unsigned long long)failed, (unsigned long long)t.ops,
 	       (unsigned long long)t.faults, (unsigned long long)t.crashes,
 	       (unsigned long long)t.cuts, (unsigned long long)t.pauses,
 	       (unsigned long long)t.moves, (unsigned long long)t.promotions,
 	       (unsigned long long)t.refused, (unsigned long long)t.copies,
-	       (unsigned long long)t.compared, (double)t.virtual_ms / 3.6e6,
-	       (unsigned long long)t.steps);
+	       (unsigned long long)t.compared, (unsigned long long)t.trees,
+	       (double)t.virtual_ms / 3.6e6, (unsigned long long)t.steps);
 	return failed ? 1 : 0;
 }

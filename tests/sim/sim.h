@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The simulator of a whole pair: two controllers and one client, made of the objects the daemon and the library are made of, on a
- * virtual clock, a virtual network, virtual disks and one seeded generator. A seed decides everything; the same seed gives the same
- * run, event by event. sim_check.c holds what must be true at every step.
+ * The simulator of whole systems: two controllers and several clients, made of the objects the daemon and the library are made of,
+ * on a virtual clock, a virtual network, virtual disks and one seeded generator. A seed decides everything; the same seed gives the
+ * same run, event by event. sim_check.c holds what must be true at every step, sim_witness.c and sim_history.c what every answer
+ * must be.
  */
 #pragma once
 
@@ -13,23 +14,30 @@
 
 #include "client/core/cl.h"
 #include "controller/core/ctl.h"
+#include "tests/sim/sim_model.h"
 
-enum { SIM_NODES = 2, SIM_WORKERS = 8, SIM_NAMES = 12 };
+/* Ends of the network: 1 and 2 are the controllers, SIM_CLIENT_END + i is client i. */
+enum {
+	SIM_NODES = 2,
+	SIM_CLIENTS = 5,
+	SIM_CLIENT_END = 3,
+	SIM_ENDS = SIM_CLIENT_END + SIM_CLIENTS
+};
+enum { SIM_WORKERS = 8, SIM_SLOTS = SIM_WORKERS };
 /* How soon the network, the disks and the supervisor do what is asked, in us. */
-enum { SIM_US_MS = 1000 };
+enum { SIM_US_MS = 1000, SIM_ARCHIVE = 255 };
 
 struct sim;
 struct simdisk;
 struct simstore;
 
-/* One thing that will happen. fn must not outlive node's incarnation when node is set: gen is compared. */
+/* One thing that will happen. When node is set, fn is not run in another life of that end: gen is compared. */
 struct sim_event {
 	uint64_t at_us, order;
-	int node; /* 0: not bound to a controller */
+	int node; /* the end it belongs to; 0: none */
 	uint64_t gen;
 	void (*fn)(struct sim *, struct sim_event *);
-	void (*drop)(struct sim *,
-		     struct sim_event *); /* instead of fn when the controller died first */
+	void (*drop)(struct sim *, struct sim_event *); /* instead of fn when that end died first */
 	uint64_t a, b, c;
 	int error;
 	void *ptr;
@@ -44,14 +52,14 @@ struct sim_segment { /* bytes on their way */
 	uint8_t p[];
 };
 
-/* A stream between two ends: 0 is the client, 1 and 2 the controllers. */
+/* A stream between two ends. */
 struct sim_conn {
 	uint64_t id[2]; /* as each end calls it */
 	int end[2];
 	int port; /* 0 access, 1 coordination, 2 heartbeat link */
 	bool open, up;
 	uint64_t busy_us[2]; /* nothing overtakes: when the last byte sent by that end arrives */
-	struct sim_segment *queue[2]; /* to that side */
+	struct sim_segment *queue[2], **last[2]; /* to that side */
 };
 
 struct sim_node {
@@ -79,23 +87,48 @@ struct sim_node {
 	struct ctl_flush *flush;
 	uint64_t flush_lsn;
 	uint64_t slow_disk_us;
+	/* the batches in its journal by LSN, as sim_witness.c saw them written */
+	struct sim_batch **log;
+	uint64_t log_count, seen_commit;
 };
 
+/* One request of a client, from its first run to its answer and beyond. */
+struct sim_op {
+	struct model_op q;
+	int client, worker;
+	uint64_t session, sequence;
+	uint32_t slot;
+	bool sent;		/* session, slot and sequence are known */
+	uint32_t crc, bytes;	/* of the encoded request, until then */
+	uint64_t asked_us, low; /* low: it must not see less than this LSN */
+	uint64_t lsn;		/* of its record; 0: none */
+	uint32_t reply_crc;	/* of the reply stored with the record */
+	bool answered, unknown;
+	int error;
+};
+
+/* One thread of a client: one request under way. */
 struct sim_worker {
-	uint64_t dir;
-	bool busy, ready;
-	uint16_t type; /* of the request under way */
-	int name, name2;
-	uint32_t mode;
-	uint64_t started_us, next_us;
-	uint64_t ino[SIM_NAMES]; /* 0: no such entry */
-	uint8_t kind[SIM_NAMES]; /* 1 file, 2 directory */
-	uint32_t perm[SIM_NAMES];
-	uint64_t ops;
+	struct sim_op *op;
+	uint64_t next_us, close_ino; /* close_ino: a file it opened and gives back next */
+};
+
+struct sim_client {
+	int end;
+	struct cl *cl;
+	uint64_t gen, paused_until_us;
+	uint64_t session, wake_us;
+	bool up, session_stands;
+	struct sim_worker worker[SIM_WORKERS];
+	struct sim_op *unsent[SIM_WORKERS]; /* in the order they were asked */
+	int unsent_count;
+	uint64_t last_sequence[SIM_SLOTS];
+	struct sim_op *in_slot[SIM_SLOTS];
 };
 
 struct sim_swarm { /* drawn from the seed */
-	uint32_t ops, faults_mean_ms, net_min_us, net_max_us, disk_min_us, disk_max_us, keep, tear;
+	uint32_t clients, workers, ops, faults_mean_ms, net_min_us, net_max_us, disk_min_us,
+		disk_max_us, keep, tear;
 	uint32_t crash, crash_both, cut_link, cut_client, slow, pause, move, arb;
 	uint32_t think_us, restart_min_ms, restart_max_ms, segments, overlay_kib, flush_ms;
 };
@@ -107,21 +140,27 @@ struct sim {
 	size_t heap_count, heap_cap;
 	struct sim_swarm swarm;
 	struct sim_node node[SIM_NODES + 1];
-	struct sim_conn **conns;
-	size_t conn_count;
+	struct sim_conn **conns, **open; /* all there ever were; those that stand */
+	size_t conn_count, open_count;
 	uint64_t next_conn;
 	/* the LUN */
 	struct ha_arbiter arbiter;
 	bool arbiter_set, arbiter_cut;
 	uint64_t floor_epoch, floor_lsn;
 	/* network: broken[a][b]: what a sends to b stalls */
-	bool cut[SIM_NODES + 1][SIM_NODES + 1];
-	/* client */
-	struct cl *cl;
-	bool session, volume_made, evicted;
-	uint64_t root, wake_us;
-	struct sim_worker worker[SIM_WORKERS];
+	bool cut[SIM_ENDS][SIM_ENDS];
+	/* clients */
+	struct sim_client client[SIM_CLIENTS];
+	bool volume_made;
+	uint64_t root;
 	uint64_t done_ops, acked_lsn, acked_epoch;
+	/* what was committed, and what it means */
+	struct sim_batch *batches, **committed;
+	uint64_t committed_lsn, committed_cap;
+	struct model *model;
+	struct sim_op **ops;
+	size_t op_count, op_cap;
+	uint64_t seen_lsn; /* the highest LSN that an answered request has seen */
 	bool healing;
 	/* supervisor */
 	uint64_t ticket, promote_ticket, promote_until_us;
@@ -129,7 +168,7 @@ struct sim {
 	/* counted */
 	uint64_t crashes, promotions, cuts, moves, pauses, faults, replies, full_copies, alarms,
 		refused;
-	uint64_t epoch_owner[4096], compared;
+	uint64_t epoch_owner[4096], compared, trees;
 	struct ctl *dead[4096]; /* freed between events, not inside their own step */
 	size_t dead_count;
 	const char *violation;
@@ -140,6 +179,10 @@ uint64_t sim_random(struct sim *);
 uint64_t sim_below(struct sim *, uint64_t n); /* 0..n-1 */
 uint64_t sim_between(struct sim *, uint64_t lo, uint64_t hi);
 bool sim_chance(struct sim *, uint32_t permille);
+static inline bool sim_is_node(int end)
+{
+	return end >= 1 && end <= SIM_NODES;
+}
 struct sim_event *sim_after(struct sim *, uint64_t us, int node,
 			    void (*fn)(struct sim *, struct sim_event *));
 bool sim_run_one(struct sim *);
@@ -172,10 +215,33 @@ void sim_super_look(struct sim *);
 void sim_super_tick(struct sim *, struct sim_event *);
 
 /* sim_client.c */
-void sim_client_start(struct sim *);
-void sim_client_step(struct sim *, struct cl_event *);
+void sim_client_start(struct sim *, int client);
+void sim_client_step(struct sim *, int client, struct cl_event *);
 void sim_client_free(struct sim *);
 bool sim_client_idle(const struct sim *);
+
+/* sim_work.c */
+struct sim_op *sim_work_pick(struct sim *, int client,
+			     int worker); /* NULL: nothing is left to do */
+int sim_work_encode(struct pr_buf *, const struct model_op *, uint64_t mark);
+/* The answer as the model gives it. False: it does not decode. */
+bool sim_work_decode(const struct model_op *, const uint8_t *p, uint32_t len,
+		     struct model_answer *);
+void sim_work_done(struct sim *, struct sim_op *, const struct model_answer *);
+
+/* sim_history.c */
+struct sim_op *sim_op_new(struct sim *, int client, int worker);
+void sim_op_sent(struct sim *, struct sim_client *, const struct pr_frame *, const uint8_t *p);
+/* error, p, len: as in CL_FX_DONE. */
+void sim_op_answered(struct sim *, struct sim_op *, int error, const uint8_t *p, uint32_t len);
+void sim_op_executed(struct sim *, const struct pr_record *, const struct pr_row_slot *);
+void sim_history_free(struct sim *);
+
+/* sim_witness.c */
+void sim_witness_write(struct sim *, int node, const struct jr_io *);
+void sim_witness_restart(struct sim *, int node);
+void sim_witness_commit(struct sim *, int node);
+void sim_witness_free(struct sim *);
 
 /* sim_check.c */
 void sim_check_serving(struct sim *, int node);

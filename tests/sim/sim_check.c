@@ -4,6 +4,7 @@
 #include "tests/sim/simstore.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 /* I2: at most one acknowledges, and acknowledging epochs never go back. */
 void sim_check_serving(struct sim *s, int node)
@@ -73,11 +74,86 @@ void sim_check_step(struct sim *s, int node)
 			 node, (unsigned long long)st.tail_lsn, (unsigned long long)s->acked_lsn);
 }
 
-/* I14: at equal LSN both stores are equal row by row. */
+static void check_inode(struct sim *s, const struct ctl_row *row, uint64_t ino)
+{
+	struct pr_row_inode inode;
+	struct model_answer is;
+
+	if (pr_row_inode_decode(&inode, row->value, row->bytes) < 0)
+		sim_fail(s, "tree", "the row of inode %llu does not decode",
+			 (unsigned long long)ino);
+	else if (!model_now(s->model, ino, &is))
+		sim_fail(s, "tree", "inode %llu is in the store, not in the model",
+			 (unsigned long long)ino);
+	else if (inode.mode != is.mode || inode.nlink != is.nlink ||
+		 (S_ISREG(is.mode) && inode.size != is.size))
+		sim_fail(s, "tree", "inode %llu: mode %o links %u size %llu, the model: %o %u %llu",
+			 (unsigned long long)ino, inode.mode, inode.nlink,
+			 (unsigned long long)inode.size, is.mode, is.nlink,
+			 (unsigned long long)is.size);
+}
+
+static void check_name(struct sim *s, const struct ctl_row *row, uint64_t dir, struct pr_bytes text)
+{
+	int name = model_name_index(text);
+	struct pr_row_name n;
+	struct model_answer is;
+
+	if (pr_row_name_decode(&n, row->value, row->bytes) < 0 || name < 0 ||
+	    !model_now(s->model, dir, &is) || is.entry[name] != n.ino)
+		sim_fail(s, "tree", "a name of inode %llu in directory %llu is not in the model",
+			 (unsigned long long)n.ino, (unsigned long long)dir);
+}
+
+/* All that the store holds is in the reference namespace, and as much. */
+static void check_tree(struct sim *s, const struct simstore *store)
+{
+	uint64_t inodes = 0, names = 0;
+
+	for (size_t i = 0; i < simstore_count(store) && !s->violation; i++) {
+		struct pr_bytes text;
+		struct ctl_row row;
+		uint16_t volume;
+		uint64_t ino;
+
+		simstore_row(store, i, &row);
+		if (pr_key_parse_inode(row.key.b, row.key.len, &volume, &ino) == 0) {
+			check_inode(s, &row, ino);
+			inodes++;
+		} else if (pr_key_parse_name(row.key.b, row.key.len, &volume, &ino, &text) == 0) {
+			check_name(s, &row, ino, text);
+			names++;
+		}
+	}
+	for (uint64_t i = 0; i < model_count(s->model); i++) {
+		struct model_answer is;
+		uint32_t type;
+
+		if (!model_now(s->model, model_ino(s->model, i, &type), &is))
+			continue;
+		inodes--;
+		for (int k = 0; k < MODEL_NAMES; k++)
+			names -= is.entry[k] != 0;
+	}
+	if (inodes || names)
+		sim_fail(s, "tree", "%lld inodes and %lld names too many", (long long)inodes,
+			 (long long)names);
+	s->trees++;
+}
+
+static void check_trees(struct sim *s)
+{
+	for (int n = 1; n <= SIM_NODES; n++)
+		if (simstore_lsn(s->node[n].store) == s->committed_lsn)
+			check_tree(s, s->node[n].store);
+}
+
+/* Each store is the reference namespace's tree. I14: at equal LSN both are equal row by row. */
 void sim_check_end(struct sim *s)
 {
 	struct simstore *a = s->node[1].store, *b = s->node[2].store;
 
+	check_trees(s);
 	if (simstore_lsn(a) != simstore_lsn(b))
 		return;
 	if (simstore_count(a) != simstore_count(b)) {

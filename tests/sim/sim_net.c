@@ -8,17 +8,42 @@
 
 static struct sim_conn *find(struct sim *s, int end, uint64_t id, int *ret_side)
 {
-	for (size_t i = 0; i < s->conn_count; i++) {
-		struct sim_conn *c = s->conns[i];
+	for (size_t i = 0; i < s->open_count; i++) {
+		struct sim_conn *c = s->open[i];
 
 		for (int side = 0; side < 2; side++) {
-			if (c->open && c->end[side] == end && c->id[side] == id) {
+			if (c->end[side] == end && c->id[side] == id) {
 				*ret_side = side;
 				return c;
 			}
 		}
 	}
 	return NULL;
+}
+
+static void queues_free(struct sim_conn *c)
+{
+	for (int side = 0; side < 2; side++) {
+		for (struct sim_segment *g = c->queue[side], *next; g; g = next) {
+			next = g->next;
+			free(g);
+		}
+		c->queue[side] = NULL;
+	}
+}
+
+/* Nobody finds it any more. */
+static void shut(struct sim *s, struct sim_conn *c)
+{
+	for (size_t i = 0; i < s->open_count; i++)
+		if (s->open[i] == c)
+			s->open[i] = s->open[--s->open_count];
+	c->open = false;
+}
+
+static bool end_is_up(const struct sim *s, int end)
+{
+	return sim_is_node(end) ? s->node[end].up : s->client[end - SIM_CLIENT_END].up;
 }
 
 static uint64_t latency(struct sim *s)
@@ -33,8 +58,9 @@ static void tell_up(struct sim *s, struct sim_conn *c, int side)
 {
 	int end = c->end[side];
 
-	if (end == 0) {
-		sim_client_step(s, &(struct cl_event){.type = CL_EV_CONN_UP, .conn = c->id[side]});
+	if (!sim_is_node(end)) {
+		sim_client_step(s, end - SIM_CLIENT_END,
+				&(struct cl_event){.type = CL_EV_CONN_UP, .conn = c->id[side]});
 	} else {
 		struct ctl_event ev = {.type = c->port == 2 ? CTL_EV_LINK_UP : CTL_EV_CONN_UP,
 				       .conn = c->id[side],
@@ -46,9 +72,10 @@ static void tell_up(struct sim *s, struct sim_conn *c, int side)
 
 static void tell_down(struct sim *s, int end, uint64_t id, int port, int error)
 {
-	if (end == 0) {
+	if (!sim_is_node(end)) {
 		sim_client_step(
-			s, &(struct cl_event){.type = CL_EV_CONN_DOWN, .conn = id, .error = error});
+			s, end - SIM_CLIENT_END,
+			&(struct cl_event){.type = CL_EV_CONN_DOWN, .conn = id, .error = error});
 	} else {
 		struct ctl_event ev = {.type = port == 2 ? CTL_EV_LINK_DOWN : CTL_EV_CONN_DOWN,
 				       .conn = id};
@@ -68,7 +95,7 @@ static void lose(struct sim *s, struct sim_conn *c, int side, int error)
 	int end = c->end[side];
 	struct sim_event *e;
 
-	if (end && !s->node[end].up)
+	if (!end_is_up(s, end))
 		return;
 	if (c->busy_us[side ^ 1] > s->now_us && error == 0)
 		e = sim_after(s, c->busy_us[side ^ 1] - s->now_us, end, down_event);
@@ -88,7 +115,7 @@ static void connect_event(struct sim *s, struct sim_event *e)
 	if (!c->open)
 		return;
 	if (!s->node[to].up || s->cut[from][to] || s->cut[to][from]) {
-		c->open = false;
+		shut(s, c);
 		lose(s, c, 0, s->node[to].up ? -ETIMEDOUT : -ECONNREFUSED);
 		return;
 	}
@@ -104,7 +131,8 @@ uint64_t sim_connect(struct sim *s, int from, int to, int port, uint64_t id_from
 	struct sim_conn *c = calloc(1, sizeof(*c));
 
 	s->conns = realloc(s->conns, (s->conn_count + 1) * sizeof(*s->conns));
-	s->conns[s->conn_count++] = c;
+	s->open = realloc(s->open, (s->open_count + 1) * sizeof(*s->open));
+	s->conns[s->conn_count++] = s->open[s->open_count++] = c;
 	c->end[0] = from;
 	c->end[1] = to;
 	c->port = port;
@@ -120,8 +148,8 @@ void sim_dial_link(struct sim *s)
 	if (!s->node[1].up || !s->node[2].up || s->node[1].role == PR_ROLE_STARTING ||
 	    s->node[2].role == PR_ROLE_STARTING)
 		return;
-	for (size_t i = 0; i < s->conn_count; i++)
-		if (s->conns[i]->open && s->conns[i]->port == 2)
+	for (size_t i = 0; i < s->open_count; i++)
+		if (s->open[i]->port == 2)
 			return;
 	sim_connect(s, 2, 1, 2, 0);
 }
@@ -139,11 +167,12 @@ static void frames(struct sim *s, struct sim_conn *c, int side, uint8_t *p, uint
 			sim_fail(s, "wire", "a damaged frame left %d", c->end[side ^ 1]);
 			return;
 		}
-		if (to == 0) {
-			sim_client_step(s, &(struct cl_event){.type = CL_EV_FRAME,
-							      .conn = c->id[side],
-							      .frame = &f,
-							      .p = p + PR_FRAME_BYTES});
+		if (!sim_is_node(to)) {
+			sim_client_step(s, to - SIM_CLIENT_END,
+					&(struct cl_event){.type = CL_EV_FRAME,
+							   .conn = c->id[side],
+							   .frame = &f,
+							   .p = p + PR_FRAME_BYTES});
 		} else {
 			struct ctl_event ev = {.type = c->port == 2 ? CTL_EV_LINK_FRAME
 								    : CTL_EV_FRAME,
@@ -170,7 +199,7 @@ static void arrive(struct sim *s, struct sim_event *e)
 	struct sim_segment *g;
 
 	while (c->open && (g = c->queue[side]) && g->at_us <= s->now_us) {
-		if (to && !s->node[to].up)
+		if (!end_is_up(s, to))
 			return;
 		if (s->cut[from][to]) {
 			struct sim_event *again = sim_after(s, 20 * SIM_US_MS, to, arrive);
@@ -190,7 +219,7 @@ void sim_send(struct sim *s, int from, uint64_t id, const uint8_t *p, uint32_t l
 {
 	int side;
 	struct sim_conn *c = find(s, from, id, &side);
-	struct sim_segment *g, **end;
+	struct sim_segment *g;
 	struct sim_event *e;
 	uint64_t at;
 
@@ -207,9 +236,11 @@ void sim_send(struct sim *s, int from, uint64_t id, const uint8_t *p, uint32_t l
 	memcpy(g->p, p, len);
 	if (len2)
 		memcpy(g->p + len, p2, len2);
-	for (end = &c->queue[side ^ 1]; *end; end = &(*end)->next)
-		;
-	*end = g;
+	if (c->queue[side ^ 1])
+		*c->last[side ^ 1] = g;
+	else
+		c->queue[side ^ 1] = g;
+	c->last[side ^ 1] = &g->next;
 	e = sim_after(s, at - s->now_us, c->end[side ^ 1], arrive);
 	e->ptr = c;
 	e->a = (uint64_t)(side ^ 1);
@@ -222,22 +253,22 @@ void sim_hang_up(struct sim *s, int from, uint64_t id)
 
 	if (!c)
 		return;
-	c->open = false;
+	shut(s, c);
 	if (c->up)
 		lose(s, c, side ^ 1, 0);
 }
 
 void sim_drop_all(struct sim *s, int end)
 {
-	for (size_t i = 0; i < s->conn_count; i++) {
-		struct sim_conn *c = s->conns[i];
+	for (size_t i = 0; i < s->open_count;) {
+		struct sim_conn *c = s->open[i];
 
-		for (int side = 0; side < 2 && c->open; side++) {
-			if (c->end[side] != end)
-				continue;
-			c->open = false;
-			lose(s, c, side ^ 1, 0);
+		if (c->end[0] != end && c->end[1] != end) {
+			i++;
+			continue;
 		}
+		shut(s, c);
+		lose(s, c, c->end[0] == end, 0);
 	}
 }
 
@@ -249,13 +280,9 @@ void sim_cut(struct sim *s, int a, int b, bool on)
 void sim_net_free(struct sim *s)
 {
 	for (size_t i = 0; i < s->conn_count; i++) {
-		for (int side = 0; side < 2; side++) {
-			for (struct sim_segment *g = s->conns[i]->queue[side], *next; g; g = next) {
-				next = g->next;
-				free(g);
-			}
-		}
+		queues_free(s->conns[i]);
 		free(s->conns[i]);
 	}
 	free(s->conns);
+	free(s->open);
 }

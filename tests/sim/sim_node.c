@@ -11,13 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	COPY_BYTES = 64 << 10,
-	FETCH_ROWS_MAX = 1024,
-	ARCHIVE = 255,
-	RING_SLOTS = 64,
-	SEGMENT_BYTES = 256 << 10
-};
+enum { COPY_BYTES = 64 << 10, FETCH_ROWS_MAX = 1024, RING_SLOTS = 64, SEGMENT_BYTES = 256 << 10 };
 
 static uint64_t disk_us(struct sim *s, int node)
 {
@@ -45,13 +39,14 @@ static void journal_io(struct sim *s, int node, const struct jr_io *io)
 {
 	struct sim_node *n = &s->node[node];
 	struct simdisk_op op = {.write = io->write,
-				.append = io->file == ARCHIVE,
+				.append = io->file == SIM_ARCHIVE,
 				.file = io->file,
 				.offset = io->offset,
 				.buffer = io->buffer,
 				.bytes = io->bytes,
 				.tag = io->tag};
 
+	sim_witness_write(s, node, io);
 	n->tags[n->tag_count++] = io->tag;
 	simdisk_submit(n->disk, &op);
 	sim_after(s, disk_us(s, node), node, journal_done)->a = io->tag;
@@ -75,7 +70,7 @@ static struct simdisk *new_disk(struct sim *s)
 	simdisk_file(d, 0, RING_SLOTS * JR_PAGE_BYTES);
 	for (uint32_t i = 1; i <= s->swarm.segments; i++)
 		simdisk_file(d, i, SEGMENT_BYTES);
-	simdisk_file(d, ARCHIVE, 0);
+	simdisk_file(d, SIM_ARCHIVE, 0);
 	return d;
 }
 
@@ -515,6 +510,7 @@ void sim_node_step(struct sim *s, int node, struct ctl_event *ev)
 	ev->random = sim_random(s);
 	s->steps++;
 	ctl_step(n->ctl, ev);
+	sim_witness_commit(s, node);
 	drain(s, node, gen);
 	if (n->gen != gen || !n->up)
 		return;
@@ -574,6 +570,7 @@ void sim_node_boot(struct sim *s, int node)
 		sim_fail(s, "start", "node %d: %s", node, why);
 		return;
 	}
+	sim_witness_restart(s, node);
 	sim_note(s, "node %d: starts, incarnation %llu", node, (unsigned long long)n->incarnation);
 	ev.incarnation = n->incarnation;
 	ev.store_lsn = simstore_lsn(n->store);

@@ -39,6 +39,17 @@ bool sim_chance(struct sim *s, uint32_t permille)
 	return sim_below(s, 1000) < permille;
 }
 
+static uint64_t gen_of(const struct sim *s, int end)
+{
+	return sim_is_node(end) ? s->node[end].gen : s->client[end - SIM_CLIENT_END].gen;
+}
+
+static uint64_t paused_until(const struct sim *s, int end)
+{
+	return sim_is_node(end) ? s->node[end].paused_until_us
+				: s->client[end - SIM_CLIENT_END].paused_until_us;
+}
+
 static bool before(const struct sim_event *a, const struct sim_event *b)
 {
 	return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
@@ -89,7 +100,7 @@ struct sim_event *sim_after(struct sim *s, uint64_t us, int node,
 	e->at_us = s->now_us + us;
 	e->order = s->order++;
 	e->node = node;
-	e->gen = node ? s->node[node].gen : 0;
+	e->gen = node ? gen_of(s, node) : 0;
 	e->fn = fn;
 	push(s, e);
 	return e;
@@ -104,12 +115,12 @@ bool sim_run_one(struct sim *s)
 	e = pop(s);
 	s->now_us = e->at_us;
 	s->hash = (s->hash ^ (e->at_us + e->order * 31)) * 0x9e3779b97f4a7c15;
-	if (e->node && s->node[e->node].gen != e->gen) {
+	if (e->node && gen_of(s, e->node) != e->gen) {
 		if (e->drop)
 			e->drop(s, e);
-	} else if (e->node && s->node[e->node].paused_until_us > s->now_us) {
+	} else if (e->node && paused_until(s, e->node) > s->now_us) {
 		/* A stopped process does nothing; the world goes on. */
-		e->at_us = s->node[e->node].paused_until_us;
+		e->at_us = paused_until(s, e->node);
 		push(s, e);
 		return true;
 	} else {

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The reference namespace: what a volume is after each LSN, in tables too simple to be wrong. Operations are applied in the order
+ * of their LSNs; any operation can be asked what it would answer after any of them. Knows nothing of controllers, rows or replies;
+ * all requests are root's.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/wire.h"
+
+enum { MODEL_NAMES = 10 };
+
+struct model;
+
+struct model_op {
+	uint16_t type;
+	uint64_t parent, parent2, ino;
+	int name, name2;
+	uint32_t mode, flags;
+	uint64_t size, value;
+};
+
+struct model_answer {
+	int error;
+	bool changes; /* it leaves a record */
+	uint64_t ino, size, value;
+	uint32_t mode, nlink;
+	uint64_t entry[MODEL_NAMES]; /* READDIR */
+};
+
+struct model *model_new(uint64_t root);
+void model_free(struct model *);
+/* What op answers when it runs after lsn. made: the inode number it gives, when it makes one. */
+void model_ask(const struct model *, const struct model_op *, uint64_t lsn,
+	       struct model_answer *ret);
+/* op runs as lsn. */
+void model_apply(struct model *, const struct model_op *, uint64_t lsn, uint64_t made,
+		 struct model_answer *ret);
+/* The controller deleted an inode that nobody could reach any more. False: somebody could. */
+bool model_gone(struct model *, uint64_t ino, uint64_t lsn);
+/* Is this what the answer says? Only what op is told is compared. */
+bool model_same(const struct model_op *, const struct model_answer *, const struct model_answer *);
+
+uint64_t model_count(const struct model *);
+/* The i-th inode ever made, and its type (S_IFMT of mode). */
+uint64_t model_ino(const struct model *, uint64_t i, uint32_t *ret_type);
+/* What one inode is now. False: it is gone, or never was. */
+bool model_now(const struct model *, uint64_t ino, struct model_answer *ret);
+
+struct pr_bytes model_name(int name);
+int model_name_index(struct pr_bytes name); /* -1: none of them */

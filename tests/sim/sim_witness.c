@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Looks over the shoulder of both journals: which batch stands at which LSN on each disk, and which of them was committed. What was
+ * committed by one is the same for the other, for ever. Each committed record is given to whom it concerns, in order.
+ */
+#include "tests/sim/sim.h"
+
+#include "journal/core/format.h"
+#include "tests/sim/simstore.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct sim_batch {
+	struct sim_batch *next;
+	struct jr_batch *b;
+};
+
+static struct sim_batch *batch_of(struct sim *s, struct jr_batch *b)
+{
+	struct sim_batch *w;
+
+	for (w = s->batches; w; w = w->next) {
+		if (memcmp(w->b->hash.b, b->hash.b, sizeof(b->hash.b)) == 0)
+			return w;
+		/* the other controller writes it soon or late, but mostly soon */
+	}
+	w = calloc(1, sizeof(*w));
+	w->b = jr_batch_ref(b);
+	w->next = s->batches;
+	s->batches = w;
+	return w;
+}
+
+static void note_batch(struct sim_node *n, struct sim_batch *w)
+{
+	if (w->b->last_lsn >= n->log_count) {
+		uint64_t count = 2 * w->b->last_lsn + 64;
+
+		n->log = realloc(n->log, count * sizeof(struct sim_batch *));
+		memset(n->log + n->log_count, 0,
+		       (count - n->log_count) * sizeof(struct sim_batch *));
+		n->log_count = count;
+	}
+	for (uint64_t lsn = w->b->first_lsn; lsn <= w->b->last_lsn; lsn++)
+		n->log[lsn] = w;
+}
+
+/* An entry of the ring that ends what stood behind its tail (CUT), or all there was (BASE). */
+static void note_entry(struct sim_node *n, const uint8_t *p)
+{
+	uint8_t kind = p[offsetof(struct jr_entry_disk, kind)];
+	uint64_t tail = pr_load64(p + offsetof(struct jr_entry_disk, tail_lsn));
+
+	if (kind != JR_KIND_CUT && kind != JR_KIND_BASE)
+		return;
+	for (uint64_t lsn = kind == JR_KIND_BASE ? 0 : tail + 1; lsn < n->log_count; lsn++)
+		n->log[lsn] = NULL;
+}
+
+void sim_witness_write(struct sim *s, int node, const struct jr_io *io)
+{
+	struct sim_node *n = &s->node[node];
+	const char *why;
+	struct jr_batch *b;
+
+	if (!io->write || io->file == SIM_ARCHIVE)
+		return;
+	if (io->file == 0) {
+		note_entry(n, io->buffer);
+		return;
+	}
+	b = jr_batch_open(s->arbiter.cluster, io->buffer, io->bytes, &why);
+	if (b)
+		note_batch(n, batch_of(s, b));
+	jr_batch_unref(b);
+}
+
+/* What it finds on its disk is to be judged anew. */
+void sim_witness_restart(struct sim *s, int node)
+{
+	s->node[node].seen_commit = simstore_lsn(s->node[node].store);
+}
+
+static void record(struct sim *s, const struct pr_record *rec)
+{
+	struct pr_list list = rec->changes;
+	struct pr_change change;
+
+	while (pr_change_next(&list, &change)) {
+		const uint8_t *k = change.key.p;
+		size_t len = change.key.len;
+		struct pr_row_slot slot;
+		uint64_t session, ino;
+		uint16_t volume;
+		uint32_t i;
+
+		if (change.op == PR_CHANGE_PUT && pr_key_parse_slot(k, len, &session, &i) == 0) {
+			if (pr_row_slot_decode(&slot, change.value.p, change.value.len) < 0 ||
+			    session != rec->session || i != rec->slot)
+				sim_fail(s, "record", "LSN %llu: a slot of another session",
+					 (unsigned long long)rec->lsn);
+			else
+				sim_op_executed(s, rec, &slot);
+		}
+		if (change.op == PR_CHANGE_DELETE && s->model &&
+		    pr_key_parse_inode(k, len, &volume, &ino) == 0 &&
+		    !model_gone(s->model, ino, rec->lsn))
+			sim_fail(s, "durability", "LSN %llu deletes inode %llu, which has a name",
+				 (unsigned long long)rec->lsn, (unsigned long long)ino);
+	}
+}
+
+static void committed(struct sim *s, struct jr_batch *b, uint64_t lsn)
+{
+	struct pr_cur cur = pr_cur_on(b->payload, b->payload_bytes);
+	struct pr_record rec;
+
+	while (cur.left > 0) {
+		if (!pr_record_get(&cur, &rec)) {
+			sim_fail(s, "record", "LSN %llu: it does not decode",
+				 (unsigned long long)lsn);
+			return;
+		}
+		if (rec.lsn == lsn && rec.kind == PR_RECORD_OPERATION)
+			record(s, &rec);
+	}
+}
+
+static void first_commit(struct sim *s, int node, uint64_t lsn)
+{
+	struct sim_node *n = &s->node[node];
+	struct sim_batch *w = lsn < n->log_count ? n->log[lsn] : NULL;
+
+	if (!w) {
+		sim_fail(s, "I1", "node %d: LSN %llu is committed and was never on its disk", node,
+			 (unsigned long long)lsn);
+		return;
+	}
+	if (lsn >= s->committed_cap) {
+		s->committed_cap = 2 * lsn + 1024;
+		s->committed = realloc(s->committed, s->committed_cap * sizeof(struct sim_batch *));
+	}
+	s->committed[lsn] = w;
+	s->committed_lsn = lsn;
+	committed(s, w->b, lsn);
+}
+
+void sim_witness_commit(struct sim *s, int node)
+{
+	struct sim_node *n = &s->node[node];
+	uint64_t commit = ha_commit_lsn(ctl_ha(n->ctl));
+
+	while (n->seen_commit < commit && !s->violation) {
+		uint64_t lsn = ++n->seen_commit;
+		struct sim_batch *w = lsn < n->log_count ? n->log[lsn] : NULL;
+
+		if (lsn > s->committed_lsn)
+			first_commit(s, node, lsn);
+		else if (w && w != s->committed[lsn])
+			sim_fail(
+				s, "I11",
+				"node %d: LSN %llu of epoch %llu is not what was committed, of epoch %llu",
+				node, (unsigned long long)lsn, (unsigned long long)w->b->epoch,
+				(unsigned long long)s->committed[lsn]->b->epoch);
+	}
+}
+
+void sim_witness_free(struct sim *s)
+{
+	for (struct sim_batch *w = s->batches, *next; w; w = next) {
+		next = w->next;
+		jr_batch_unref(w->b);
+		free(w);
+	}
+	free(s->committed);
+	for (int n = 1; n <= SIM_NODES; n++)
+		free(s->node[n].log);
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a client's workers ask for: any request on any name and inode there is or was, so that they get in each other's way. */
+#include "tests/sim/sim.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define XATTR_NAME "user.x"
+
+/* One of the youngest inodes there ever were, of that type (0: any). */
+static uint64_t some_inode(struct sim *s, uint32_t type, uint64_t youngest)
+{
+	uint64_t count = model_count(s->model);
+
+	if (sim_chance(s, 150))
+		return s->root;
+	for (int tries = 0; tries < 20; tries++) {
+		uint64_t span = youngest < count ? youngest : count;
+		uint32_t is;
+		uint64_t ino = model_ino(s->model, count - 1 - sim_below(s, span), &is);
+
+		if (type == 0 || is == type)
+			return ino;
+	}
+	return s->root;
+}
+
+static uint16_t some_type(struct sim *s)
+{
+	static const uint16_t types[] = {
+		PR_T_CREATE,  PR_T_CREATE,   PR_T_CREATE,    PR_T_CREATE,    PR_T_MKDIR,
+		PR_T_MKDIR,   PR_T_SYMLINK,  PR_T_LINK,	     PR_T_UNLINK,    PR_T_UNLINK,
+		PR_T_UNLINK,  PR_T_RMDIR,    PR_T_RENAME,    PR_T_RENAME,    PR_T_RENAME,
+		PR_T_LOOKUP,  PR_T_LOOKUP,   PR_T_GETATTR,   PR_T_SETATTR,   PR_T_SETATTR,
+		PR_T_READDIR, PR_T_READLINK, PR_T_XATTR_SET, PR_T_XATTR_GET, PR_T_XATTR_REMOVE,
+		PR_T_FSYNC,   PR_T_NOOP,
+	};
+
+	return types[sim_below(s, sizeof(types) / sizeof(types[0]))];
+}
+
+static void choose(struct sim *s, struct model_op *q)
+{
+	q->type = some_type(s);
+	q->parent = some_inode(s, S_IFDIR, 60);
+	q->parent2 = sim_chance(s, 500) ? q->parent : some_inode(s, S_IFDIR, 60);
+	q->ino = some_inode(s, q->type == PR_T_READDIR && sim_chance(s, 900) ? S_IFDIR : 0, 40);
+	q->name = (int)sim_below(s, MODEL_NAMES);
+	q->name2 = (int)sim_below(s, MODEL_NAMES);
+	q->mode = (uint32_t)sim_below(s, 0777);
+	q->value = 1 + sim_below(s, 1000000);
+	switch (q->type) {
+	case PR_T_CREATE:
+		q->flags = PR_O_CREAT | PR_O_WRITE | (sim_chance(s, 500) ? PR_O_EXCL : 0) |
+			   (sim_chance(s, 200) ? PR_O_TRUNC : 0);
+		break;
+	case PR_T_SYMLINK:
+		q->mode = 0777;
+		break;
+	case PR_T_RENAME:
+		q->flags = (uint32_t)sim_below(s, 3);
+		break;
+	case PR_T_SETATTR:
+		q->flags = sim_chance(s, 700) ? PR_SET_MODE : PR_SET_SIZE;
+		q->size = sim_below(s, 100000);
+		break;
+	case PR_T_XATTR_SET:
+		q->flags = (uint32_t)sim_below(s, 3);
+		break;
+	default:
+		break;
+	}
+}
+
+struct sim_op *sim_work_pick(struct sim *s, int client, int worker)
+{
+	struct sim_worker *w = &s->client[client].worker[worker];
+	struct sim_op *op;
+
+	if (s->done_ops >= s->swarm.ops && !w->close_ino)
+		return NULL;
+	op = sim_op_new(s, client, worker);
+	if (w->close_ino) {
+		op->q = (struct model_op){.type = PR_T_CLOSE, .ino = w->close_ino};
+		w->close_ino = 0;
+	} else {
+		choose(s, &op->q);
+	}
+	return op;
+}
+
+void sim_work_done(struct sim *s, struct sim_op *op, const struct model_answer *a)
+{
+	if (op->q.type == PR_T_CREATE && a->error == 0)
+		s->client[op->client].worker[op->worker].close_ino = a->ino;
+}
+
+/* ---- to and from the wire ---- */
+
+static struct pr_bytes target_of(const struct model_op *q)
+{
+	static char text[32];
+
+	snprintf(text, sizeof(text), "to-%llu", (unsigned long long)q->value);
+	return pr_bytes_str(text);
+}
+
+/* Root, in a group that no other request names: it tells equal requests apart. */
+static struct pr_cred marked_root(uint64_t mark)
+{
+	static uint8_t bytes[8];
+	struct pr_buf b = pr_buf_on(bytes, sizeof(bytes));
+
+	pr_put_u32(&b, (uint32_t)mark);
+	return (struct pr_cred){.groups = {.count = 1, .p = bytes, .len = (uint32_t)b.len}};
+}
+
+static int encode_named(struct pr_buf *b, const struct model_op *q, struct pr_cred cred)
+{
+	struct pr_bytes name = model_name(q->name);
+
+	switch (q->type) {
+	case PR_T_LOOKUP:
+		return pr_lookup_encode(
+			b, &(struct pr_lookup){.cred = cred, .parent = q->parent, .name = name});
+	case PR_T_CREATE:
+		return pr_create_encode(b, &(struct pr_create){.cred = cred,
+							       .parent = q->parent,
+							       .mode = S_IFREG | q->mode,
+							       .flags = q->flags,
+							       .name = name});
+	case PR_T_MKDIR:
+		return pr_mkdir_encode(b, &(struct pr_mkdir){.cred = cred,
+							     .parent = q->parent,
+							     .mode = S_IFDIR | q->mode,
+							     .name = name});
+	case PR_T_SYMLINK:
+		return pr_symlink_encode(b, &(struct pr_symlink){.cred = cred,
+								 .parent = q->parent,
+								 .name = name,
+								 .target = target_of(q)});
+	case PR_T_LINK:
+		return pr_link_encode(
+			b, &(struct pr_link){
+				   .cred = cred, .ino = q->ino, .parent = q->parent, .name = name});
+	case PR_T_UNLINK:
+		return pr_unlink_encode(
+			b, &(struct pr_unlink){.cred = cred, .parent = q->parent, .name = name});
+	case PR_T_RMDIR:
+		return pr_rmdir_encode(
+			b, &(struct pr_rmdir){.cred = cred, .parent = q->parent, .name = name});
+	case PR_T_RENAME:
+		return pr_rename_encode(b, &(struct pr_rename){.cred = cred,
+							       .old_parent = q->parent,
+							       .new_parent = q->parent2,
+							       .flags = q->flags,
+							       .old_name = name,
+							       .new_name = model_name(q->name2)});
+	default:
+		return -EINVAL;
+	}
+}
+
+int sim_work_encode(struct pr_buf *b, const struct model_op *q, uint64_t mark)
+{
+	struct pr_cred cred = marked_root(mark);
+	struct pr_bytes xattr = pr_bytes_str(XATTR_NAME);
+
+	switch (q->type) {
+	case PR_T_GETATTR:
+		return pr_getattr_encode(b, &(struct pr_getattr){.ino = q->ino});
+	case PR_T_SETATTR:
+		return pr_setattr_encode(b, &(struct pr_setattr){.cred = cred,
+								 .ino = q->ino,
+								 .valid = q->flags,
+								 .mode = q->mode,
+								 .size = q->size});
+	case PR_T_READDIR:
+		return pr_readdir_encode(
+			b, &(struct pr_readdir){.cred = cred, .ino = q->ino, .max_bytes = 65536});
+	case PR_T_READLINK:
+		return pr_readlink_encode(b, &(struct pr_readlink){.cred = cred, .ino = q->ino});
+	case PR_T_XATTR_SET:
+		return pr_xattr_set_encode(
+			b,
+			&(struct pr_xattr_set){.cred = cred,
+					       .ino = q->ino,
+					       .flags = q->flags,
+					       .name = xattr,
+					       .value = pr_bytes_of(&q->value, sizeof(q->value))});
+	case PR_T_XATTR_GET:
+		return pr_xattr_get_encode(
+			b, &(struct pr_xattr_get){.cred = cred, .ino = q->ino, .name = xattr});
+	case PR_T_XATTR_REMOVE:
+		return pr_xattr_remove_encode(
+			b, &(struct pr_xattr_remove){.cred = cred, .ino = q->ino, .name = xattr});
+	case PR_T_CLOSE:
+		return pr_close_encode(b, &(struct pr_close){.ino = q->ino, .opens = 1});
+	case PR_T_FSYNC:
+		return pr_fsync_encode(b, &(struct pr_fsync){.ino = q->ino});
+	case PR_T_NOOP:
+		return pr_noop_encode(b, &(struct pr_noop){});
+	default:
+		return encode_named(b, q, cred);
+	}
+}
+
+static void take_attr(const struct pr_attr *attr, struct model_answer *a)
+{
+	a->ino = attr->ino;
+	a->mode = attr->mode;
+	a->nlink = attr->nlink;
+	a->size = S_ISREG(attr->mode) ? attr->size : 0;
+}
+
+static bool take_entries(struct pr_list list, struct model_answer *a)
+{
+	struct pr_dirent d;
+
+	while (pr_dirent_next(&list, &d)) {
+		int i = model_name_index(d.name);
+
+		/* a name nobody gave, or twice */
+		if (i < 0 || a->entry[i])
+			return false;
+		a->entry[i] = d.attr.ino;
+	}
+	return true;
+}
+
+/* Replies that are attributes and little else. */
+#define TAKE_ATTR(name)                                   \
+	do {                                              \
+		struct pr_##name##_r r;                   \
+                                                          \
+		if (pr_##name##_r_decode(&r, p, len) < 0) \
+			return false;                     \
+		take_attr(&r.attr, a);                    \
+	} while (0)
+
+bool sim_work_decode(const struct model_op *q, const uint8_t *p, uint32_t len,
+		     struct model_answer *a)
+{
+	switch (q->type) {
+	case PR_T_LOOKUP:
+		TAKE_ATTR(lookup);
+		return true;
+	case PR_T_GETATTR:
+		TAKE_ATTR(getattr);
+		return true;
+	case PR_T_SETATTR:
+		TAKE_ATTR(setattr);
+		return true;
+	case PR_T_MKDIR:
+		TAKE_ATTR(mkdir);
+		return true;
+	case PR_T_SYMLINK:
+		TAKE_ATTR(symlink);
+		return true;
+	case PR_T_LINK:
+		TAKE_ATTR(link);
+		return true;
+	case PR_T_CREATE: {
+		struct pr_create_r r;
+
+		if (pr_create_r_decode(&r, p, len) < 0)
+			return false;
+		take_attr(&r.attr, a);
+		a->value = r.created;
+		return true;
+	}
+	case PR_T_UNLINK: {
+		struct pr_unlink_r r;
+
+		if (pr_unlink_r_decode(&r, p, len) < 0)
+			return false;
+		a->ino = r.ino;
+		a->nlink = r.nlink;
+		return true;
+	}
+	case PR_T_READDIR: {
+		struct pr_readdir_r r;
+
+		return pr_readdir_r_decode(&r, p, len) == 0 && r.eof && take_entries(r.entries, a);
+	}
+	case PR_T_READLINK: {
+		struct pr_readlink_r r;
+		char text[32];
+
+		if (pr_readlink_r_decode(&r, p, len) < 0)
+			return false;
+		pr_bytes_copy(text, sizeof(text), r.target);
+		return sscanf(text, "to-%lu", &a->value) == 1;
+	}
+	case PR_T_XATTR_GET: {
+		struct pr_xattr_get_r r;
+
+		if (pr_xattr_get_r_decode(&r, p, len) < 0 || r.value.len != sizeof(a->value))
+			return false;
+		memcpy(&a->value, r.value.p, sizeof(a->value));
+		return true;
+	}
+	default:
+		return true;
+	}
+}
