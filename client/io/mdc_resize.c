@@ -16,9 +16,8 @@ static bool empties(const struct mdc_request *q)
 
 bool mdc_resize_concerns(const struct mdc_request *q)
 {
-	return empties(q) ||
-	       (q->op == MDC_SETATTR &&
-		(q->valid & (MDC_SET_SIZE | MDC_SET_MTIME | MDC_SET_MTIME_NOW)));
+	return empties(q) || (q->op == MDC_SETATTR &&
+			      (q->valid & (MDC_SET_SIZE | MDC_SET_MTIME | MDC_SET_MTIME_NOW)));
 }
 
 static int task_for(enum mdc_task_kind kind, const struct mdc_request *q, struct mdc_task **ret)
@@ -54,10 +53,10 @@ static void cut_done(void *user, struct mdc_reply *reply)
 
 	/* The controller has counted an open, the caller gets none. */
 	if (reply->error)
-		mdc_request_send(create->mdc,
-				 &(struct mdc_request){
-					 .op = MDC_CLOSE, .ino = create->ino, .opens = 1},
-				 NULL);
+		mdc_request_send(
+			create->mdc,
+			&(struct mdc_request){.op = MDC_CLOSE, .ino = create->ino, .opens = 1},
+			NULL);
 	create_over(create, reply);
 }
 

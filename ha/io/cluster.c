@@ -322,15 +322,16 @@ static int read_nodes(struct cluster *c, char *why, size_t size)
 	return 0;
 }
 
+static cpg_model_v1_data_t model = {
+	.model = CPG_MODEL_V1,
+	.cpg_deliver_fn = delivered,
+	.cpg_confchg_fn = group_changed,
+	.cpg_totem_confchg_fn = ring_changed,
+	.flags = CPG_MODEL_V1_DELIVER_INITIAL_TOTEM_CONF,
+};
+
 static int join(struct cluster *c, char *why, size_t size)
 {
-	cpg_model_v1_data_t model = {
-		.model = CPG_MODEL_V1,
-		.cpg_deliver_fn = delivered,
-		.cpg_confchg_fn = group_changed,
-		.cpg_totem_confchg_fn = ring_changed,
-		.flags = CPG_MODEL_V1_DELIVER_INITIAL_TOTEM_CONF,
-	};
 	char uuid[PR_UUID_TEXT];
 	cs_error_t e;
 	int error;
