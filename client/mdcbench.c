@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "client/mdcbench.h"
+#include "proto/command_line.h"
 
 struct mb_options mb_options = {
 	.volume = "vol1",
@@ -41,6 +42,7 @@ static void usage(FILE *out)
 	      "  --disk PATH     where O_DSYNC is measured (without -C)\n"
 	      "  --volume NAME   of the pair (vol1)\n"
 	      "  --json          for programs         --quiet        no progress bar\n"
+	      "  -h, --help, --version\n"
 	      "exit status: 0 done, 1 failed, 2 usage\n",
 	      out);
 }
@@ -65,8 +67,7 @@ void mb_die_mdc(const char *what)
 
 static int usage_error(const char *what, const char *value)
 {
-	fprintf(stderr, "mdcbench: %s: %s; mdcbench --help\n", value, what);
-	return 2;
+	return pr_wrong_usage(2, "%s: %s", value, what);
 }
 
 static uint64_t number(const char *option, const char *text, uint64_t max)
@@ -170,8 +171,7 @@ static int set_option(int c)
 		printf("mdcbench %s\n", mdc_version());
 		return 0;
 	default:
-		usage(stderr);
-		return 2;
+		return pr_wrong_usage(2, NULL);
 	}
 }
 
@@ -232,10 +232,10 @@ static int check_words(int count, char **words, size_t *ret_operations)
 		else if (!mb_options.pair &&
 			 (is_data(words[i]) || strcmp(words[i], "failover") == 0))
 			return usage_error("needs an embedded pair, -C DIR", words[i]);
-	if (n == 0 || (!mb_options.pair && !mb_options.spec)) {
-		usage(stderr);
-		return 2;
-	}
+	if (n == 0)
+		return pr_wrong_usage(2, "an operation is wanted, such as create");
+	if (!mb_options.pair && !mb_options.spec)
+		return pr_wrong_usage(2, "-C DIR or ADDRESS1,ADDRESS2:/VOLUME is wanted");
 	*ret_operations = n;
 	return -1;
 }
@@ -247,7 +247,7 @@ int main(int argc, char **argv)
 	int c, status;
 
 	signal(SIGPIPE, SIG_IGN);
-	while ((c = getopt_long(argc, argv, "C:", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "C:h", options, NULL)) != -1) {
 		status = set_option(c);
 		if (status >= 0)
 			return status;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "client/mdcbench.h"
+#include "proto/command_line.h"
 
 /* In a build tree libtool keeps this program one directory below the others. */
 static void find_program(const char *program, char *ret, size_t size)
@@ -112,11 +114,12 @@ bool mb_pair_status(struct mb_pair *ret)
 void mb_pair_wait_insync(struct mb_pair *ret)
 {
 	uint64_t until = mb_now_ns() + 60ull * 1000000000;
+	char room[4 * PATH_MAX];
 
 	while (!mb_pair_status(ret) || !ret->insync) {
 		if (mb_now_ns() > until)
 			mb_die("%s: no standby in sync for a minute: mdcctl -C %s status",
-			       mb_options.pair, mb_options.pair);
+			       mb_options.pair, pr_shell_word(mb_options.pair, room, sizeof(room)));
 		usleep(50000);
 	}
 }

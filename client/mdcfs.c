@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 #include "client/mdcfs.h"
+#include "proto/command_line.h"
 
 enum {
 	TELL_AFTER_MS = 2000,  /* of waiting for an active controller */
@@ -140,6 +142,7 @@ static void start_invalidate(uint64_t ino)
 static void told(void *user, const struct mdc_event *e)
 {
 	const char *text = e->text ? e->text : "";
+	char room[4 * PATH_MAX];
 
 	switch (e->type) {
 	case MDC_EVENT_ACTIVE:
@@ -154,7 +157,7 @@ static void told(void *user, const struct mdc_event *e)
 		mf.evicted = true;
 		mf_log(LOG_ERR,
 		       "stale mount: the controllers ended its session (%s); umount %s and mount it again",
-		       text, mf.conf.mountpoint);
+		       text, pr_shell_word(mf.conf.mountpoint, room, sizeof(room)));
 		break;
 	case MDC_EVENT_INVALIDATE:
 		start_invalidate(e->ino);
@@ -175,18 +178,24 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* A mount is dead in the mount point: says how to end it. */
+static void say_dead(const char *what)
+{
+	char room[4 * PATH_MAX];
+
+	mf_log(LOG_ERR, "mountpoint %s: %s; first: umount %s", mf.conf.mountpoint, what,
+	       pr_shell_word(mf.conf.mountpoint, room, sizeof(room)));
+}
+
 static bool mountpoint_ok(const char *path)
 {
 	struct stat st;
 
 	if (stat(path, &st) < 0) {
 		if (errno == ENOTCONN)
-			mf_log(LOG_ERR,
-			       "mountpoint %s: a mount there has lost its process; umount %s first",
-			       path, path);
+			say_dead("a mount there has lost its process");
 		else if (errno == ESTALE)
-			mf_log(LOG_ERR, "mountpoint %s: a stale mount is there; umount %s first",
-			       path, path);
+			say_dead("a stale mount is there");
 		else
 			mf_log(LOG_ERR, "mountpoint %s: %s", path, strerror(errno));
 		return false;
@@ -222,9 +231,7 @@ static void explain(int error)
 {
 	const char *hint = "";
 
-	if (error == -ENODEV)
-		hint = "; name the volume's LUNs with -o luns=PATH[:PATH]";
-	else if (error == -ETIMEDOUT)
+	if (error == -ETIMEDOUT)
 		hint = "; -o timeout=SECONDS waits longer, -o bg goes on in the background";
 	mf_log(LOG_ERR, "%s%s", mdc_error(), hint);
 }
@@ -283,6 +290,23 @@ static int mount_session(void)
 	return 0;
 }
 
+/* /proc writes a blank in a path as \040. */
+static void unescape(char *path)
+{
+	char *to = path;
+	unsigned code;
+
+	for (; *path; path++) {
+		if (*path == '\\' && sscanf(path + 1, "%3o", &code) == 1) {
+			*to++ = (char)code;
+			path += 3;
+		} else {
+			*to++ = *path;
+		}
+	}
+	*to = '\0';
+}
+
 void mf_tune(void)
 {
 	unsigned major_number, minor_number;
@@ -290,12 +314,15 @@ void mf_tune(void)
 	FILE *f = fopen("/proc/self/mountinfo", "re"), *out;
 
 	*name = 0;
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &major_number, &minor_number, path) ==
-			    3 &&
-		    strcmp(path, mf.conf.mountpoint) == 0)
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%*d %*d %u:%u %*s %4095s", &major_number, &minor_number, path) !=
+		    3)
+			continue;
+		unescape(path);
+		if (strcmp(path, mf.conf.mountpoint) == 0)
 			snprintf(name, sizeof(name), "/sys/class/bdi/%u:%u/read_ahead_kb",
 				 major_number, minor_number);
+	}
 	if (f)
 		fclose(f);
 	out = *name ? fopen(name, "we") : NULL;
@@ -334,9 +361,8 @@ static void on_wait(void)
 		mf_log(LOG_WARNING, "%s; goes on waiting in the background", mdc_error());
 		tell_ready();
 	} else {
-		mf_log(LOG_WARNING,
-		       "%s: no active controller yet, waiting up to %lu s (-o timeout=SECONDS)",
-		       mf.conf.spec, mf.conf.timeout_s);
+		mf_log(LOG_WARNING, "%s; waiting up to %lu s (-o timeout=SECONDS)", mdc_error(),
+		       mf.conf.timeout_s);
 	}
 }
 

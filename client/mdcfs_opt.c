@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "client/mdcfs.h"
+#include "proto/command_line.h"
 
 enum kind { IGNORED, KERNEL, TEXT, NUMBER, FLAG };
 
@@ -74,18 +75,10 @@ static void usage(FILE *f)
 	      "  -o noatime       never set the time of the last read (default: relatime)\n"
 	      "  -o allow_other   for all users (the default when root mounts)\n"
 	      "  -o access_port=N, coord_port=N\n"
-	      "  -h, -V           help, version\n"
+	      "  -h, --help       this; -V, --version: the version\n"
 	      "\n"
 	      "and mount(8)'s rw, suid, dev, exec, sync and what fstab has. See mdcfs(8).\n",
 	      f);
-}
-
-static int complain(const char *format, const char *what)
-{
-	fputs("mdcfs: ", stderr);
-	fprintf(stderr, format, what);
-	fputc('\n', stderr);
-	return MF_EXIT_USAGE;
 }
 
 /*
@@ -141,7 +134,8 @@ static int apply(struct mf_conf *conf, enum what what, const char *value, unsign
 	case LUNS:
 		free(conf->luns);
 		conf->luns = lun_list(value);
-		return conf->luns ? 0 : complain("luns=%s names no file", value);
+		return conf->luns ? 0
+				  : pr_wrong_usage(MF_EXIT_USAGE, "luns=%s names no file", value);
 	case TIMEOUT:
 		conf->timeout_s = number;
 		break;
@@ -173,15 +167,16 @@ static int apply_row(struct mf_conf *conf, const struct option_row *row, const c
 
 	if (row->kind == TEXT || row->kind == NUMBER) {
 		if (!value || !*value)
-			return complain("option %s wants a value", row->name);
+			return pr_wrong_usage(MF_EXIT_USAGE, "option %s wants a value", row->name);
 	} else if (value) {
-		return complain("option %s takes no value", row->name);
+		return pr_wrong_usage(MF_EXIT_USAGE, "option %s takes no value", row->name);
 	}
 	if (row->kind == NUMBER) {
 		errno = 0;
 		number = strtoul(value, &end, 10);
 		if (errno || *end || *value == '-' || number > row->max)
-			return complain("option %s is out of range or no number", row->name);
+			return pr_wrong_usage(MF_EXIT_USAGE,
+					      "option %s is out of range or no number", row->name);
 	}
 	if (row->kind == KERNEL)
 		fuse_option(conf, row->name);
@@ -200,7 +195,7 @@ static int one_option(struct mf_conf *conf, char *text)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (strcmp(text, rows[i].name) == 0)
 			return apply_row(conf, &rows[i], value);
-	return complain("unknown option: %s (see mdcfs -h)", text);
+	return pr_wrong_usage(MF_EXIT_USAGE, "unknown option: %s", text);
 }
 
 static int option_list(struct mf_conf *conf, const char *list)
@@ -238,6 +233,11 @@ static void default_options(struct mf_conf *conf)
 
 int mf_options(int argc, char **argv, struct mf_conf *conf)
 {
+	static const struct option longs[] = {
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{0},
+	};
 	int c, r;
 
 	*conf = (struct mf_conf){.timeout_s = 30};
@@ -248,7 +248,7 @@ int mf_options(int argc, char **argv, struct mf_conf *conf)
 	conf->fuse_options = strdup(geteuid() == 0 ? "rw,allow_other,suid" : "rw");
 	if (!conf->fuse_options)
 		return MF_EXIT_FAILED;
-	while ((c = getopt(argc, argv, "fdo:hV")) != -1) {
+	while ((c = getopt_long(argc, argv, "fdo:hV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'f':
 			conf->foreground = true;
@@ -268,13 +268,14 @@ int mf_options(int argc, char **argv, struct mf_conf *conf)
 			printf("mdcfs %s, libfuse %s\n", mdc_version(), fuse_pkgversion());
 			return 0;
 		default:
-			return MF_EXIT_USAGE;
+			return pr_wrong_usage(MF_EXIT_USAGE, NULL);
 		}
 	}
-	if (argc - optind != 2) {
-		usage(stderr);
-		return MF_EXIT_USAGE;
-	}
+	if (argc - optind > 2)
+		return pr_wrong_usage(MF_EXIT_USAGE, "no such word is known: %s", argv[optind + 2]);
+	if (argc - optind < 2)
+		return pr_wrong_usage(MF_EXIT_USAGE,
+				      "ADDRESS1,ADDRESS2:/VOLUME and MOUNTPOINT are wanted");
 	conf->spec = argv[optind];
 	default_options(conf);
 	conf->mountpoint = realpath(argv[optind + 1], NULL);

@@ -90,7 +90,7 @@ struct mdc_options {
 	uint32_t slots;	      /* requests in flight at most; 0: 64 */
 	uint32_t open_ms;     /* with MDC_OPEN_NO_WAIT; 0: 10000 */
 	const char *luns; /* PATH[,PATH...] to look for the volume's LUNs; NULL: $MDCPAIR_LUNS, then
-			     /etc/mdcpair/luns */
+			     /etc/mdcpair/luns; a path may have blanks in it */
 	const char *host; /* as administrators see it; NULL: this host's name */
 	const char *program;   /* NULL: the name of this program */
 	const char *what;      /* e.g. the mount point; NULL: nothing */

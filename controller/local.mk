@@ -131,3 +131,4 @@ EXTRA_DIST += tests/integration/017-pair-lost-client
 EXTRA_DIST += tests/integration/020-pair-disk-full
 EXTRA_DIST += tests/integration/021-lun-devices
 EXTRA_DIST += tests/integration/022-pair-damaged
+EXTRA_DIST += tests/integration/023-command-lines

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include "controller/io/pair_status.h"
 #include "controller/io/volume_tool.h"
 #include "proto/assert_stderr.h"
+#include "proto/command_line.h"
 #include "proto/version.h"
 
 struct options {
@@ -67,6 +69,17 @@ static int complain(int code, const char *text)
 	if (opt.json)
 		say_json(json_pack("{s:s}", "error", text));
 	return code;
+}
+
+static int __attribute__((format(printf, 1, 2))) wrong_usage(const char *format, ...)
+{
+	char why[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why, sizeof(why), format, args);
+	va_end(args);
+	return pr_wrong_usage(complain(PAIR_USAGE, why), NULL);
 }
 
 static int find(struct pair_place *ret)
@@ -163,7 +176,7 @@ static int command(const char *text, const char *done, void (*print)(const json_
 
 /* ---- commands ---- */
 
-static int status(void)
+static int status(const char *unused)
 {
 	static struct pair_place place;
 	int code = find(&place);
@@ -204,7 +217,7 @@ static void say_resync(const json_t *s)
 	fflush(stdout);
 }
 
-static int resync(void)
+static int resync(const char *unused)
 {
 	static struct pair_place place;
 	uint64_t said = 0;
@@ -229,7 +242,7 @@ static int resync(void)
 }
 
 /* The former active says that it is standby; done is when the other one serves. */
-static int switchover(void)
+static int switchover(const char *unused)
 {
 	enum { SERVES_WITHIN_MS = 10000 };
 	static struct pair_place place;
@@ -255,7 +268,7 @@ static int switchover(void)
 				"the former active handed over, and no controller serves yet: see mdcctl status");
 }
 
-static int lun_list(void)
+static int lun_list(const char *unused)
 {
 	static const struct pair_column columns[] = {
 		{"name", "NAME", false}, {"mib", "MIB", true},	      {"arbiter", "ARBITER", false},
@@ -309,7 +322,7 @@ static int lun_label(const char *path)
 	int code;
 
 	if (!opt.name)
-		return complain(PAIR_USAGE, "lun label wants --name NAME");
+		return wrong_usage("lun label wants --name NAME");
 	code = own_cluster(&cluster);
 	if (code)
 		return code;
@@ -329,8 +342,7 @@ static int volume_create(const char *name)
 	int code;
 
 	if (!opt.lun)
-		return complain(PAIR_USAGE,
-				"volume create wants --lun LUN[,LUN]...; see mdcctl lun list");
+		return wrong_usage("volume create wants --lun LUN[,LUN]...; see mdcctl lun list");
 	code = find(&place);
 	if (code)
 		return code;
@@ -368,7 +380,7 @@ static void say_gap(const struct pair_place *place)
 	json_decref(s);
 }
 
-static int override(void)
+static int override(const char *unused)
 {
 	static struct pair_place place;
 	char line[64];
@@ -392,42 +404,91 @@ static int evict(const char *session)
 	char text[512];
 	int n = snprintf(text, sizeof(text), "evict %s %s", session, opt.force ? opt.force : "");
 
-	if (n >= (int)sizeof(text) || strchr(session, ' '))
-		return complain(PAIR_USAGE,
-				"clients evict wants the number that mdcctl clients shows");
+	if (n >= (int)sizeof(text) || !*session || session[strspn(session, "0123456789")])
+		return wrong_usage(
+			"clients evict %.200s: the number that mdcctl clients shows is wanted",
+			session);
 	return command(text, NULL, print_answer);
 }
 
-static int run(int argc, char **argv)
+static int df(const char *unused)
 {
-	const char *a = argc > 0 ? argv[0] : "", *b = argc > 1 ? argv[1] : "";
+	return command("df", NULL, print_answer);
+}
 
-	if (argc == 1) {
-		if (strcmp(a, "status") == 0)
-			return status();
-		if (strcmp(a, "switchover") == 0)
-			return switchover();
-		if (strcmp(a, "resync") == 0)
-			return resync();
-		if (strcmp(a, "override") == 0)
-			return override();
-		if (strcmp(a, "clients") == 0)
-			return command(a, NULL, print_clients);
-		if (strcmp(a, "journal") == 0 || strcmp(a, "df") == 0)
-			return command(a, NULL, print_answer);
+static int journal(const char *unused)
+{
+	return command("journal", NULL, print_answer);
+}
+
+static int clients(const char *unused)
+{
+	return command("clients", NULL, print_clients);
+}
+
+static int volume_list(const char *unused)
+{
+	return command("volumes", NULL, print_answer);
+}
+
+static const struct verb {
+	const char *name, *what; /* what: a second word, or NULL */
+	const char *wants;	 /* its argument, or NULL */
+	int (*run)(const char *argument);
+} verbs[] = {
+	{"status", NULL, NULL, status},
+	{"switchover", NULL, NULL, switchover},
+	{"resync", NULL, NULL, resync},
+	{"override", NULL, NULL, override},
+	{"df", NULL, NULL, df},
+	{"journal", NULL, NULL, journal},
+	{"clients", "evict", "SESSION", evict},
+	{"clients", NULL, NULL, clients},
+	{"volume", "list", NULL, volume_list},
+	{"volume", "create", "NAME", volume_create},
+	{"lun", "list", NULL, lun_list},
+	{"lun", "label", "PATH", lun_label},
+};
+
+/* words[0] has a second word, which is missing or wrong: says which there are. */
+static int wrong_what(char **words)
+{
+	char known[128] = "";
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (verbs[i].what && strcmp(verbs[i].name, words[0]) == 0)
+			snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s",
+				 *known ? ", " : "", verbs[i].what);
+	if (!words[1])
+		return wrong_usage("%s wants one more word: %s", words[0], known);
+	if (!*known)
+		return wrong_usage("%s wants no more words: %.200s", words[0], words[1]);
+	return wrong_usage("%s %.200s: unknown; there is %s", words[0], words[1], known);
+}
+
+static int run(char **words)
+{
+	bool known = false;
+
+	if (!words[0])
+		return wrong_usage("a command is wanted");
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		const struct verb *v = &verbs[i];
+		char **rest = words + (v->what ? 2 : 1);
+
+		if (strcmp(v->name, words[0]) != 0)
+			continue;
+		known = true;
+		if (v->what ? !words[1] || strcmp(v->what, words[1]) != 0 : words[1] != NULL)
+			continue;
+		if (v->wants && !*rest)
+			return wrong_usage("%s %s wants %s", v->name, v->what, v->wants);
+		if (v->wants ? rest[1] : *rest)
+			return wrong_usage("%s %s wants no more words: %.200s", v->name, v->what,
+					   v->wants ? rest[1] : *rest);
+		return v->run(*rest);
 	}
-	if (argc == 2 && strcmp(a, "volume") == 0 && strcmp(b, "list") == 0)
-		return command("volumes", NULL, print_answer);
-	if (argc == 3 && strcmp(a, "clients") == 0 && strcmp(b, "evict") == 0)
-		return evict(argv[2]);
-	if (argc == 3 && strcmp(a, "volume") == 0 && strcmp(b, "create") == 0)
-		return volume_create(argv[2]);
-	if (argc == 2 && strcmp(a, "lun") == 0 && strcmp(b, "list") == 0)
-		return lun_list();
-	if (argc == 3 && strcmp(a, "lun") == 0 && strcmp(b, "label") == 0)
-		return lun_label(argv[2]);
-	usage(stderr);
-	return PAIR_USAGE;
+	return known ? wrong_what(words) : wrong_usage("unknown command: %.200s", words[0]);
 }
 
 int main(int argc, char **argv)
@@ -471,10 +532,12 @@ int main(int argc, char **argv)
 		case 'v':
 			printf("mdcctl %s\n", pr_version());
 			return PAIR_OK;
+		case 'h':
+			usage(stdout);
+			return PAIR_OK;
 		default:
-			usage(c == 'h' ? stdout : stderr);
-			return c == 'h' ? PAIR_OK : PAIR_USAGE;
+			return pr_wrong_usage(PAIR_USAGE, NULL);
 		}
 	}
-	return run(argc - optind, argv + optind);
+	return run(argv + optind);
 }

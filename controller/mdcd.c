@@ -9,6 +9,7 @@
 #include "controller/io/edge.h"
 #include "controller/io/log.h"
 #include "proto/assert_stderr.h"
+#include "proto/command_line.h"
 #include "proto/version.h"
 
 static void usage(FILE *to)
@@ -60,15 +61,15 @@ int main(int argc, char **argv)
 		} else if (c == 'v') {
 			printf("mdcd %s\n", pr_version());
 			return 0;
+		} else if (c == 'h') {
+			usage(stdout);
+			return 0;
 		} else {
-			usage(c == 'h' ? stdout : stderr);
-			return c == 'h' ? 0 : 2;
+			return pr_wrong_usage(2, NULL);
 		}
 	}
-	if (optind < argc) {
-		usage(stderr);
-		return 2;
-	}
+	if (optind < argc)
+		return pr_wrong_usage(2, "no such word is known: %s", argv[optind]);
 	if (conf_read(path, &conf, why) < 0) {
 		fprintf(stderr, "mdcd: %s\n", why);
 		return EDGE_REFUSED;

@@ -23,10 +23,13 @@
 #include "controller/io/admin_client.h"
 #include "controller/io/conf.h"
 #include "controller/io/loop.h"
+#include "proto/command_line.h"
+#include "proto/version.h"
 
 enum {
 	SUCCESS = 0,
 	FAILED = 1,
+	WRONG_USAGE = 2,
 	UNIMPLEMENTED = 3,
 	UNCONFIGURED = 6,
 	NOT_RUNNING = 7,
@@ -38,7 +41,7 @@ enum {
 };
 
 static struct conf conf;
-static const char *dir;
+static const char *conf_path = "/etc/mdcpair/mdcd.conf", *dir;
 
 static int __attribute__((format(printf, 2, 3))) complain(int status, const char *format, ...)
 {
@@ -153,7 +156,7 @@ static int monitor(void)
 	return status;
 }
 
-static pid_t launch(const char *conf_path)
+static pid_t launch(void)
 {
 	pid_t pid = fork();
 	int null;
@@ -171,7 +174,7 @@ static pid_t launch(const char *conf_path)
 }
 
 /* Why it would not start: what --check says, or where to look. */
-static int explain(const char *conf_path, int status)
+static int explain(int status)
 {
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return complain(FAILED, "mdcd is not in PATH");
@@ -180,7 +183,7 @@ static int explain(const char *conf_path, int status)
 			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), conf.log_to);
 }
 
-static int start(const char *conf_path)
+static int start(void)
 {
 	int refused, status;
 	pid_t pid, holder;
@@ -188,13 +191,13 @@ static int start(const char *conf_path)
 
 	if (is_running(&holder))
 		return monitor() == PROMOTED ? SUCCESS : monitor();
-	pid = launch(conf_path);
+	pid = launch();
 	if (pid < 0)
 		return complain(FAILED, "no process can be made: %s", strerror(errno));
 	/* Pacemaker limits the time that this may take: a long journal is read as long as it takes. */
 	for (;;) {
 		if (waitpid(pid, &status, WNOHANG) == pid)
-			return explain(conf_path, status);
+			return explain(status);
 		o = is_running(&holder) ? ask("agent view", 1000, &refused) : NULL;
 		if (o && strcmp(said(o, "role"), "starting") != 0) {
 			json_decref(o);
@@ -249,51 +252,78 @@ static int demote(void)
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: mdcd-agent [-c FILE | -C DIR] "
-		    "start|stop|monitor|promote|demote|notify|validate-all|view\n"
-		    "What ocf:mdcpair:controller asks; the exit status is that of an OCF agent.\n");
+	fprintf(to,
+		"usage: mdcd-agent [-c FILE | -C DIR] ACTION\n"
+		"\n"
+		"What ocf:mdcpair:controller asks; the exit status is that of an OCF agent.\n"
+		"  start, stop, promote, demote   orders; mdcd obeys or refuses\n"
+		"  monitor                        0: a standby, 7: nothing runs, 8: the active\n"
+		"  validate-all                   is the configuration sound?\n"
+		"  notify                         nothing\n"
+		"  view                           what mdcd knows of the cluster, as JSON\n"
+		"  -c FILE   its configuration; /etc/mdcpair/mdcd.conf if not given\n"
+		"  -C DIR    the controller's directory, instead of a configuration\n"
+		"  -h, --help, --version\n");
 }
 
-static int run(const char *action, const char *conf_path)
+static int promote(void)
 {
-	if (strcmp(action, "start") == 0)
-		return start(conf_path);
-	if (strcmp(action, "stop") == 0)
-		return stop();
-	if (strcmp(action, "monitor") == 0)
-		return monitor();
-	if (strcmp(action, "promote") == 0)
-		return order("agent promote", "promote");
-	if (strcmp(action, "demote") == 0)
-		return demote();
-	if (strcmp(action, "view") == 0)
-		return view();
-	if (strcmp(action, "notify") == 0 || strcmp(action, "validate-all") == 0)
-		return SUCCESS;
-	usage(stderr);
-	return UNIMPLEMENTED;
+	return order("agent promote", "promote");
+}
+
+static int nothing(void)
+{
+	return SUCCESS;
+}
+
+static const struct action {
+	const char *name;
+	int (*run)(void);
+} actions[] = {
+	{"start", start},   {"stop", stop}, {"monitor", monitor}, {"promote", promote},
+	{"demote", demote}, {"view", view}, {"notify", nothing},  {"validate-all", nothing},
+};
+
+static const struct action *find_action(const char *name)
+{
+	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+		if (strcmp(actions[i].name, name) == 0)
+			return &actions[i];
+	return NULL;
 }
 
 int main(int argc, char **argv)
 {
-	const char *conf_path = "/etc/mdcpair/mdcd.conf";
+	static const struct option options[] = {
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{0},
+	};
+	const struct action *action;
 	char why[512];
 	int c;
 
-	while ((c = getopt(argc, argv, "c:C:h")) != -1) {
+	while ((c = getopt_long(argc, argv, "c:C:h", options, NULL)) != -1) {
 		if (c == 'c') {
 			conf_path = optarg;
 		} else if (c == 'C') {
 			dir = optarg;
+		} else if (c == 'h') {
+			usage(stdout);
+			return SUCCESS;
+		} else if (c == 'v') {
+			printf("mdcd-agent %s\n", pr_version());
+			return SUCCESS;
 		} else {
-			usage(c == 'h' ? stdout : stderr);
-			return c == 'h' ? 0 : UNIMPLEMENTED;
+			return pr_wrong_usage(WRONG_USAGE, NULL);
 		}
 	}
-	if (optind != argc - 1) {
-		usage(stderr);
-		return UNIMPLEMENTED;
-	}
+	if (optind != argc - 1)
+		return pr_wrong_usage(WRONG_USAGE, "one action is wanted, not %d words",
+				      argc - optind);
+	action = find_action(argv[optind]);
+	if (!action)
+		return pr_wrong_usage(UNIMPLEMENTED, "unknown action: %s", argv[optind]);
 	signal(SIGPIPE, SIG_IGN);
 	if (!dir) {
 		if (conf_read(conf_path, &conf, why) < 0)
@@ -304,5 +334,5 @@ int main(int argc, char **argv)
 					conf_path);
 		dir = conf.dir;
 	}
-	return run(argv[optind], conf_path);
+	return action->run();
 }

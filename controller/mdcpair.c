@@ -22,6 +22,7 @@
 #include "controller/io/supervisor.h"
 #include "controller/io/volume_tool.h"
 #include "proto/assert_stderr.h"
+#include "proto/command_line.h"
 #include "proto/version.h"
 
 enum { OK = 0, FAILED = 1, USAGE = 2, UNREACHABLE = 3, DEGRADED = 4 };
@@ -235,21 +236,25 @@ static bool wait_for(const struct pair_place *place, bool insync)
 
 static void print_mount(const struct pair_dir *d)
 {
+	char room[4 * PATH_MAX];
+	const char *dir = pr_shell_word(d->path, room, sizeof(room));
+
 	printf("the pair is up: controllers at %s and %s, both hold everything\n"
 	       "mount it:   mdcfs %s,%s:/vol1 MOUNTPOINT\n"
 	       "look at it: mdcctl -C %s status\n"
 	       "stop it:    mdcpair down %s\n",
-	       d->address[0], d->address[1], d->address[0], d->address[1], d->path, d->path);
+	       d->address[0], d->address[1], d->address[0], d->address[1], dir, dir);
 }
 
 static int finish_up(const struct pair_dir *d, const struct pair_place *place)
 {
-	char why[512];
+	char why[512], room[4 * PATH_MAX];
+	const char *dir = pr_shell_word(d->path, room, sizeof(room));
 
 	if (!wait_for(place, false)) {
 		fprintf(stderr,
 			"mdcpair: no controller became active; see mdcctl -C %s status and %s/log\n",
-			d->path, d->path);
+			dir, d->path);
 		return FAILED;
 	}
 	if (volume_tool_ensure(place, "vol1", "lun0", why, sizeof(why)) < 0)
@@ -257,7 +262,7 @@ static int finish_up(const struct pair_dir *d, const struct pair_place *place)
 	if (!wait_for(place, true)) {
 		fprintf(stderr,
 			"mdcpair: one controller serves, but the other is not in sync yet; see mdcctl -C %s status\n",
-			d->path);
+			dir);
 		return DEGRADED;
 	}
 	print_mount(d);
@@ -343,10 +348,6 @@ static int kill_role(const char *path, const char *role)
 
 	if (error)
 		return error;
-	if (strcmp(role, "active") != 0 && strcmp(role, "standby") != 0) {
-		usage(stderr);
-		return USAGE;
-	}
 	snprintf(request, sizeof(request), "kill %s", role);
 	error = pair_socket_ask(d.path, request, 5000, &answer);
 	if (error < 0) {
@@ -380,6 +381,30 @@ static int status(const char *path, bool as_json)
 	return pair_print_status(&place, as_json);
 }
 
+static int check_words(int argc, char **argv)
+{
+	static const char *const verbs[] = {"up", "down", "status", "kill"};
+	bool known = false, kills;
+
+	if (argc == 0)
+		return pr_wrong_usage(USAGE, "a command is wanted: up, down, status or kill");
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		known = known || strcmp(argv[0], verbs[i]) == 0;
+	if (!known)
+		return pr_wrong_usage(USAGE, "unknown command: %s", argv[0]);
+	kills = strcmp(argv[0], "kill") == 0;
+	if (argc < 2)
+		return pr_wrong_usage(USAGE, "%s wants the directory of the pair", argv[0]);
+	if (kills &&
+	    (argc < 3 || (strcmp(argv[2], "active") != 0 && strcmp(argv[2], "standby") != 0)))
+		return pr_wrong_usage(USAGE, "kill DIR wants active or standby%s%s",
+				      argc < 3 ? "" : ", not ", argc < 3 ? "" : argv[2]);
+	if (argc > (kills ? 3 : 2))
+		return pr_wrong_usage(USAGE, "%s wants no more words: %s", argv[0],
+				      argv[kills ? 3 : 2]);
+	return OK;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -391,7 +416,7 @@ int main(int argc, char **argv)
 	};
 	const char *lun_size = default_lun_bytes, *verb;
 	bool as_json = false;
-	int c;
+	int c, error;
 
 	pr_assert_to_stderr();
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -404,9 +429,11 @@ int main(int argc, char **argv)
 		} else if (c == 'v') {
 			printf("mdcpair %s\n", pr_version());
 			return OK;
+		} else if (c == 'h') {
+			usage(stdout);
+			return OK;
 		} else {
-			usage(c == 'h' ? stdout : stderr);
-			return c == 'h' ? OK : USAGE;
+			return pr_wrong_usage(USAGE, NULL);
 		}
 	}
 	argc -= optind;
@@ -414,14 +441,14 @@ int main(int argc, char **argv)
 	verb = argc > 0 ? argv[0] : "";
 	if (strcmp(verb, "supervise") == 0)
 		return run_supervisor(argc - 1, argv + 1);
-	if (strcmp(verb, "up") == 0 && argc == 2)
+	error = check_words(argc, argv);
+	if (error)
+		return error;
+	if (strcmp(verb, "up") == 0)
 		return up(argv[1], lun_size);
-	if (strcmp(verb, "down") == 0 && argc == 2)
+	if (strcmp(verb, "down") == 0)
 		return down(argv[1]);
-	if (strcmp(verb, "status") == 0 && argc == 2)
+	if (strcmp(verb, "status") == 0)
 		return status(argv[1], as_json);
-	if (strcmp(verb, "kill") == 0 && argc == 3)
-		return kill_role(argv[1], argv[2]);
-	usage(stderr);
-	return USAGE;
+	return kill_role(argv[1], argv[2]);
 }

@@ -282,6 +282,14 @@ static gboolean mdcd_said(gint fd, GIOCondition condition, gpointer unused)
 
 int main(int argc, char **argv)
 {
+	if (argc == 2 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
+		printf("mdcd-pacemaker speaks to Pacemaker for mdcd, which starts it: see mdcd(8)\n");
+		return 0;
+	}
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		printf("mdcd-pacemaker %s\n", PACKAGE_VERSION);
+		return 0;
+	}
 	if (argc != 4 || send(MDCD, "log mdcd-pacemaker started", 26, MSG_NOSIGNAL) < 0) {
 		fprintf(stderr, "mdcd-pacemaker is started by mdcd\n");
 		return 2;

@@ -18,6 +18,7 @@
 #include "journal/core/format.h"
 #include "journal/io/jx.h"
 #include "proto/assert_stderr.h"
+#include "proto/command_line.h"
 #include "proto/pr.h"
 #include "proto/version.h"
 
@@ -53,7 +54,7 @@ static const char usage[] =
 	"  --from, --to LSN   only what concerns these LSNs\n"
 	"  --archive  the batches that were cut off and set aside\n"
 	"  --json     for programs: dump prints one object per batch and line\n"
-	"  --help, --version\n"
+	"  -h, --help, --version\n"
 	"\n"
 	"Nothing is changed. A daemon may be running; then the tail moves while it is read.\n"
 	"\n"
@@ -369,13 +370,6 @@ static int archive_dump(const struct options *o, const char *dir)
 
 /* ---- the command line ---- */
 
-static int wrong(const char *what, const char *which)
-{
-	fprintf(stderr, "mdcjournal: %s%s%s\nTry: mdcjournal --help\n", what, which[0] ? ": " : "",
-		which);
-	return EXIT_USAGE;
-}
-
 static bool lsn_parse(const char *text, uint64_t *ret)
 {
 	char *end;
@@ -425,7 +419,7 @@ int main(int argc, char **argv)
 	int c;
 
 	pr_assert_to_stderr();
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
 		switch (c) {
 		case 'j':
 			o.json = true;
@@ -436,7 +430,7 @@ int main(int argc, char **argv)
 		case 'f':
 		case 't':
 			if (!lsn_parse(optarg, c == 'f' ? &o.from : &o.to))
-				return wrong("not an LSN", optarg);
+				return pr_wrong_usage(EXIT_USAGE, "not an LSN: %s", optarg);
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -445,13 +439,16 @@ int main(int argc, char **argv)
 			printf("mdcjournal %s\n", pr_version());
 			return 0;
 		default:
-			return wrong("wrong option", "");
+			return pr_wrong_usage(EXIT_USAGE, NULL);
 		}
 	}
-	if (argc - optind != 2)
-		return wrong("a command and a directory are wanted", "");
-	if (strcmp(argv[optind], "dump") != 0 && strcmp(argv[optind], "verify") != 0)
-		return wrong("unknown command", argv[optind]);
+	if (optind < argc && strcmp(argv[optind], "dump") != 0 &&
+	    strcmp(argv[optind], "verify") != 0)
+		return pr_wrong_usage(EXIT_USAGE, "unknown command: %s", argv[optind]);
+	if (argc - optind > 2)
+		return pr_wrong_usage(EXIT_USAGE, "no such word is known: %s", argv[optind + 2]);
+	if (argc - optind < 2)
+		return pr_wrong_usage(EXIT_USAGE, "a command and a directory are wanted");
 	o.dir = argv[optind + 1];
 	return run(argv[optind], &o);
 }

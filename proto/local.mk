@@ -3,6 +3,7 @@ proto_core = \
 	proto/assert.c \
 	proto/assert.h \
 	proto/assert_stderr.h \
+	proto/command_line.h \
 	proto/crc32c.c \
 	proto/crc32c.h \
 	proto/cursor.c \
@@ -38,6 +39,7 @@ proto_core = \
 	proto/words_end.inc
 
 unit_tests += \
+	tests/unit/test_command_line \
 	tests/unit/test_crc32c \
 	tests/unit/test_frame \
 	tests/unit/test_golden \

@@ -8,6 +8,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -21,7 +22,10 @@ static void resolve(struct mdc_address *a)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
 
-	if (a->resolved || getaddrinfo(a->text, NULL, &hints, &found) != 0)
+	if (a->resolved)
+		return;
+	a->unresolved = getaddrinfo(a->text, NULL, &hints, &found);
+	if (a->unresolved)
 		return;
 	a->length = found->ai_addrlen;
 	memcpy(&a->socket, found->ai_addr, found->ai_addrlen);
@@ -69,6 +73,15 @@ int mdc_address_parse(struct mdc_address *a, const char *text, size_t len)
 	return 0;
 }
 
+void mdc_address_say(const struct mdc_address *a, char *text, size_t size)
+{
+	snprintf(text, size, "%.200s: %s", a->text,
+		 a->unresolved ? gai_strerror(a->unresolved)
+		 : a->error    ? strerror(-a->error)
+		 : a->answered ? "answers, but is not the active controller"
+			       : "no answer");
+}
+
 static void set_port(struct sockaddr_storage *to, uint16_t port)
 {
 	if (to->ss_family == AF_INET6)
@@ -98,6 +111,8 @@ static void down(struct mdc_conn *c, int error)
 	struct mdc *mdc = c->mdc;
 	uint64_t id = c->id;
 
+	c->address->error = error;
+	c->address->answered = false;
 	mdc_conn_close(c);
 	mdc_step(mdc, &(struct cl_event){.type = CL_EV_CONN_DOWN, .conn = id, .error = error});
 	mdc_touch(mdc);
@@ -113,9 +128,9 @@ void mdc_conn_close(struct mdc_conn *c)
 	c->connecting = c->watching = false;
 }
 
-static int start(struct mdc_conn *c, int peer)
+static int start(struct mdc_conn *c)
 {
-	struct mdc_address *a = &c->mdc->address[peer];
+	struct mdc_address *a = c->address;
 	struct sockaddr_storage to;
 	int one = 1, ms = 10000;
 
@@ -148,6 +163,7 @@ int mdc_conn_open(struct mdc *mdc, uint64_t conn, int peer, int port)
 	c->mdc = mdc;
 	c->id = conn;
 	c->port = port;
+	c->address = &mdc->address[peer];
 	c->fd = -1;
 	if (!c->in.buf) {
 		uint8_t *buf = malloc(IN_BYTES);
@@ -157,9 +173,11 @@ int mdc_conn_open(struct mdc *mdc, uint64_t conn, int peer, int port)
 	} else {
 		pr_stream_init(&c->in, c->in.buf, c->in.cap, PR_PAYLOAD_MAX);
 	}
-	r = c->in.buf ? start(c, peer) : -ENOMEM;
-	if (r < 0)
+	r = c->in.buf ? start(c) : -ENOMEM;
+	if (r < 0) {
+		c->address->error = r;
 		mdc_conn_close(c);
+	}
 	return r;
 }
 
@@ -209,6 +227,8 @@ static void connected(struct mdc_conn *c)
 		return;
 	}
 	c->connecting = false;
+	c->address->error = 0;
+	c->address->answered = true;
 	watch(c, EPOLL_CTL_MOD, EPOLLIN);
 	mdc_step(c->mdc, &(struct cl_event){.type = CL_EV_CONN_UP, .conn = c->id});
 	mdc_touch(c->mdc);

@@ -7,7 +7,7 @@
 
 #include "proto/version.h"
 
-static __thread char error_text[640];
+static __thread char error_text[1024];
 
 const char *mdc_error(void)
 {

@@ -16,10 +16,20 @@
 static const char luns_file[] = "/etc/mdcpair/luns";
 
 struct search {
-	char *paths; /* separated by commas or white space */
-	const char *source;
-	char why[512];
+	char *paths;
+	const char *between, *source; /* what separates the paths; who named them */
+	char looked[400];	      /* at what, and what is wrong with it */
 };
+
+/* Where the comment of a line begins, or its end: a # inside of a path is none. */
+static size_t line_length(const char *line)
+{
+	size_t n = strcspn(line, "#\n");
+
+	while (line[n] == '#' && n > 0 && line[n - 1] != ' ' && line[n - 1] != '\t')
+		n += 1 + strcspn(line + n + 1, "#\n");
+	return n;
+}
 
 static char *read_luns_file(void)
 {
@@ -30,14 +40,14 @@ static char *read_luns_file(void)
 	if (!f)
 		return NULL;
 	while (getline(&line, &size, f) > 0) {
-		size_t n = strcspn(line, "#\n");
+		size_t n = line_length(line);
 		char *more = realloc(text, len + n + 2);
 
 		if (!more)
 			break;
 		text = more;
 		memcpy(text + len, line, n);
-		text[len + n] = ',';
+		text[len + n] = '\n';
 		text[len + n + 1] = '\0';
 		len += n + 1;
 	}
@@ -50,7 +60,7 @@ static void search_start(struct search *s, const char *given)
 {
 	const char *env = getenv("MDCPAIR_LUNS");
 
-	*s = (struct search){.source = "the option luns="};
+	*s = (struct search){.source = "the option luns=", .between = ","};
 	if (given) {
 		s->paths = strdup(given);
 	} else if (env && *env) {
@@ -59,37 +69,61 @@ static void search_start(struct search *s, const char *given)
 	} else {
 		s->paths = read_luns_file();
 		s->source = luns_file;
+		s->between = "\n";
 	}
 }
 
-/* Opens path if its label has the UUID. NULL: why says what it is instead. */
+static void looked(struct search *s, const char *why)
+{
+	size_t n = strlen(s->looked);
+
+	snprintf(s->looked + n, sizeof(s->looked) - n, "%s%s", n ? "; " : "", why);
+}
+
+/* Opens path if its label has the UUID. NULL: added to what was looked at. */
 static struct lun *try_path(struct search *s, const char *path, const struct pr_uuid *uuid,
 			    unsigned int flags)
 {
 	struct lun_label label;
 	struct lun *lun;
+	char why[400];
 
-	if (lun_open(path, flags, &lun, s->why, sizeof(s->why)) < 0)
+	if (lun_open(path, flags, &lun, why, sizeof(why)) < 0) {
+		looked(s, why);
 		return NULL;
-	if (lun_label_read(lun, &label, s->why, sizeof(s->why)) == 0) {
+	}
+	if (lun_label_read(lun, &label, why, sizeof(why)) == 0) {
 		if (pr_uuid_equal(&label.lun, uuid))
 			return lun;
-		snprintf(s->why, sizeof(s->why), "%s is another LUN (%s)", path, label.name);
+		snprintf(why, sizeof(why), "%s: another LUN, %s", path, label.name);
 	}
+	looked(s, why);
 	lun_close(lun);
 	return NULL;
 }
 
+static char *trimmed(char *path)
+{
+	size_t n;
+
+	path += strspn(path, " \t");
+	for (n = strlen(path); n > 0 && (path[n - 1] == ' ' || path[n - 1] == '\t'); n--)
+		;
+	path[n] = '\0';
+	return path;
+}
+
 static struct lun *find(struct search *s, const struct pr_lun_ref *ref, unsigned int flags)
 {
-	char hint[256], *copy = s->paths ? strdup(s->paths) : NULL, *save = NULL;
+	char hint[256], *copy = s->paths ? strdup(s->paths) : NULL, *rest = copy, *path;
 	struct lun *lun = NULL;
 
-	s->why[0] = '\0';
-	if (copy)
-		for (char *path = strtok_r(copy, ", \t", &save); path && !lun;
-		     path = strtok_r(NULL, ", \t", &save))
+	s->looked[0] = '\0';
+	while (!lun && (path = strsep(&rest, s->between))) {
+		path = trimmed(path);
+		if (*path)
 			lun = try_path(s, path, &ref->uuid, flags);
+	}
 	free(copy);
 	if (!lun && ref->hint.len)
 		lun = try_path(s, pr_bytes_copy(hint, sizeof(hint), ref->hint), &ref->uuid, flags);
@@ -109,10 +143,10 @@ static int open_disk(struct mdc *mdc, struct mdc_disk *disk, struct search *s,
 	if (!disk->lun)
 		return mdc_fail(
 			-ENODEV,
-			"LUN %s (%s) of volume %s was not found%s%s; name its path by the option "
-			"luns=PATH, MDCPAIR_LUNS or %s",
-			disk->name, pr_uuid_format(uuid, &ref->uuid), mdc->volume,
-			s->why[0] ? ": " : "", s->why, luns_file);
+			"LUN %s (%s) of volume %s was not found; name its path by the option "
+			"luns=PATH, MDCPAIR_LUNS or %s. Looked at %s",
+			disk->name, pr_uuid_format(uuid, &ref->uuid), mdc->volume, luns_file,
+			s->looked[0] ? s->looked : "nothing: the controllers know no path of it");
 	disk->fd = lun_fd(disk->lun);
 	r = lun_key_hold(disk->lun, mdc->key);
 	if (r == -EBUSY)

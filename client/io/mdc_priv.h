@@ -35,8 +35,18 @@ struct mdc_loop {
 	struct mdc_data *data; /* the data path's part: executor, buffers */
 };
 
+struct mdc_address {
+	char text[256];		 /* as given, without a port */
+	uint16_t port;		 /* access; 0: the default */
+	bool resolved, answered; /* answered: the last connection stood */
+	int unresolved, error;	 /* why not, of getaddrinfo(3); why no connection, -errno */
+	socklen_t length;
+	struct sockaddr_storage socket;
+};
+
 struct mdc_conn {
 	struct mdc *mdc;
+	struct mdc_address *address;
 	uint64_t id; /* of the core; 0: closed */
 	int fd;
 	int port;
@@ -44,14 +54,6 @@ struct mdc_conn {
 	struct pr_stream in;
 	struct pr_buf out;
 	size_t out_sent;
-};
-
-struct mdc_address {
-	char text[256]; /* as given, without a port */
-	uint16_t port;	/* access; 0: the default */
-	bool resolved;
-	socklen_t length;
-	struct sockaddr_storage socket;
 };
 
 struct mdc {
@@ -79,7 +81,7 @@ struct mdc {
 	uint64_t *cancels; /* asked for while stepping */
 	uint32_t cancel_count, cancel_cap;
 	int failed; /* the session never stood, or stands no more */
-	char why[512], volume[64], active[256];
+	char why[600], volume[64], active[256];
 	uint64_t session, root, open_limit_ms;
 	uint32_t key;
 	struct mdc_stats stats;
@@ -130,6 +132,8 @@ void mdc_conn_send(struct mdc_conn *, const uint8_t *p, uint32_t len);
 void mdc_conn_ready(struct mdc_conn *, uint32_t epoll_events);
 /* 0; -EINVAL. A name that cannot be resolved now is tried again with each connection. */
 int mdc_address_parse(struct mdc_address *, const char *text, size_t len);
+/* What came of it last: "mdc1: Connection refused". */
+void mdc_address_say(const struct mdc_address *, char *text, size_t size);
 
 /* mdc_session.c */
 void mdc_step(struct mdc *, struct cl_event *); /* one event, its effects done */

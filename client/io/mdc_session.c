@@ -335,12 +335,17 @@ static void opening_done(void *user, int error)
 /* The limit of MDC_OPEN_NO_WAIT is kept by the loop's timers. */
 void mdc_open_expired(struct mdc *mdc)
 {
+	char said[CL_PEERS][320] = {"", ""};
+
 	mdc->open_limit_ms = 0;
 	if (!mdc->open_done)
 		return;
+	for (int i = 0; i < CL_PEERS; i++)
+		if (mdc->address[i].text[0])
+			mdc_address_say(&mdc->address[i], said[i], sizeof(said[i]));
 	snprintf(mdc->why, sizeof(mdc->why),
-		 "no active controller of %.63s was found at %.200s%s%.200s", mdc->volume,
-		 mdc->address[0].text, mdc->address[1].text[0] ? " or " : "", mdc->address[1].text);
+		 "no active controller of %.63s was found; %.210s%s%.210s", mdc->volume, said[0],
+		 said[1][0] ? "; " : "", said[1]);
 	mdc->failed = -ETIMEDOUT;
 	open_done(mdc, -ETIMEDOUT);
 }

@@ -353,6 +353,30 @@ static int say_df(struct ctl *c, struct tx *tx, struct ctl_json *j)
 	return 0;
 }
 
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* %20 for a blank. NULL: "-", there is none. */
+static const char *hint(char *word)
+{
+	char *to = word;
+
+	if (is(word, "-"))
+		return NULL;
+	for (const char *p = word; *p; p++) {
+		if (p[0] == '%' && hex_digit(p[1]) >= 0 && hex_digit(p[2]) >= 0) {
+			*to++ = (char)(hex_digit(p[1]) << 4 | hex_digit(p[2]));
+			p += 2;
+		} else {
+			*to++ = *p;
+		}
+	}
+	*to = '\0';
+	return word;
+}
+
 static int make_volume(struct ctl *c, struct tx *tx, char **words, int count, struct ctl_json *j)
 {
 	struct ns_lun luns[CMD_LUNS_MAX];
@@ -381,7 +405,7 @@ static int make_volume(struct ctl *c, struct tx *tx, char **words, int count, st
 		}
 		l->name = words[i];
 		memcpy(l->uuid, lun_uuid.b, sizeof(l->uuid));
-		l->hint = strcmp(words[i + 4], "-") == 0 ? NULL : words[i + 4];
+		l->hint = hint(words[i + 4]);
 	}
 	r = ns_volume_create(tx, words[1], uuid.b, luns, n, &volume);
 	if (r == -EEXIST && !c->why[0])

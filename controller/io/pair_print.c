@@ -227,7 +227,11 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 		printf("\n");
 	} else {
 		pair_print_table(table, columns, sizeof(columns) / sizeof(columns[0]));
-		printf("health: %s\n", pair_health(status));
+		printf("health: %s%s\n", pair_health(status),
+		       json_array_size(controllers) == 1 &&
+				       json_is_null(json_object_get(status, "active"))
+			       ? ", as far as this controller knows; the other one was not asked"
+			       : "");
 		print_notes(controllers);
 		pair_print_resync(status, stdout);
 		print_promotion(json_object_get(status, "last_promotion"));

@@ -195,11 +195,27 @@ static json_t *last_promotion(const json_t *controllers, const json_t *superviso
 	return o;
 }
 
+/* What a standby alone says of a pair: as long as it follows an active one, that one serves. */
+static const char *health_of_standby(const json_t *c)
+{
+	const char *state = json_string_value(json_object_get(c, "state"));
+
+	if (has_role(c, "down"))
+		return "down";
+	return has_role(c, "standby") && json_is_true(json_object_get(c, "link_up")) && state &&
+			       strcmp(state, "INSYNC") == 0 &&
+			       json_array_size(json_object_get(c, "alarms")) == 0
+		       ? "ok"
+		       : "degraded";
+}
+
 const char *pair_health(const json_t *status)
 {
 	json_t *controllers = json_object_get(status, "controllers"), *a = find_active(controllers);
 	const char *mode = json_string_value(json_object_get(a, "mode"));
 
+	if (!a && json_array_size(controllers) == 1)
+		return health_of_standby(json_array_get(controllers, 0));
 	if (!a)
 		return "down";
 	if (!mode || strcmp(mode, "SYNC") != 0 ||

@@ -25,7 +25,7 @@ int pair_find(const char *path, struct pair_place *ret, char *why, size_t size);
  * "supervisor": {...} or null, "health": ...}.
  */
 json_t *pair_status(const struct pair_place *);
-/* "ok", "degraded", "down": from an object of pair_status. */
+/* "ok", "degraded", "down": from an object of pair_status. Of one controller alone: as far as it can know. */
 const char *pair_health(const json_t *status);
 /* A command to the active, or to any that answers when none is. 0: *ret (to be freed) and *ret_error; or -errno: nobody answers. */
 int pair_command(const struct pair_place *, const char *command, int wait_ms, char **ret,

@@ -88,10 +88,16 @@ static int choose_all(const struct conf *c, const char *luns, struct chosen list
 	return 0;
 }
 
-/* A path that the command's words cannot carry is no hint: clients then look where they are told. */
-static const char *hint_of(const char *path)
+/* Words of a command have no blanks, so a hint has %20 for one. A path too long for a hint is none. */
+static void print_hint(FILE *f, const char *path)
 {
-	return strlen(path) > HINT_MAX || strpbrk(path, " \t\n") ? "-" : path;
+	if (strlen(path) > HINT_MAX)
+		path = "-";
+	for (; *path; path++)
+		if ((unsigned char)*path <= ' ' || *path == '%')
+			fprintf(f, "%%%02x", (unsigned char)*path);
+		else
+			fputc(*path, f);
 }
 
 /* "volume-create NAME UUID {LUN-NAME LUN-UUID BLOCKS DATA-BLOCK HINT}..." */
@@ -108,9 +114,9 @@ static char *make_command(const char *name, const struct pr_uuid *volume, const 
 	for (uint32_t i = 0; i < count; i++) {
 		const struct lun_label *l = &list[i].label;
 
-		fprintf(f, " %s %s %llu %llu %s", l->name, pr_uuid_format(uuid, &l->lun),
-			(unsigned long long)l->blocks, (unsigned long long)l->data_block,
-			hint_of(list[i].path));
+		fprintf(f, " %s %s %llu %llu ", l->name, pr_uuid_format(uuid, &l->lun),
+			(unsigned long long)l->blocks, (unsigned long long)l->data_block);
+		print_hint(f, list[i].path);
 	}
 	if (fclose(f) != 0) {
 		free(text);
