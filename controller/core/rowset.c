@@ -69,8 +69,8 @@ static void free_all_rows(struct rowset *rs)
 	row_link_init(&rs->idle_groups);
 	rs->idle_group_count = 0;
 	rs->rows = 0;
-	rs->clean_bytes = rs->live_bytes = 0;
-	rs->live.count = 0;
+	rs->clean_bytes = 0;
+	rowset_live_is_empty(rs);
 }
 
 /* Rows of the flush in flight outlive the reset; what they were overwritten with does not. */
@@ -499,7 +499,7 @@ void rowset_known_empty(struct rowset *rs, const uint8_t *prefix, uint16_t len)
 
 size_t rowset_dirty_bytes(const struct rowset *rs)
 {
-	return rs->live_bytes + rs->frozen_bytes;
+	return rs->live_bytes + rs->frozen_bytes + rs->frozen_page_bytes;
 }
 
 size_t rowset_live_bytes(const struct rowset *rs)
@@ -555,7 +555,7 @@ void rowset_check(struct rowset *rs)
 		}
 	ASSERT(n == rs->rows);
 	ASSERT(clean == rs->clean_bytes);
-	ASSERT(live == rs->live_bytes);
+	ASSERT(live + rs->live_page_bytes == rs->live_bytes);
 	for (uint32_t i = 0; i <= rs->group_mask; i++)
 		for (struct row_group *g = rs->groups[i]; g; g = g->chain)
 			check_group(rs, g);

@@ -83,6 +83,7 @@ void rowset_fetched(struct rowset *, uint64_t ticket, const struct rowset_row *,
 		    bool complete, void (*wake)(void *user, void *waiter), void *user);
 
 /* ---- flush ---- */
+/* Both with what their flush takes: pages of the store, which are many where rows lie far apart. */
 size_t rowset_dirty_bytes(const struct rowset *); /* live and frozen */
 size_t rowset_live_bytes(const struct rowset *);  /* not yet frozen */
 size_t rowset_clean_bytes(const struct rowset *);

@@ -15,9 +15,28 @@ void rowset_drop_flush(struct ctl_flush *f)
 	memset(f, 0, sizeof(*f));
 }
 
+/*
+ * The store changes whole pages and holds them in memory until its transaction ends, so rows far apart cost more than their bytes.
+ * A neighbourhood of keys, all but their last five bits, counts as a page, once in each dirty set.
+ */
+static size_t page_cost(struct rowset *rs, const struct row *r)
+{
+	uint16_t last = r->key_len - 1;
+	uint64_t h = pr_hash64(r->key, last, r->key[last] >> 5);
+	uint64_t *word, bit;
+
+	word = &rs->pages[h / 64 % ROW_PAGE_WORDS];
+	bit = 1ull << h % 64;
+	if (*word & bit)
+		return 0;
+	*word |= bit;
+	return ROW_PAGE_BYTES;
+}
+
 void rowset_mark_dirty(struct rowset *rs, struct row *r)
 {
 	struct ctl_flush *f = &rs->live;
+	size_t pages = page_cost(rs, r);
 
 	if (f->count == f->cap) {
 		f->cap = f->cap ? f->cap * 2 : 4096;
@@ -27,7 +46,15 @@ void rowset_mark_dirty(struct rowset *rs, struct row *r)
 	r->gen = rs->gen;
 	r->at = (uint32_t)f->count;
 	f->items[f->count++] = (struct flush_item){.row = r, .value = r->value, .bytes = r->bytes};
-	rs->live_bytes += row_bytes(r);
+	rs->live_bytes += row_bytes(r) + pages;
+	rs->live_page_bytes += pages;
+}
+
+void rowset_live_is_empty(struct rowset *rs)
+{
+	rs->live.count = 0;
+	rs->live_bytes = rs->live_page_bytes = 0;
+	memset(rs->pages, 0, sizeof(rs->pages));
 }
 
 bool rowset_can_freeze(const struct rowset *rs)
@@ -43,9 +70,9 @@ struct ctl_flush *rowset_freeze(struct rowset *rs)
 	rs->frozen = rs->live;
 	rs->frozen.sorted = false;
 	rs->live = empty;
-	rs->live.count = 0;
-	rs->frozen_bytes = rs->live_bytes;
-	rs->live_bytes = 0;
+	rs->frozen_bytes = rs->live_bytes - rs->live_page_bytes;
+	rs->frozen_page_bytes = rs->live_page_bytes;
+	rowset_live_is_empty(rs);
 	rs->gen++;
 	rs->flush = FLUSH_OUT;
 	rs->cleaned = 0;
@@ -63,6 +90,7 @@ void rowset_flushed(struct rowset *rs)
 {
 	ASSERT(rs->flush == FLUSH_OUT);
 	rs->flush = FLUSH_CLEANING;
+	rs->frozen_page_bytes = 0;
 	rs->flushes++;
 }
 

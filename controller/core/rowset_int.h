@@ -7,6 +7,8 @@ enum {
 	ROW_LEAF_MAX = 128,	/* rows of a full leaf */
 	ROW_GROUP_KEY_MAX = 11, /* table, volume, inode */
 	ROW_IDLE_GROUPS_MAX = 16384,
+	ROW_PAGE_WORDS = 1024,
+	ROW_PAGE_BYTES = 2048, /* on average, half of a page of the store */
 };
 
 struct row_link {
@@ -92,6 +94,9 @@ struct rowset {
 
 	size_t cache_bytes, overlay_bytes;
 	size_t clean_bytes, live_bytes, frozen_bytes, filter_bytes;
+	size_t live_page_bytes;	  /* the part of live_bytes that stands for pages of the store */
+	size_t frozen_page_bytes; /* not in frozen_bytes */
+	uint64_t pages[ROW_PAGE_WORDS]; /* neighbourhoods in the live set, by hash */
 
 	uint32_t gen; /* of the live set; the frozen one is gen - 1 */
 	struct ctl_flush live, frozen;
@@ -192,3 +197,4 @@ void row_group_trim_idle(struct rowset *);
 void rowset_drop_fetches(struct rowset *);
 void rowset_drop_flush(struct ctl_flush *);
 void rowset_mark_dirty(struct rowset *, struct row *);
+void rowset_live_is_empty(struct rowset *);

@@ -538,3 +538,39 @@ Test(rowset, a_walk_down_over_a_known_absence_ends)
 	cr_assert_eq(a, ROWSET_ABSENT, "still unknown after %u fetches", rounds);
 	world_close(&w);
 }
+
+/* What a thousand rows cost whose inode numbers are so far apart. */
+static size_t cost_of_inodes(uint64_t step)
+{
+	struct rowset *rows = rowset_new(1 << 20, 1 << 20);
+	uint8_t value[16] = {0};
+	struct pr_key key;
+	size_t live, dirty;
+
+	for (uint64_t i = 0; i < 1000; i++) {
+		pr_key_inode(&key, VOLUME, 4096 + i * step);
+		rowset_put(rows, key.b, key.len, rowset_hash(key.b, key.len), value, sizeof(value),
+			   1);
+	}
+	rowset_check(rows);
+	live = rowset_live_bytes(rows);
+	rowset_freeze(rows);
+	cr_assert_eq(rowset_live_bytes(rows), 0);
+	cr_assert_eq(rowset_dirty_bytes(rows), live);
+	rowset_flushed(rows);
+	while (rowset_work(rows, 100)) {
+	}
+	dirty = rowset_dirty_bytes(rows);
+	cr_assert_eq(dirty, 0);
+	rowset_free(rows);
+	return live;
+}
+
+Test(rowset, rows_far_apart_cost_the_pages_that_their_flush_changes)
+{
+	size_t near = cost_of_inodes(1), far = cost_of_inodes(1000);
+
+	/* a page for each, but for the few that meet in the sketch */
+	cr_assert_geq(far - near, 900 * 2048, "%zu and %zu", near, far);
+	cr_assert_leq(near, 1000 * 300, "%zu", near);
+}
