@@ -106,6 +106,7 @@ EXTRA_DIST += controller/NAMESPACE.md
 
 dist_man_MANS += \
 	deploy/man/mdcctl.8 \
+	deploy/man/mdcd-agent.8 \
 	deploy/man/mdcd.8 \
 	deploy/man/mdcd.conf.5 \
 	deploy/man/mdcpair.8
@@ -132,3 +133,4 @@ EXTRA_DIST += tests/integration/020-pair-disk-full
 EXTRA_DIST += tests/integration/021-lun-devices
 EXTRA_DIST += tests/integration/022-pair-damaged
 EXTRA_DIST += tests/integration/023-command-lines
+EXTRA_DIST += tests/integration/024-manuals

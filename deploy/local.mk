@@ -5,6 +5,7 @@ EXTRA_DIST += \
 	deploy/quickstart \
 	deploy/check \
 	deploy/cluster/init \
+	deploy/lab/README.md \
 	deploy/lab/fence_mdclab \
 	deploy/lab/mdclab \
 	deploy/lab/podboot
