@@ -90,6 +90,7 @@ struct sim_node {
 	/* the batches in its journal by LSN, as sim_witness.c saw them written */
 	struct sim_batch **log;
 	uint64_t log_count, seen_commit;
+	bool log_recovered; /* log ends where recovery found the tail */
 };
 
 /* One request of a client, from its first run to its answer and beyond. */

@@ -80,6 +80,20 @@ void sim_witness_write(struct sim *s, int node, const struct jr_io *io)
 void sim_witness_restart(struct sim *s, int node)
 {
 	s->node[node].seen_commit = simstore_lsn(s->node[node].store);
+	s->node[node].log_recovered = false;
+}
+
+/* What was still being written when it died may never have reached the disk: recovery found where the journal ends. */
+static void forget_lost(struct sim_node *n)
+{
+	struct ha_status status;
+
+	ha_get_status(ctl_ha(n->ctl), &status);
+	if (status.role == PR_ROLE_STARTING)
+		return;
+	n->log_recovered = true;
+	for (uint64_t lsn = status.tail_lsn + 1; lsn < n->log_count; lsn++)
+		n->log[lsn] = NULL;
 }
 
 static void record(struct sim *s, const struct pr_record *rec)
@@ -151,6 +165,8 @@ void sim_witness_commit(struct sim *s, int node)
 	struct sim_node *n = &s->node[node];
 	uint64_t commit = ha_commit_lsn(ctl_ha(n->ctl));
 
+	if (!n->log_recovered)
+		forget_lost(n);
 	while (n->seen_commit < commit && !s->violation) {
 		uint64_t lsn = ++n->seen_commit;
 		struct sim_batch *w = lsn < n->log_count ? n->log[lsn] : NULL;
