@@ -273,9 +273,13 @@ static void role_said(struct cl *cl, int i, uint8_t role, uint64_t epoch)
 		epoch = peer->epoch;
 	peer->role = role;
 	peer->epoch = epoch;
+	/*
+	 * Active in a new epoch: what it answered in the old one may still be on its way and would be dropped, and it may have been
+	 * standby in between. So the session is bound anew, and everything asked again.
+	 */
 	if (role == PR_ROLE_ACTIVE && cl->cur >= 0 && peer_of(cl->cur) == peer_of(i) &&
 	    epoch > cl->epoch)
-		cl->epoch = epoch;
+		leave(cl);
 	choose(cl);
 }
 

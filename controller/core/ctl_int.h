@@ -362,6 +362,8 @@ void ctl_reply(struct ctl *, struct ctl_conn *, const struct pr_frame *f, int st
 void ctl_replies_committed(struct ctl *);
 void ctl_replies_free(struct ctl *); /* the role was handed over: all here is committed */
 void ctl_replies_shift(struct ctl *, uint64_t from, uint64_t delta);
+void ctl_replies_drop(
+	struct ctl_conn *); /* what waits to leave there and says what an operation did */
 void ctl_sends(struct ctl *);
 
 /* ---- session.c ---- */
@@ -418,7 +420,8 @@ void ctl_frame(struct ctl *, const struct ctl_event *);
 void ctl_op_run(struct ctl *, struct ctl_op *);
 void ctl_ops_run(struct ctl *); /* all that are ready */
 void ctl_ops_unblock(struct ctl *);
-void ctl_ops_abandon(struct ctl *); /* the active role is over */
+void ctl_ops_abandon(struct ctl *);		     /* the active role is over */
+void ctl_ops_forget(struct ctl *, uint64_t session); /* what is parked, unanswered */
 void ctl_ops_wake(void *ctl, void *op);
 struct ctl_op *ctl_job(struct ctl *, const struct ctl_kind *, uint16_t volume, uint64_t arg);
 

@@ -137,6 +137,30 @@ void ctl_ops_abandon(struct ctl *c)
 	c->reaping = false;
 }
 
+static void forget_list(struct ctl *c, struct ctl_link *list, uint64_t session)
+{
+	for (struct ctl_link *l = list->next, *l_next; l_next = l->next, l != list; l = l_next) {
+		struct ctl_op *op = CTL_OF(struct ctl_op, link, l);
+
+		if (op->session != session)
+			continue;
+		ctl_link_del(l);
+		if (op->missing > 0)
+			rowset_forget_waiter(c->rows, op);
+		unbusy(c, op);
+		op_free(c, op);
+	}
+}
+
+void ctl_ops_forget(struct ctl *c, uint64_t session)
+{
+	forget_list(c, &c->ready_ops, session);
+	forget_list(c, &c->missing, session);
+	forget_list(c, &c->blocked, session);
+	forget_list(c, &c->layout_waits, session);
+	forget_list(c, &c->space_waits, session);
+}
+
 /* ---- stored replies ---- */
 
 static void give_stored(struct ctl *c, struct ctl_op *op, const struct pr_row_slot *row,

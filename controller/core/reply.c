@@ -264,6 +264,14 @@ void ctl_replies_shift(struct ctl *c, uint64_t from, uint64_t delta)
 	}
 }
 
+void ctl_replies_drop(struct ctl_conn *conn)
+{
+	conn->now.len = 0;
+	conn->wait.len = conn->wait_start = 0;
+	conn->wait_first = conn->wait_count = 0;
+	ctl_link_del(&conn->waiting);
+}
+
 /* ---- sends ---- */
 
 static bool send_one(struct ctl *c, struct ctl_conn *conn, bool may_reply)

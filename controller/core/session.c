@@ -358,6 +358,12 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 	s->bind_sequence = f->sequence;
 	ctl_session_attach(c, s, conn, true);
 	if (!s->binding) {
+		/*
+		 * The client sends all again. What failed, or has not run yet, leaves no trace in its slot and runs then: it must not
+		 * hear of both.
+		 */
+		ctl_replies_drop(conn);
+		ctl_ops_forget(c, s->id);
 		set_rebound(c, s, false); /* until all parts are here nothing is granted */
 		for (struct ctl_link *l = s->held.next; l != &s->held; l = l->next)
 			CTL_OF(struct ctl_held, of_session, l)->wrote = false;

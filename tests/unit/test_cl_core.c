@@ -546,7 +546,7 @@ Test(cl_core, a_reply_that_comes_twice_counts_once)
 	rig_free(r);
 }
 
-Test(cl_core, an_epoch_that_grows_in_place_needs_no_new_binding)
+Test(cl_core, an_epoch_that_grows_in_place_binds_anew_and_asks_again)
 {
 	struct rig *r = rig_serving();
 	struct sent *s;
@@ -554,7 +554,11 @@ Test(cl_core, an_epoch_that_grows_in_place_needs_no_new_binding)
 	getattr(r, 3, 100);
 	s = want(r, at(A, ACCESS), PR_T_GETATTR);
 	notice(r, at(A, COORD), PR_ROLE_ACTIVE, 6);
-	cr_assert(nothing_sent(r));
+	want(r, at(A, ACCESS), PR_T_SESSION_BIND);
+	getattr_reply(r, at(A, ACCESS), s, 5);
+	cr_assert_eq(r->dones, 0);
+	bind_reply(r, at(A, ACCESS), 6);
+	s = want(r, at(A, ACCESS), PR_T_GETATTR);
 	getattr_reply(r, at(A, ACCESS), s, 6);
 	cr_assert_eq(r->dones, 1);
 	rig_free(r);

@@ -188,6 +188,56 @@ Test(ctl, a_repeat_of_a_parked_request_does_not_run_twice)
 	rig_close(&g);
 }
 
+Test(ctl, what_was_answered_before_a_bind_and_has_not_left_is_not_sent_after_it)
+{
+	open_one();
+	g.hold_disk = true;
+	rig_create_send(&g, &a, 0, "f");
+	rig_create_send(&g, &a, 1, "f"); /* it exists: leaves no trace in its slot */
+	rig_run(&g);
+	cr_assert_eq(rig_bind(&g, &a, NULL, 0), 0);
+	g.hold_disk = false;
+	rig_run(&g);
+	cr_assert_not(rig_has(&g, a.conn, PR_T_CREATE_R));
+	a.sequence[0] = a.sequence[1] = 0;
+	rig_create_send(&g, &a, 0, "f");
+	rig_create_send(&g, &a, 1, "f");
+	rig_run(&g);
+	cr_assert_eq(status_of(a.conn, PR_T_CREATE_R), 0);
+	cr_assert_eq(status_of(a.conn, PR_T_CREATE_R), 0);
+	cr_assert_not(rig_has(&g, a.conn, PR_T_CREATE_R));
+	rig_close(&g);
+}
+
+Test(ctl, what_was_parked_before_a_bind_is_forgotten)
+{
+	uint64_t records;
+
+	open_one();
+	cr_assert_eq(rig_create(&g, &a, "x", NULL), 0);
+	rig_wait(&g, 6000);
+	rig_crash(&g);
+	rig_boot(&g);
+	rig_serve(&g);
+	a.conn = rig_connect(&g);
+	cr_assert_eq(rig_hello(&g, a.conn, &a.uuid, "vol1"), 0);
+	cr_assert_eq(rig_bind(&g, &a, NULL, 0), 0);
+	records = g.ctl->count_records;
+	g.hold_store = true;
+	rig_create_send(&g, &a, 0, "f"); /* misses: everything is cold */
+	rig_run(&g);
+	cr_assert_eq(rig_bind(&g, &a, NULL, 0), 0);
+	g.hold_store = false;
+	rig_run(&g);
+	cr_assert_not(rig_has(&g, a.conn, PR_T_CREATE_R));
+	cr_assert_eq(g.ctl->count_records, records);
+	a.sequence[0]--;
+	rig_create_send(&g, &a, 0, "f");
+	rig_run(&g);
+	cr_assert_eq(status_of(a.conn, PR_T_CREATE_R), 0);
+	rig_close(&g);
+}
+
 Test(ctl, opening_a_session_again_gives_the_same)
 {
 	open_one();
