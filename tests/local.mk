@@ -28,12 +28,17 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim.h \
 	tests/sim/sim_check.c \
 	tests/sim/sim_client.c \
+	tests/sim/sim_fault.c \
 	tests/sim/sim_history.c \
+	tests/sim/sim_many.c \
 	tests/sim/sim_model.c \
 	tests/sim/sim_model.h \
 	tests/sim/sim_net.c \
 	tests/sim/sim_node.c \
+	tests/sim/sim_run.c \
 	tests/sim/sim_super.c \
+	tests/sim/sim_totals.c \
+	tests/sim/sim_totals.h \
 	tests/sim/sim_witness.c \
 	tests/sim/sim_work.c \
 	tests/sim/sim_world.c \
@@ -102,7 +107,7 @@ SEEDS = 1000
 check-sim: tests/sim/ha_sim tests/sim/sim
 	tests/sim/ha_sim --seeds $(SEEDS)
 	sed -n 's/^\([0-9][0-9]*\) .*/--seed \1/p' $(srcdir)/tests/sim/seeds.txt | xargs -r -L 1 tests/sim/sim
-	tests/sim/sim --seeds $(SEEDS)
+	tests/sim/sim --seeds $(SEEDS) $(if $(FROM),--from $(FROM)) $(if $(LEDGER),--ledger $(LEDGER))
 
 EXTRA_DIST += \
 	tests/mutants/run \

@@ -127,16 +127,43 @@ struct sim_client {
 	struct sim_op *in_slot[SIM_SLOTS];
 };
 
+/* What a run needs to count. */
+enum { SIM_OPS_MIN = 1000, SIM_FAULTS_MIN = 20, SIM_FAILOVERS_MIN = 2 };
+
+#define SIM_FAULT_KINDS                     \
+	SIM_FAULT(CRASH, "crash")           \
+	SIM_FAULT(CRASH_BOTH, "power-loss") \
+	SIM_FAULT(CUT_LINK, "link-cut")     \
+	SIM_FAULT(CUT_CLIENT, "client-cut") \
+	SIM_FAULT(SLOW_DISK, "slow-disk")   \
+	SIM_FAULT(PAUSE, "pause")           \
+	SIM_FAULT(SWITCHOVER, "switchover") \
+	SIM_FAULT(ARBITER, "arbiter-unreachable")
+
+enum sim_fault_kind {
+#define SIM_FAULT(name, text) SIM_FAULT_##name,
+	SIM_FAULT_KINDS
+#undef SIM_FAULT
+		SIM_FAULTS
+};
+
 struct sim_swarm { /* drawn from the seed */
 	uint32_t clients, workers, ops, faults_mean_ms, net_min_us, net_max_us, disk_min_us,
 		disk_max_us, keep, tear;
-	uint32_t crash, crash_both, cut_link, cut_client, slow, pause, move, arb;
 	uint32_t think_us, restart_min_ms, restart_max_ms, segments, overlay_kib, flush_ms;
+	uint32_t weight[SIM_FAULTS];
 };
 
+struct sim_rng {
+	uint64_t r[4];
+};
+
+enum { SIM_FAULTS_MAX = 8192 }; /* that can be left out one by one */
+
 struct sim {
-	uint64_t seed, now_us, order, rng[4], hash, steps;
-	bool trace, quiet;
+	uint64_t seed, now_us, order, hash, steps;
+	struct sim_rng rng, fault_rng;
+	bool trace, trace_frames, striking; /* striking: chance is fault_rng's */
 	struct sim_event **heap;
 	size_t heap_count, heap_cap;
 	struct sim_swarm swarm;
@@ -161,14 +188,15 @@ struct sim {
 	struct model *model;
 	struct sim_op **ops;
 	size_t op_count, op_cap;
-	uint64_t seen_lsn; /* the highest LSN that an answered request has seen */
-	bool healing;
+	uint64_t seen_lsn;    /* the highest LSN that an answered request has seen */
+	bool healing, counts; /* counts: enough happened */
+	uint64_t fault_index, fault_count[SIM_FAULTS];
+	bool skip[SIM_FAULTS_MAX];
 	/* supervisor */
 	uint64_t ticket, promote_ticket, promote_until_us;
 	int promoting, last_tried;
 	/* counted */
-	uint64_t crashes, promotions, cuts, moves, pauses, faults, replies, full_copies, alarms,
-		refused;
+	uint64_t crashes, promotions, faults, replies, full_copies, alarms, refused;
 	uint64_t epoch_owner[4096], compared, trees;
 	struct ctl *dead[4096]; /* freed between events, not inside their own step */
 	size_t dead_count;
@@ -176,6 +204,22 @@ struct sim {
 	char why[512];
 };
 
+/* sim_run.c */
+struct sim *sim_new(uint64_t seed);
+void sim_run(struct sim *);
+void sim_free(struct sim *);
+bool sim_enough(const struct sim *);
+
+/* sim_fault.c */
+const char *sim_fault_name(enum sim_fault_kind);
+void sim_swarm_draw(struct sim *);
+void sim_swarm_print(const struct sim *);
+int sim_active(const struct sim *); /* the controller that is active, or 0 */
+void sim_fault(struct sim *, struct sim_event *);
+void sim_heal(struct sim *);
+
+/* sim_world.c */
+void sim_rng_seed(struct sim_rng *, uint64_t seed);
 uint64_t sim_random(struct sim *);
 uint64_t sim_below(struct sim *, uint64_t n); /* 0..n-1 */
 uint64_t sim_between(struct sim *, uint64_t lo, uint64_t hi);
@@ -187,6 +231,7 @@ static inline bool sim_is_node(int end)
 struct sim_event *sim_after(struct sim *, uint64_t us, int node,
 			    void (*fn)(struct sim *, struct sim_event *));
 bool sim_run_one(struct sim *);
+void sim_mix(struct sim *, uint64_t); /* into the trace hash */
 void sim_note(struct sim *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_fail(struct sim *, const char *rule, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -236,6 +281,7 @@ void sim_op_sent(struct sim *, struct sim_client *, const struct pr_frame *, con
 /* error, p, len: as in CL_FX_DONE. */
 void sim_op_answered(struct sim *, struct sim_op *, int error, const uint8_t *p, uint32_t len);
 void sim_op_executed(struct sim *, const struct pr_record *, const struct pr_row_slot *);
+const char *sim_op_waiting(const struct sim *, char out[200]); /* the oldest without an answer */
 void sim_history_free(struct sim *);
 
 /* sim_witness.c */

@@ -61,7 +61,7 @@ bool sim_client_idle(const struct sim *s)
 		for (int w = 0; w < SIM_WORKERS; w++)
 			if (s->client[i].worker[w].op)
 				return false;
-	return s->done_ops >= s->swarm.ops;
+	return s->healing;
 }
 
 static void wake(struct sim *s, struct sim_event *e)

@@ -126,6 +126,8 @@ void sim_op_executed(struct sim *s, const struct pr_record *rec, const struct pr
 		return;
 	}
 	op->lsn = rec->lsn;
+	sim_note(s, "LSN %llu: worker %d %s, slot %u sequence %llu", (unsigned long long)rec->lsn,
+		 op->worker, text, op->slot, (unsigned long long)op->sequence);
 	op->reply_crc = pr_crc32c(row->reply.p, row->reply.len);
 	if (row->status || !sim_work_decode(&op->q, row->reply.p, row->reply.len, &told)) {
 		sim_fail(s, "record", "%s: its stored reply is none", text);
@@ -212,6 +214,22 @@ void sim_op_answered(struct sim *s, struct sim_op *op, int error, const uint8_t 
 	else
 		judge_read(s, op, &told);
 	sim_work_done(s, op, &told);
+}
+
+const char *sim_op_waiting(const struct sim *s, char out[200])
+{
+	char text[160];
+
+	for (size_t i = 0; i < s->op_count; i++) {
+		const struct sim_op *op = s->ops[i];
+
+		if (op->answered)
+			continue;
+		snprintf(out, 200, "%s waits since %.3f s", describe(op, text),
+			 (double)op->asked_us / 1e6);
+		return out;
+	}
+	return "nobody waits";
 }
 
 void sim_history_free(struct sim *s)

@@ -154,6 +154,16 @@ void sim_dial_link(struct sim *s)
 	sim_connect(s, 2, 1, 2, 0);
 }
 
+static void note_frame(struct sim *s, const struct sim_conn *c, int side, const struct pr_frame *f)
+{
+	char text[200];
+	struct pr_text t = pr_text_on(text, sizeof(text));
+
+	pr_frame_dump(&t, f);
+	sim_note(s, "%d to %d, port %d, connection %llu: %s", c->end[side ^ 1], c->end[side],
+		 c->port, (unsigned long long)c->id[1], text);
+}
+
 static void frames(struct sim *s, struct sim_conn *c, int side, uint8_t *p, uint32_t left)
 {
 	int to = c->end[side];
@@ -167,6 +177,8 @@ static void frames(struct sim *s, struct sim_conn *c, int side, uint8_t *p, uint
 			sim_fail(s, "wire", "a damaged frame left %d", c->end[side ^ 1]);
 			return;
 		}
+		if (s->trace_frames)
+			note_frame(s, c, side, &f);
 		if (!sim_is_node(to)) {
 			sim_client_step(s, to - SIM_CLIENT_END,
 					&(struct cl_event){.type = CL_EV_FRAME,
@@ -225,6 +237,7 @@ void sim_send(struct sim *s, int from, uint64_t id, const uint8_t *p, uint32_t l
 
 	if (!c || !c->up)
 		return;
+	sim_mix(s, (uint64_t)pr_load32(p) << 32 | (len + len2)); /* the frame's checksums */
 	at = s->now_us + latency(s);
 	if (at <= c->busy_us[side])
 		at = c->busy_us[side] + 1;

@@ -46,6 +46,7 @@ static void journal_io(struct sim *s, int node, const struct jr_io *io)
 				.bytes = io->bytes,
 				.tag = io->tag};
 
+	sim_mix(s, io->offset << 20 ^ io->file ^ (io->write ? pr_load32(io->buffer) : 0));
 	sim_witness_write(s, node, io);
 	n->tags[n->tag_count++] = io->tag;
 	simdisk_submit(n->disk, &op);
@@ -342,6 +343,7 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 
 	switch (fx->type) {
 	case CTL_FX_SEND:
+		sim_witness_commit(s, node);
 		sim_check_serving(s, node);
 		sim_send(s, node, fx->conn, fx->p, fx->len, NULL, 0);
 		break;
@@ -510,10 +512,10 @@ void sim_node_step(struct sim *s, int node, struct ctl_event *ev)
 	ev->random = sim_random(s);
 	s->steps++;
 	ctl_step(n->ctl, ev);
-	sim_witness_commit(s, node);
 	drain(s, node, gen);
 	if (n->gen != gen || !n->up)
 		return;
+	sim_witness_commit(s, node);
 	look_role(s, node);
 	sim_check_step(s, node);
 	if (ev->type != CTL_EV_PUMP && !n->pump) {

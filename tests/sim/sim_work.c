@@ -78,7 +78,7 @@ struct sim_op *sim_work_pick(struct sim *s, int client, int worker)
 	struct sim_worker *w = &s->client[client].worker[worker];
 	struct sim_op *op;
 
-	if (s->done_ops >= s->swarm.ops && !w->close_ino)
+	if ((s->healing || sim_enough(s)) && !w->close_ino)
 		return NULL;
 	op = sim_op_new(s, client, worker);
 	if (w->close_ino) {

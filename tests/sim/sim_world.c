@@ -10,10 +10,22 @@ static uint64_t rotl(uint64_t x, int k)
 	return x << k | x >> (64 - k);
 }
 
+void sim_rng_seed(struct sim_rng *rng, uint64_t seed)
+{
+	for (int i = 0; i < 4; i++) {
+		uint64_t z = (seed += 0x9e3779b97f4a7c15);
+
+		z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+		z = (z ^ z >> 27) * 0x94d049bb133111eb;
+		rng->r[i] = z ^ z >> 31;
+	}
+}
+
 /* xoshiro256** (Blackman and Vigna, public domain) */
 uint64_t sim_random(struct sim *s)
 {
-	uint64_t *r = s->rng, result = rotl(r[1] * 5, 7) * 9, t = r[1] << 17;
+	uint64_t *r = s->striking ? s->fault_rng.r : s->rng.r, result = rotl(r[1] * 5, 7) * 9,
+		 t = r[1] << 17;
 
 	r[2] ^= r[0];
 	r[3] ^= r[1];
@@ -106,6 +118,12 @@ struct sim_event *sim_after(struct sim *s, uint64_t us, int node,
 	return e;
 }
 
+void sim_mix(struct sim *s, uint64_t value)
+{
+	s->hash = (s->hash ^ value) * 0x9e3779b97f4a7c15;
+	s->hash ^= s->hash >> 32;
+}
+
 bool sim_run_one(struct sim *s)
 {
 	struct sim_event *e;
@@ -114,7 +132,7 @@ bool sim_run_one(struct sim *s)
 		return false;
 	e = pop(s);
 	s->now_us = e->at_us;
-	s->hash = (s->hash ^ (e->at_us + e->order * 31)) * 0x9e3779b97f4a7c15;
+	sim_mix(s, e->at_us + e->order * 31);
 	if (e->node && gen_of(s, e->node) != e->gen) {
 		if (e->drop)
 			e->drop(s, e);

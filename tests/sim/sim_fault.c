@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What goes wrong. Each seed draws its own kind of bad day: which faults there are and how often, how slow disks and network are.
+ * The i-th fault of a seed draws from a generator of its own, so that leaving out another one does not change it.
+ */
+#include "tests/sim/sim.h"
+
+#include <string.h>
+
+static const char *const fault_names[SIM_FAULTS] = {
+#define SIM_FAULT(name, text) text,
+	SIM_FAULT_KINDS
+#undef SIM_FAULT
+};
+
+const char *sim_fault_name(enum sim_fault_kind kind)
+{
+	return fault_names[kind];
+}
+
+void sim_swarm_draw(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+
+	w->clients = (uint32_t)sim_between(s, 3, SIM_CLIENTS);
+	w->workers = (uint32_t)sim_between(s, 2, SIM_WORKERS);
+	w->ops = (uint32_t)sim_between(s, SIM_OPS_MIN, SIM_OPS_MIN + 400);
+	w->faults_mean_ms = (uint32_t)sim_between(s, 20, 600);
+	w->net_min_us = (uint32_t)sim_between(s, 20, 100);
+	w->net_max_us =
+		w->net_min_us + (uint32_t)sim_between(s, 10, sim_chance(s, 200) ? 30000 : 1000);
+	w->disk_min_us = (uint32_t)sim_between(s, 30, 200);
+	w->disk_max_us =
+		w->disk_min_us + (uint32_t)sim_between(s, 10, sim_chance(s, 200) ? 40000 : 1000);
+	w->keep = (uint32_t)sim_between(s, 0, 1000);
+	w->tear = (uint32_t)sim_between(s, 0, 700);
+	w->think_us = (uint32_t)sim_between(s, 1000, 60000);
+	w->restart_min_ms = (uint32_t)sim_between(s, 1, 100);
+	w->restart_max_ms = w->restart_min_ms + (uint32_t)sim_between(s, 1, 3000);
+	w->segments = (uint32_t)sim_between(s, 3, 8);
+	w->overlay_kib = (uint32_t)sim_between(s, 64, 512);
+	w->flush_ms = (uint32_t)sim_between(s, 20, 1500);
+	/* A kind that never happens lets the others go further. */
+	for (int i = 0; i < SIM_FAULTS; i++)
+		w->weight[i] = sim_chance(s, 300) ? 0 : (uint32_t)sim_between(s, 1, 300);
+	w->weight[SIM_FAULT_CRASH] += 100;
+}
+
+void sim_swarm_print(const struct sim *s)
+{
+	const struct sim_swarm *w = &s->swarm;
+
+	printf("seed %llu: %u clients of %u workers, %u operations, think %u us, a fault each %u ms, network %u..%u us, disks %u..%u us, kept %u torn %u in 1000, restart %u..%u ms, %u segments, overlay %u KiB, flush %u ms\n  faults:",
+	       (unsigned long long)s->seed, w->clients, w->workers, w->ops, w->think_us,
+	       w->faults_mean_ms, w->net_min_us, w->net_max_us, w->disk_min_us, w->disk_max_us,
+	       w->keep, w->tear, w->restart_min_ms, w->restart_max_ms, w->segments, w->overlay_kib,
+	       w->flush_ms);
+	for (int i = 0; i < SIM_FAULTS; i++)
+		if (w->weight[i])
+			printf(" %s %u", fault_names[i], w->weight[i]);
+	printf("\n");
+}
+
+int sim_active(const struct sim *s)
+{
+	for (int n = 1; n <= SIM_NODES; n++)
+		if (s->node[n].up && s->node[n].role == PR_ROLE_ACTIVE)
+			return n;
+	return 0;
+}
+
+static int victim(struct sim *s)
+{
+	int active = sim_active(s);
+
+	return active && sim_chance(s, 600) ? active : (int)sim_between(s, 1, 2);
+}
+
+/* ---- each kind ---- */
+
+static void heal_way(struct sim *s, struct sim_event *e)
+{
+	sim_cut(s, (int)e->a, (int)e->b, false);
+}
+
+static void cut_way(struct sim *s, int a, int b)
+{
+	struct sim_event *e;
+
+	sim_cut(s, a, b, true);
+	e = sim_after(s, sim_between(s, 5, 3000) * SIM_US_MS, 0, heal_way);
+	e->a = (uint64_t)a;
+	e->b = (uint64_t)b;
+	sim_note(s, "fault: %d to %d is cut", a, b);
+}
+
+static void cut_between(struct sim *s, int a, int b)
+{
+	if (sim_chance(s, 600))
+		cut_way(s, b, a);
+	cut_way(s, a, b);
+}
+
+static void arbiter_back(struct sim *s, struct sim_event *e)
+{
+	(void)e;
+	s->arbiter_cut = false;
+}
+
+static void strike(struct sim *s, enum sim_fault_kind kind)
+{
+	int node = victim(s);
+	struct sim_node *n = &s->node[node];
+	struct ctl_event move = {.type = CTL_EV_ADMIN, .ticket = 8, .text = "switchover"};
+
+	sim_note(s, "fault %llu: %s, node %d", (unsigned long long)s->faults, fault_names[kind],
+		 node);
+	switch (kind) {
+	case SIM_FAULT_CRASH:
+		sim_node_crash(s, node, "killed");
+		break;
+	case SIM_FAULT_CRASH_BOTH:
+		sim_node_crash(s, 1, "power lost");
+		sim_node_crash(s, 2, "power lost");
+		break;
+	case SIM_FAULT_CUT_LINK:
+		cut_between(s, node, 3 - node);
+		break;
+	case SIM_FAULT_CUT_CLIENT:
+		cut_between(s, SIM_CLIENT_END + (int)sim_below(s, s->swarm.clients), node);
+		break;
+	case SIM_FAULT_SLOW_DISK:
+		n->slow_disk_us = sim_between(s, 1, 800) * SIM_US_MS;
+		break;
+	case SIM_FAULT_PAUSE:
+		n->paused_until_us = s->now_us + sim_between(s, 10, 4000) * SIM_US_MS;
+		break;
+	case SIM_FAULT_SWITCHOVER:
+		if (sim_active(s))
+			sim_node_step(s, sim_active(s), &move);
+		break;
+	case SIM_FAULT_ARBITER:
+		s->arbiter_cut = true;
+		sim_after(s, sim_between(s, 10, 2000) * SIM_US_MS, 0, arbiter_back);
+		break;
+	case SIM_FAULTS:
+		break;
+	}
+}
+
+static enum sim_fault_kind draw_kind(struct sim *s)
+{
+	const uint32_t *weight = s->swarm.weight;
+	uint32_t sum = 0, at;
+	int kind = 0;
+
+	/* All has been asked for and not enough has failed over. */
+	if (s->done_ops >= s->swarm.ops && sim_chance(s, 500))
+		return SIM_FAULT_CRASH;
+	for (int i = 0; i < SIM_FAULTS; i++)
+		sum += weight[i];
+	at = (uint32_t)sim_below(s, sum);
+	while (at >= weight[kind])
+		at -= weight[kind++];
+	return (enum sim_fault_kind)kind;
+}
+
+void sim_fault(struct sim *s, struct sim_event *e)
+{
+	enum sim_fault_kind kind;
+	uint64_t wait_ms;
+
+	(void)e;
+	if (s->healing)
+		return;
+	sim_rng_seed(&s->fault_rng, s->seed * UINT64_C(0x9e3779b97f4a7c15) + s->fault_index);
+	s->striking = true;
+	kind = draw_kind(s);
+	wait_ms = sim_between(s, 1, 2ull * s->swarm.faults_mean_ms);
+	if (s->fault_index >= SIM_FAULTS_MAX || !s->skip[s->fault_index]) {
+		s->faults++;
+		s->fault_count[kind]++;
+		strike(s, kind);
+	}
+	s->striking = false;
+	s->fault_index++;
+	sim_after(s, wait_ms * SIM_US_MS, 0, sim_fault);
+}
+
+void sim_heal(struct sim *s)
+{
+	s->healing = true;
+	s->arbiter_cut = false;
+	memset(s->cut, 0, sizeof(s->cut));
+	for (int n = 1; n <= SIM_NODES; n++)
+		s->node[n].slow_disk_us = 0;
+	sim_note(s, "faults stop");
+}

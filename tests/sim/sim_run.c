@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The life of one seed: a pair is made, its clients work while faults strike, then faults stop and it must come to rest. */
+#include "tests/sim/sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SAFETY_MS_MAX = 600000, HEAL_MS_MAX = 180000 };
+
+bool sim_enough(const struct sim *s)
+{
+	return s->done_ops >= s->swarm.ops && s->faults >= SIM_FAULTS_MIN &&
+	       s->promotions > SIM_FAILOVERS_MIN;
+}
+
+static void bury(struct sim *s)
+{
+	while (s->dead_count > 0)
+		ctl_free(s->dead[--s->dead_count]);
+}
+
+static void run_until(struct sim *s, uint64_t end_us, bool (*until)(struct sim *))
+{
+	while (!s->violation && s->now_us < end_us && !(until && until(s)) && sim_run_one(s))
+		bury(s);
+}
+
+static bool has_volume(struct sim *s)
+{
+	return s->volume_made;
+}
+
+static bool safety_over(struct sim *s)
+{
+	return sim_enough(s);
+}
+
+static bool settled(struct sim *s)
+{
+	int a = sim_active(s);
+
+	return sim_client_idle(s) && a && ha_mode(ctl_ha(s->node[a].ctl)) == HA_SYNC;
+}
+
+static void begin(struct sim *s)
+{
+	/* The LUN was labelled: both are members of nothing yet, nobody was active. */
+	s->arbiter = (struct ha_arbiter){.seq = 1, .members = 3};
+	memset(s->arbiter.cluster, 0xc5, sizeof(s->arbiter.cluster));
+	s->arbiter_set = true;
+	sim_node_boot(s, 1);
+	sim_node_boot(s, 2);
+	sim_after(s, 0, 0, sim_super_tick);
+	run_until(s, 10000 * SIM_US_MS, has_volume);
+	if (!s->violation && !s->volume_made)
+		sim_fail(s, "liveness", "no volume after ten seconds without a fault");
+	for (int i = 0; i < (int)s->swarm.clients; i++)
+		sim_client_start(s, i);
+}
+
+static void finish(struct sim *s)
+{
+	uint64_t end_us = s->now_us + (uint64_t)HEAL_MS_MAX * SIM_US_MS;
+	char text[200];
+
+	s->counts = sim_enough(s);
+	sim_heal(s);
+	run_until(s, end_us, settled);
+	if (!s->violation && !settled(s))
+		sim_fail(s, "liveness", "faults stopped %d s ago, active: %d, %s",
+			 HEAL_MS_MAX / 1000, sim_active(s), sim_op_waiting(s, text));
+	run_until(s, s->now_us + (2ull * s->swarm.flush_ms + 1500) * SIM_US_MS, NULL);
+	if (!s->violation)
+		sim_check_end(s);
+}
+
+struct sim *sim_new(uint64_t seed)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+
+	s->seed = seed;
+	sim_rng_seed(&s->rng, seed);
+	sim_swarm_draw(s);
+	return s;
+}
+
+void sim_run(struct sim *s)
+{
+	begin(s);
+	sim_after(s, 400 * SIM_US_MS, 0, sim_fault);
+	run_until(s, (uint64_t)SAFETY_MS_MAX * SIM_US_MS, safety_over);
+	if (!s->violation)
+		finish(s);
+}
+
+void sim_free(struct sim *s)
+{
+	while (s->heap_count > 0) {
+		struct sim_event *e = s->heap[--s->heap_count];
+
+		if (e->drop)
+			e->drop(s, e);
+		free(e->p);
+		free(e);
+	}
+	free(s->heap);
+	bury(s);
+	for (int n = 1; n <= SIM_NODES; n++)
+		sim_node_free(&s->node[n]);
+	sim_client_free(s);
+	sim_history_free(s);
+	sim_net_free(s);
+	sim_witness_free(s);
+	free(s);
+}

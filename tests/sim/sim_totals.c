@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/sim/sim_totals.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+void sim_totals_add(struct sim_totals *t, const struct sim *s)
+{
+	t->seeds++;
+	t->failed += s->violation != NULL;
+	t->idle += !s->violation && !s->counts;
+	t->operations += s->done_ops;
+	t->failovers += s->promotions > 0 ? s->promotions - 1 : 0;
+	t->refused += s->refused;
+	t->crashes += s->crashes;
+	t->copies += s->full_copies;
+	t->trees += s->trees;
+	t->compared += s->compared;
+	t->steps += s->steps;
+	t->virtual_ms += s->now_us / SIM_US_MS;
+	for (int i = 0; i < SIM_FAULTS; i++)
+		t->fault[i] += s->fault_count[i];
+}
+
+void sim_totals_sum(struct sim_totals *t, const struct sim_totals *more)
+{
+#define SIM_TOTAL(name, text) t->name += more->name;
+	SIM_TOTALS
+#undef SIM_TOTAL
+	for (int i = 0; i < SIM_FAULTS; i++)
+		t->fault[i] += more->fault[i];
+}
+
+void sim_totals_print(const struct sim_totals *t)
+{
+	uint64_t faults = 0;
+
+	for (int i = 0; i < SIM_FAULTS; i++)
+		faults += t->fault[i];
+	printf("%llu seeds, %llu failed: %llu operations, %llu failovers (%llu promotions refused), %llu crashes, %llu full copies, %llu final trees, %llu stores compared, %.2f virtual days, %llu steps",
+	       (unsigned long long)t->seeds, (unsigned long long)t->failed,
+	       (unsigned long long)t->operations, (unsigned long long)t->failovers,
+	       (unsigned long long)t->refused, (unsigned long long)t->crashes,
+	       (unsigned long long)t->copies, (unsigned long long)t->trees,
+	       (unsigned long long)t->compared, (double)t->virtual_ms / 86.4e6,
+	       (unsigned long long)t->steps);
+	if (t->cpu_ms)
+		printf(", %.0f seeds an hour and processor",
+		       (double)t->seeds * 3.6e6 / (double)t->cpu_ms);
+	printf("\n%llu faults:", (unsigned long long)faults);
+	for (int i = 0; i < SIM_FAULTS; i++)
+		if (t->fault[i])
+			printf(" %s %llu", sim_fault_name((enum sim_fault_kind)i),
+			       (unsigned long long)t->fault[i]);
+	printf("\n");
+	if (t->idle)
+		printf("%llu of the seeds do not count: fewer than %d operations, %d faults or %d failovers\n",
+		       (unsigned long long)t->idle, SIM_OPS_MIN, SIM_FAULTS_MIN, SIM_FAILOVERS_MIN);
+}
+
+int sim_report(const struct sim *s)
+{
+	if (!s->violation)
+		return 0;
+	printf("seed %llu: %s: %s\n  after %.3f s, %llu operations, %llu faults; replay: tests/sim/sim --seed %llu --trace\n",
+	       (unsigned long long)s->seed, s->violation, s->why, (double)s->now_us / 1e6,
+	       (unsigned long long)s->done_ops, (unsigned long long)s->faults,
+	       (unsigned long long)s->seed);
+	return 1;
+}
+
+/* ---- the ledger: a line "name value" each; names with spaces are faults ---- */
+
+static uint64_t *field(struct sim_totals *t, const char *name)
+{
+#define SIM_TOTAL(member, text)         \
+	if (strcmp(name, #member) == 0) \
+		return &t->member;
+	SIM_TOTALS
+#undef SIM_TOTAL
+	for (int i = 0; i < SIM_FAULTS; i++)
+		if (strcmp(name, sim_fault_name((enum sim_fault_kind)i)) == 0)
+			return &t->fault[i];
+	return NULL;
+}
+
+int sim_ledger_read(const char *path, uint64_t *ret_next, struct sim_totals *ret)
+{
+	FILE *f = fopen(path, "r");
+	char name[64];
+	unsigned long long value;
+
+	*ret_next = 1;
+	memset(ret, 0, sizeof(*ret));
+	if (!f)
+		return errno == ENOENT ? 0 : -errno;
+	while (fscanf(f, "%llu %63[^\n]", &value, name) == 2) {
+		uint64_t *at = strcmp(name, "next") == 0 ? ret_next : field(ret, name);
+
+		if (at)
+			*at = value;
+	}
+	fclose(f);
+	return 0;
+}
+
+int sim_ledger_write(const char *path, uint64_t next, const struct sim_totals *t)
+{
+	char tmp[4096];
+	FILE *f;
+	int r = 0;
+
+	snprintf(tmp, sizeof(tmp), "%s.new", path);
+	f = fopen(tmp, "w");
+	if (!f)
+		return -errno;
+	fprintf(f, "%llu next\n", (unsigned long long)next);
+#define SIM_TOTAL(member, text) fprintf(f, "%llu %s\n", (unsigned long long)t->member, #member);
+	SIM_TOTALS
+#undef SIM_TOTAL
+	for (int i = 0; i < SIM_FAULTS; i++)
+		fprintf(f, "%llu %s\n", (unsigned long long)t->fault[i],
+			sim_fault_name((enum sim_fault_kind)i));
+	if (fflush(f) || fsync(fileno(f)))
+		r = -errno;
+	fclose(f);
+	return r ? r : rename(tmp, path) ? -errno : 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Many seeds: run on several processes, summed, kept in a ledger. */
+#pragma once
+
+#include "tests/sim/sim.h"
+
+struct sim_batch_run {
+	uint64_t from, seeds;
+	unsigned jobs;
+	bool keep_going;
+	const char *ledger; /* NULL: none */
+};
+
+/* What is summed over seeds. */
+#define SIM_TOTALS                               \
+	SIM_TOTAL(seeds, "seeds")                \
+	SIM_TOTAL(failed, "failed")              \
+	SIM_TOTAL(idle, "that did too little")   \
+	SIM_TOTAL(operations, "operations")      \
+	SIM_TOTAL(failovers, "failovers")        \
+	SIM_TOTAL(refused, "refused promotions") \
+	SIM_TOTAL(crashes, "crashes")            \
+	SIM_TOTAL(copies, "full copies")         \
+	SIM_TOTAL(trees, "final trees")          \
+	SIM_TOTAL(compared, "stores compared")   \
+	SIM_TOTAL(steps, "steps")                \
+	SIM_TOTAL(virtual_ms, "virtual ms")      \
+	SIM_TOTAL(cpu_ms, "processor ms")
+
+struct sim_totals {
+#define SIM_TOTAL(name, text) uint64_t name;
+	SIM_TOTALS
+#undef SIM_TOTAL
+	uint64_t fault[SIM_FAULTS];
+};
+
+void sim_totals_add(struct sim_totals *, const struct sim *);
+void sim_totals_sum(struct sim_totals *, const struct sim_totals *);
+void sim_totals_print(const struct sim_totals *);
+
+/* Prints what rule the run broke and how to see it again. Returns 1 if one was. */
+int sim_report(const struct sim *);
+int sim_run_many(struct sim_batch_run *);
+
+/* 0, or a negative errno. A file that is not there has known nothing yet: next is 1. */
+int sim_ledger_read(const char *path, uint64_t *ret_next, struct sim_totals *ret);
+int sim_ledger_write(const char *path, uint64_t next, const struct sim_totals *);
