@@ -50,6 +50,7 @@ static const struct field fields[] = {
 	RANGE("tuning", "overlay_mib", overlay_mib, 1, 65536, 40),
 	RANGE("tuning", "map_mib", map_mib, 1, 64 << 20, 16384),
 	RANGE("tuning", "readers", readers, 1, 16, 2),
+	RANGE("tuning", "priority", priority, 0, 20, 10),
 	RANGE("tuning", "flush_ms", flush_ms, 100, 600000, 10000),
 	RANGE("tuning", "lease_ms", lease_ms, 1000, 600000, 30000),
 	RANGE("tuning", "beat_ms", beat_ms, 10, 10000, 100),

@@ -30,7 +30,7 @@ struct conf {
 	char lun[CONF_LUNS_MAX][PATH_MAX]; /* lun[0] holds the arbiter record */
 	uint32_t luns;
 	uint32_t segment_mib, segments;
-	uint32_t cache_mib, overlay_mib, map_mib, readers;
+	uint32_t cache_mib, overlay_mib, map_mib, readers, priority;
 	uint32_t flush_ms, lease_ms;
 	uint32_t beat_ms, link_lease_ms, drop_ms, link_dead_ms;
 	uint32_t sessions_max, slots_max, connections_max;

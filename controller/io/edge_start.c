@@ -213,6 +213,13 @@ static int sync_directory(const struct edge *e)
 	return error;
 }
 
+/* A busy host must not look like a dead one. The threads that are started later inherit it; without the right all goes on. */
+static void raise_priority(const struct conf *c)
+{
+	if (c->priority > 0 && setpriority(PRIO_PROCESS, 0, -(int)c->priority) < 0)
+		log_info("priority %u: %s", c->priority, strerror(errno));
+}
+
 int edge_open(struct edge *e, const struct conf *conf, char *why, size_t size)
 {
 	struct ha_state state = {0};
@@ -223,6 +230,7 @@ int edge_open(struct edge *e, const struct conf *conf, char *why, size_t size)
 		.conf = *conf, .lock_fd = -1, .signal_fd = -1, .started_ms = loop_now_ms()};
 	why[0] = '\0';
 	raise_descriptor_limit(conf);
+	raise_priority(conf);
 	error = open_supervisor(e, why, size);
 	if (!error)
 		error = take_directory(e, why, size);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -755,6 +756,7 @@ static int open_all(struct supervisor *s)
 	if (error)
 		return error;
 	signal(SIGPIPE, SIG_IGN);
+	setpriority(PRIO_PROCESS, 0, -10); /* as the controllers; who may not goes on without */
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
