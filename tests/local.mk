@@ -65,6 +65,7 @@ endif
 
 TESTS = tests/core-symbols.sh tests/rooms.sh
 include tests/fuzz/local.mk
+include tests/model/local.mk
 if HAVE_CRITERION
 TESTS += $(unit_tests)
 endif

@@ -1,0 +1,74 @@
+/* P0 to P3. An order that is refused changes nothing, so only the others are here. */
+:: d_step {
+	ME.st == STANDBY && ME.durable == ME.tail && NAMED(STANDS) && !BOUND(STANDS) && (!ME.session || flaps < FLAPS) ->
+	if
+	:: ME.session -> flaps++; ME.session = BUG == STAYS_OPEN
+	:: else
+	fi;
+	ME.known = STANDS;
+	ME.vote = 0;
+	ME.st = PROOF
+   }
+:: d_step { (ME.st == PROOF || ME.st == ASKED) -> stand_by() }
+
+/* P2: the peer's promise is asked for. */
+:: d_step { ME.st == PROOF && TALKING && !PROVEN -> ME.st = ASKED }
+/* S5: given. An active gives none, nor who is further, nor the lower node of two that promote. */
+:: d_step {
+	PEER.st == ASKED && TALKING && PEER.promise == 0 && PEER.promising == 0 && ME.epoch <= EPOCH(PEER.known) && FREE &&
+	(ME.st == STANDBY || ME.st == TARGET || (ME.st == PROOF || ME.st == ASKED) && n > 1 - n) ->
+	if
+	:: ME.st != STANDBY -> stand_by()
+	:: else
+	fi;
+	ME.session = false;
+	ME.promise = 0;
+	ME.vote = EPOCH(PEER.known) + 1;
+	PEER.promising = ME.vote
+   }
+:: d_step {
+	ME.promising ->
+	if
+	:: ME.st == ASKED && ME.promising == EPOCH(ME.known) + 1 ->
+		ME.promise = ME.promising;
+		ME.vote = 0
+	:: else
+	fi;
+	ME.promising = 0
+   }
+
+/* P4 to P6 */
+:: d_step {
+	(ME.st == PROOF || ME.st == ASKED) && PROVEN && FREE && (LOCKABLE || BUG == UNFENCED) ->
+	limit = EPOCH(ME.known) + (BUG != EPOCH_REUSED);
+	compare_and_swap(limit, BIT(n));
+	if
+	:: ok ->
+		assert(!(ACTIVE(PEER) && MEMBERS(STANDS) == 3)); /* I7: promoted while the peer is active */
+		ME.st = P_CAS
+	:: !ok && NAMED(ME.known) -> ME.st = PROOF
+	:: else -> stand_by()
+	fi
+   }
+/* P7 */
+:: d_step {
+	ME.st == P_SAVE ->
+	save_epoch(n, EPOCH(ME.known));
+	ME.dstate = SOLE;
+	ME.vote = 0;
+	ME.promise = 0;
+	ME.st = P_SERVE
+   }
+/* P7, P8: the whole tail may have been acknowledged. */
+:: d_step {
+	ME.st == P_SERVE ->
+	if
+	:: BUG == TAIL_DROPPED -> cut(n, ME.commit)
+	:: else
+	fi;
+	ME.fenced = false;
+	ME.stale = false;
+	ME.st = ALONE;
+	check_alone();
+	acknowledge(ME.tail)
+   }
