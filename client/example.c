@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * An example for libmdcpair(3): makes a directory, writes a file in it straight to the LUN, reads
- *it back, lists, and removes both; then makes many files from one thread with many requests in
- *flight. Kill the active controller while it runs: nothing here notices.
+ * it back, lists, and removes both; then makes many files from one thread with many requests in
+ * flight. Kill the active controller while it runs: nothing here notices.
  *
  *	cc -o example example.c $(pkg-config --cflags --libs mdcpair)
  *	./example ADDRESS1,ADDRESS2:/VOLUME

@@ -35,6 +35,16 @@ EXTRA_DIST += client/README.md
 
 pkgconfig_DATA += client/mdcpair.pc
 
+# The installed library's example, compiled as its page says and run.
+installcheck-local:
+	PKG_CONFIG_PATH="$(DESTDIR)$(pkgconfigdir)$${PKG_CONFIG_PATH:+:$$PKG_CONFIG_PATH}" && export PKG_CONFIG_PATH && \
+	$(CC) $(filter -fsanitize%,$(MDC_CFLAGS)) -o installed-example "$(DESTDIR)$(docdir)/example.c" \
+		$$($(PKG_CONFIG) --cflags --libs mdcpair)
+	LD_LIBRARY_PATH="$(DESTDIR)$(libdir)" ./installed-example 2>&1 | grep '^usage: example'
+	"$(DESTDIR)$(bindir)/mdcpair" --version
+	"$(DESTDIR)$(sbindir)/mdcd" --version
+	rm -f installed-example
+
 lib_LTLIBRARIES += libmdcpair.la
 libmdcpair_la_SOURCES = $(proto_core) $(lun_io) $(client_core) $(client_io)
 libmdcpair_la_LIBADD = $(URING_LIBS) $(ISCSI_LIBS) $(XXHASH_LIBS) $(UUID_LIBS)

@@ -67,7 +67,7 @@ static int complain(int code, const char *text)
 {
 	fprintf(stderr, "mdcctl: %s\n", text);
 	if (opt.json)
-		say_json(json_pack("{s:s}", "error", text));
+		pair_print_error(text);
 	return code;
 }
 

@@ -239,11 +239,10 @@ static void print_mount(const struct pair_dir *d)
 	char room[4 * PATH_MAX];
 	const char *dir = pr_shell_word(d->path, room, sizeof(room));
 
-	printf("the pair is up: controllers at %s and %s, both hold everything\n"
-	       "mount it:   mdcfs %s,%s:/vol1 MOUNTPOINT\n"
+	printf("mount it:   mdcfs %s,%s:/vol1 MOUNTPOINT\n"
 	       "look at it: mdcctl -C %s status\n"
 	       "stop it:    mdcpair down %s\n",
-	       d->address[0], d->address[1], d->address[0], d->address[1], dir, dir);
+	       d->address[0], d->address[1], dir, dir);
 }
 
 static int finish_up(const struct pair_dir *d, const struct pair_place *place)
@@ -265,6 +264,8 @@ static int finish_up(const struct pair_dir *d, const struct pair_place *place)
 			dir);
 		return DEGRADED;
 	}
+	printf("the pair is up: controllers at %s and %s, both hold everything\n", d->address[0],
+	       d->address[1]);
 	print_mount(d);
 	return OK;
 }
@@ -292,6 +293,7 @@ static int up(const char *path, const char *lun_size)
 	}
 	if (!error && is_up(&d)) {
 		printf("the pair in %s is already up\n", d.path);
+		print_mount(&d);
 		return OK;
 	}
 	if (!error)
@@ -376,6 +378,8 @@ static int status(const char *path, bool as_json)
 
 	if (error) {
 		complain(why);
+		if (as_json)
+			pair_print_error(why);
 		return UNREACHABLE;
 	}
 	return pair_print_status(&place, as_json);

@@ -17,5 +17,8 @@ dist_ocf_SCRIPTS = deploy/cluster/controller
 noinst_PROGRAMS += labd
 labd_SOURCES = deploy/lab/labd.c
 
-dist_sbin_SCRIPTS = deploy/mount.mdcfs
-dist_man_MANS += deploy/man/mdcfs.8 deploy/man/mount.mdcfs.8
+EXTRA_DIST += deploy/mount.mdcfs deploy/man/mdcfs.8 deploy/man/mount.mdcfs.8
+if HAVE_FUSE
+sbin_SCRIPTS = deploy/mount.mdcfs
+man_MANS += deploy/man/mdcfs.8 deploy/man/mount.mdcfs.8
+endif

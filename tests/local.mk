@@ -2,6 +2,8 @@ unit_tests += tests/unit/test_version
 unit_tests += tests/unit/test_cl_map
 unit_tests += tests/unit/test_cl_core
 unit_tests += tests/unit/test_cl_files
+unit_tests += tests/unit/test_cl_version
+tests_unit_test_cl_version_LDADD = libmdcpair.la libmdccore.la $(CRITERION_LIBS) -lpthread
 tests_unit_test_cl_files_LDADD = libmdcpair.la $(CRITERION_LIBS) -lpthread
 
 unit_tests += tests/unit/test_aio tests/unit/test_label tests/unit/test_jr_append tests/unit/test_jr_recover tests/unit/test_jx

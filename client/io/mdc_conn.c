@@ -75,11 +75,14 @@ int mdc_address_parse(struct mdc_address *a, const char *text, size_t len)
 
 void mdc_address_say(const struct mdc_address *a, char *text, size_t size)
 {
-	snprintf(text, size, "%.200s: %s", a->text,
-		 a->unresolved ? gai_strerror(a->unresolved)
-		 : a->error    ? strerror(-a->error)
-		 : a->answered ? "answers, but is not the active controller"
-			       : "no answer");
+	snprintf(
+		text, size, "%.200s: %s", a->text,
+		a->unresolved ? gai_strerror(a->unresolved)
+		: a->error == -EPROTONOSUPPORT
+			? "speaks another version of the protocol, install the same release on both"
+		: a->error    ? strerror(-a->error)
+		: a->answered ? "answers, but is not the active controller"
+			      : "no answer");
 }
 
 static void set_port(struct sockaddr_storage *to, uint16_t port)

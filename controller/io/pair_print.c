@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/command_line.h"
+
 enum { CELL_MAX = 128 };
 
 static const char *text_of(const json_t *o, const char *key)
@@ -202,6 +204,16 @@ static int exit_status(const json_t *status)
 	return PAIR_UNREACHABLE;
 }
 
+void pair_print_error(const char *text)
+{
+	json_t *o = json_pack("{s:s}", "error", text);
+
+	json_dumpf(o, stdout, JSON_INDENT(2));
+	printf("\n");
+	fflush(stdout);
+	json_decref(o);
+}
+
 int pair_print_status(const struct pair_place *place, bool as_json)
 {
 	static const struct pair_column columns[] = {
@@ -218,6 +230,7 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 	};
 	json_t *status = pair_status(place), *controllers = json_object_get(status, "controllers");
 	json_t *table = for_table(controllers);
+	char room[4 * PATH_MAX];
 	int code = exit_status(status);
 
 	if (as_json) {
@@ -233,6 +246,9 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 			       ? ", as far as this controller knows; the other one was not asked"
 			       : "");
 		print_notes(controllers);
+		if (place->pair[0] && json_is_null(json_object_get(status, "supervisor")))
+			printf("the pair is not up: mdcpair up %s\n",
+			       pr_shell_word(place->pair, room, sizeof(room)));
 		pair_print_resync(status, stdout);
 		print_promotion(json_object_get(status, "last_promotion"));
 	}

@@ -13,6 +13,8 @@
 enum { PAIR_OK = 0, PAIR_FAILED = 1, PAIR_USAGE = 2, PAIR_UNREACHABLE = 3, PAIR_DEGRADED = 4 };
 
 int pair_print_status(const struct pair_place *, bool as_json);
+/* For programs: {"error": text}. */
+void pair_print_error(const char *text);
 /* One line: what is not there yet. */
 void pair_print_waiting(const json_t *status, FILE *to);
 /* "resync of node 2: 41 %, 3 s left"; false: none is under way. */
