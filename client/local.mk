@@ -79,6 +79,7 @@ mdcbench_SOURCES = \
 	client/mdcbench_hist.c \
 	client/mdcbench_load.c \
 	client/mdcbench_million.c \
+	client/mdcbench_cold.c \
 	client/mdcbench_ops.c \
 	client/mdcbench_proc.c \
 	client/mdcbench_report.c

@@ -31,7 +31,9 @@ static void usage(FILE *out)
 	      "  overwrite read append\n"
 	      "                  1 MiB blocks, against the same I/O without mdcpair (needs -C)\n"
 	      "  failover        longest gap between answers (needs -C; --kill or --switchover)\n"
-	      "  million         a create at the thousandth and at the millionth file of a directory\n\n"
+	      "  million         a create at the thousandth and at the millionth file of a directory\n"
+	      "  cold            creates alone, and beside random stats of a store that is in no memory\n"
+	      "                  (needs -C)\n\n"
 	      "  -C DIR          an embedded pair\n"
 	      "  --sessions N    clients (8)          --inflight M   requests of each (8)\n"
 	      "  --ops N         of each operation (100000)\n"
@@ -194,6 +196,11 @@ static bool is_data(const char *name)
 	       strcmp(name, "append") == 0;
 }
 
+static bool needs_pair(const char *name)
+{
+	return is_data(name) || strcmp(name, "failover") == 0 || strcmp(name, "cold") == 0;
+}
+
 /* How many of the words from the first on belong together and are run with the same sessions. */
 static size_t run_some(struct mb_report *report, const char *const *words, size_t count)
 {
@@ -213,6 +220,8 @@ static size_t run_some(struct mb_report *report, const char *const *words, size_
 	}
 	if (strcmp(words[0], "million") == 0)
 		mb_run_million(report);
+	else if (strcmp(words[0], "cold") == 0)
+		mb_run_cold(report);
 	else
 		mb_run_failover(report);
 	return 1;
@@ -226,11 +235,10 @@ static int check_words(int count, char **words, size_t *ret_operations)
 	if (!mb_options.pair && count > 0 && strchr(words[count - 1], '/'))
 		mb_options.spec = words[--count];
 	for (int i = 0; i < count; i++, n++)
-		if (!mb_is_namespace(words[i]) && !is_data(words[i]) &&
-		    strcmp(words[i], "million") != 0 && strcmp(words[i], "failover") != 0)
+		if (!mb_is_namespace(words[i]) && !needs_pair(words[i]) &&
+		    strcmp(words[i], "million") != 0)
 			return usage_error("no such operation", words[i]);
-		else if (!mb_options.pair &&
-			 (is_data(words[i]) || strcmp(words[i], "failover") == 0))
+		else if (!mb_options.pair && needs_pair(words[i]))
 			return usage_error("needs an embedded pair, -C DIR", words[i]);
 	if (n == 0)
 		return pr_wrong_usage(2, "an operation is wanted, such as create");

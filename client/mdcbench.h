@@ -152,10 +152,13 @@ bool mb_is_namespace(const char *name);
 void mb_run_namespace(struct mb_report *, const char *const *names, size_t count);
 void mb_run_million(struct mb_report *);
 void mb_run_failover(struct mb_report *);
+void mb_run_cold(struct mb_report *);
 void mb_run_data(struct mb_report *, const char *const *names, size_t count);
 
 /* The directory of --dir under the root, made if missing. */
 uint64_t mb_directory(struct mdc *, uint64_t root, char *ret_name, size_t size);
+/* A new file "f" and the number, as mb_make_files makes them. */
+void mb_next_create(struct mb_load *, struct mb_lane *, struct mdc_request *);
 void mb_make_files(struct mb_clients *, uint64_t dir, uint64_t first, uint64_t count,
 		   uint64_t *inos, const char *label);
 void mb_remove_files(struct mb_clients *, uint64_t dir, uint64_t first, uint64_t count);

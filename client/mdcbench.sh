@@ -28,4 +28,5 @@ bench overwrite read append
 bench failover
 if [ "${MILLION:-yes}" != no ]; then
 	bench million
+	bench cold --inodes 1000000
 fi

@@ -7,19 +7,10 @@
 
 enum { SMALL = 1000, LARGE = 1000000, WINDOW = 10000 };
 
-static void next_create(struct mb_load *load, struct mb_lane *lane, struct mdc_request *rq)
-{
-	(void)load;
-	snprintf(lane->name, sizeof(lane->name), "f%llu", (unsigned long long)lane->n);
-	rq->op = MDC_MKNOD;
-	rq->name = lane->name;
-	rq->mode = 0100644;
-}
-
 static double window(struct mb_report *report, struct mb_clients *all, uint64_t dir, uint64_t first)
 {
 	struct mb_load load = {.label = first == SMALL ? "create1k" : "create1M",
-			       .next = next_create,
+			       .next = mb_next_create,
 			       .ino = dir,
 			       .first = first,
 			       .limit = WINDOW};

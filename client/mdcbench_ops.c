@@ -11,7 +11,7 @@
 
 enum { LISTING_BYTES = 65536, FILE_MODE = S_IFREG | 0644 };
 
-static void next_create(struct mb_load *load, struct mb_lane *lane, struct mdc_request *rq)
+void mb_next_create(struct mb_load *load, struct mb_lane *lane, struct mdc_request *rq)
 {
 	(void)load;
 	snprintf(lane->name, sizeof(lane->name), "f%llu", (unsigned long long)lane->n);
@@ -134,7 +134,7 @@ struct kind {
 
 static const struct kind kinds[] = {
 	{"floor", NULL, NULL, false, false},
-	{"create", next_create, NULL, true, false},
+	{"create", mb_next_create, NULL, true, false},
 	{"stat", next_stat, NULL, false, true},
 	{"lookup", next_lookup, NULL, false, true},
 	{"readdir", next_readdir, got_readdir, false, true},
@@ -185,7 +185,7 @@ void mb_make_files(struct mb_clients *c, uint64_t dir, uint64_t first, uint64_t 
 		   uint64_t *inos, const char *label)
 {
 	struct mb_load load = {.label = label,
-			       .next = next_create,
+			       .next = mb_next_create,
 			       .got = got_create,
 			       .ino = dir,
 			       .first = first,
