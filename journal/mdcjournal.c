@@ -379,6 +379,15 @@ static bool lsn_parse(const char *text, uint64_t *ret)
 	return errno == 0 && end != text && *end == '\0' && text[0] != '-';
 }
 
+static void say_error(const char *why)
+{
+	json_t *o = json_pack("{s:s}", "error", why);
+
+	json_dumpf(o, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(o);
+}
+
 static int run(const char *command, const struct options *o)
 {
 	struct look k = {.o = *o};
@@ -394,6 +403,8 @@ static int run(const char *command, const struct options *o)
 	}
 	if (r < 0) {
 		fprintf(stderr, "mdcjournal: %s\n", why);
+		if (o->json)
+			say_error(why);
 		look_end(&k);
 		return EXIT_NO_INPUT;
 	}

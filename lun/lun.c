@@ -43,6 +43,13 @@ int lun_open(const char *path, unsigned flags, struct lun **ret, char *why, size
 	struct lun *l;
 	int r;
 
+	if (strstr(path, "://")) {
+		snprintf(
+			why, size,
+			"%s: LUNs by URL are not supported; let the kernel log in (iscsiadm) and name the device",
+			path);
+		return -EPROTONOSUPPORT;
+	}
 	if (stat(path, &st) < 0) {
 		r = -errno;
 		snprintf(why, size, "%s: %s", path, strerror(-r));

@@ -183,6 +183,9 @@ Test(lun, what_is_no_lun_is_refused_clearly)
 	cr_assert_eq(lun_open(".", 0, &lun, why, sizeof(why)), -ENOTBLK);
 	cr_assert_eq(lun_open("/nowhere/at/all", 0, &lun, why, sizeof(why)), -ENOENT);
 	cr_assert(strstr(why, "/nowhere/at/all"));
+	cr_assert_eq(lun_open("iscsi://host/target/1", 0, &lun, why, sizeof(why)),
+		     -EPROTONOSUPPORT);
+	cr_assert(strstr(why, "iscsi://host/target/1: LUNs by URL"), "%s", why);
 	make_file(1 << 20);
 	lun = open_ok();
 	cr_assert_eq(lun_label_write(lun, &l, NULL, why, sizeof(why)), -ENOSPC);
