@@ -84,7 +84,8 @@ static void why_down(const json_t *supervisor, int node, char *why, size_t size)
 	why[0] = '\0';
 	if (node && c && !json_integer_value(json_object_get(c, "pid")) && deaths && words &&
 	    *words)
-		snprintf(why, size, "it has ended %lld times, last with: %s", deaths, words);
+		snprintf(why, size, "it ended, %lld %s so far, last with: %s", deaths,
+			 deaths == 1 ? "death" : "deaths", words);
 }
 
 static json_t *ask_status(const char *dir, int node, const json_t *supervisor)

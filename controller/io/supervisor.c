@@ -454,14 +454,20 @@ static void read_last_words(struct child *c)
 	snprintf(c->why, sizeof(c->why), "%.255s", line);
 }
 
+/* Why it ended. One that was killed says nothing; its log's last line would mislead. */
+static void remember_why(struct child *c, int status, const char *how)
+{
+	snprintf(c->why, sizeof(c->why), "%s%s", how, c->killed_ms ? " from here" : "");
+	if (!c->killed_ms && (WIFEXITED(status) || WTERMSIG(status) == SIGABRT))
+		read_last_words(c);
+}
+
 static void plan_restart(struct child *c, int status)
 {
 	uint64_t now = loop_now_ms();
 	bool hopeless = WIFEXITED(status) && WEXITSTATUS(status) == HOPELESS;
 
 	c->hopeless = hopeless;
-	if (!c->killed_ms)
-		read_last_words(c);
 	if (hopeless)
 		c->backoff_ms = HOPELESS_MS;
 	else if (now - c->started_ms > YOUNG_MS || c->killed_ms)
@@ -499,6 +505,7 @@ static void died(struct child *c, int status)
 		s->outage_ms =
 			c->killed_ms && c->killed_ms <= c->died_ms ? c->killed_ms : c->died_ms;
 	}
+	remember_why(c, status, how);
 	plan_restart(c, status);
 	drive(s);
 }
