@@ -184,19 +184,22 @@ static int check(struct mdc_file *file, uint32_t need, size_t bytes, uint64_t of
 	return 0;
 }
 
+/* What ends at once calls back at once, and the callback may close the file. */
 static int start(struct mdc_file *file, const struct mdc_io *like)
 {
-	struct mdc_loop *loop = file->inode->mdc->loop;
+	struct mdc_inode *inode = file->inode;
+	struct mdc *mdc = inode->mdc;
 	struct mdc_io *io = calloc(1, sizeof(*io));
 	int r;
 
 	if (!io)
 		return mdc_fail(-ENOMEM, "no memory for a transfer");
 	*io = *like;
-	mdc_lock(loop);
-	r = mdc_io_start(file->inode, io);
-	mdc_call_pump(file->inode->mdc);
-	mdc_unlock(loop);
+	mdc_lock(mdc->loop);
+	r = mdc_io_start(inode, io);
+	mdc_inode_settle(inode);
+	mdc_call_pump(mdc);
+	mdc_unlock(mdc->loop);
 	if (r < 0)
 		free(io);
 	return r;
@@ -382,11 +385,13 @@ ssize_t mdc_file_write(struct mdc_file *file, const void *buffer, size_t bytes, 
 
 int mdc_file_fsync_start(struct mdc_file *file, mdc_io_done done, void *user)
 {
-	struct mdc *mdc = file->inode->mdc;
+	struct mdc_inode *inode = file->inode;
+	struct mdc *mdc = inode->mdc;
 	int r;
 
 	mdc_lock(mdc->loop);
-	r = mdc_fsync_add(file->inode, done, user);
+	r = mdc_fsync_add(inode, done, user);
+	mdc_inode_settle(inode);
 	mdc_call_pump(mdc);
 	mdc_unlock(mdc->loop);
 	return r;

@@ -298,6 +298,37 @@ Test(cl_files, what_was_synced_is_there_for_the_next_session)
 	mdc_close_volume(mdc, 10000);
 }
 
+static void close_it(void *user, ssize_t result)
+{
+	cr_assert_eq(result, 0);
+	mdc_file_close_start(user, NULL, NULL);
+}
+
+/* What ends at once (a read at the end, an fsync of nothing) calls back before its start returns. */
+Test(cl_files, a_callback_may_close_the_file)
+{
+	struct mdc_info info;
+	struct mdc *mdc = mounted(&info);
+	struct mdc_file *file, *other;
+	char byte;
+
+	for (int i = 0; i < 100; i++) {
+		cr_assert_eq(mdc_file_create(mdc, NULL, info.root, "read", 0100644, MDC_O_READ,
+					     &file, NULL, NULL),
+			     0);
+		cr_assert_eq(mdc_file_create(mdc, NULL, info.root, "synced", 0100644, MDC_O_READ,
+					     &other, NULL, NULL),
+			     0);
+		cr_assert_eq(mdc_file_read_start(file, &byte, 1, 7, close_it, file), 0);
+		cr_assert_eq(mdc_file_fsync_start(other, close_it, other), 0);
+	}
+	cr_assert_eq(run("for try in 1 2 3 4 5 6 7 8 9; do ./mdcctl -C %s clients --json | "
+			 "grep -q '\"opens\": 0' && exit; sleep 0.2; done; exit 1",
+			 dir),
+		     0, "files are left open");
+	cr_assert_eq(mdc_close_volume(mdc, 10000), 0, "%s", mdc_error());
+}
+
 Test(cl_files, an_exclusive_volume_is_refused_by_name)
 {
 	struct mdc_options options = {.flags = MDC_OPEN_EXCLUSIVE};
