@@ -26,7 +26,7 @@ struct mf_conf {
 	char *mountpoint; /* absolute */
 	char *luns, *fuse_options;
 	unsigned long timeout_s, access_port, coord_port;
-	bool foreground, background, readonly, noatime, debug;
+	bool foreground, background, readonly, noatime, nodiratime, debug;
 };
 
 enum { MF_MAX_WRITE = 1 << 20, MF_BLOCK = 4096 };

@@ -249,7 +249,7 @@ static void finish_opendir(struct mf_op *op, struct mdc_reply *reply)
 			fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	d->touch = mf_wants_touch(&reply->attr, fi.flags);
+	d->touch = !mf.conf.nodiratime && mf_wants_touch(&reply->attr, fi.flags);
 	fi.fh = (uintptr_t)d;
 	if (!req || fuse_reply_open(req, &fi) == -ENOENT)
 		dir_unref(d);

@@ -17,7 +17,17 @@
 
 enum kind { IGNORED, KERNEL, TEXT, NUMBER, FLAG };
 
-enum what { NOTHING, LUNS, TIMEOUT, ACCESS_PORT, COORD_PORT, READONLY, NOATIME, BACKGROUND };
+enum what {
+	NOTHING,
+	LUNS,
+	TIMEOUT,
+	ACCESS_PORT,
+	COORD_PORT,
+	READONLY,
+	NOATIME,
+	NODIRATIME,
+	BACKGROUND
+};
 
 static const struct option_row {
 	const char *name;
@@ -32,6 +42,7 @@ static const struct option_row {
 	{"bg", FLAG, BACKGROUND, 0},
 	{"ro", KERNEL, READONLY, 0},
 	{"noatime", KERNEL, NOATIME, 0},
+	{"nodiratime", FLAG, NODIRATIME, 0},
 	{"allow_other", KERNEL, NOTHING, 0},
 	{"allow_root", KERNEL, NOTHING, 0},
 	{"default_permissions", KERNEL, NOTHING, 0},
@@ -150,6 +161,9 @@ static int apply(struct mf_conf *conf, enum what what, const char *value, unsign
 		break;
 	case NOATIME:
 		conf->noatime = true;
+		break;
+	case NODIRATIME:
+		conf->nodiratime = true;
 		break;
 	case BACKGROUND:
 		conf->background = true;

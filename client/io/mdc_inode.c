@@ -318,7 +318,8 @@ void mdc_files_overlay(struct mdc_files *files, struct mdc_attr *attr)
 		attr->size = inode->size_server;
 	if (inode->size_dirty && inode->size_seen > attr->size)
 		attr->size = inode->size_seen;
-	if (!inode->mtime_dirty)
+	/* What the commit will make of the times, so that they do not move with it. */
+	if (!inode->mtime_dirty || inode->mtime_ns == attr->mtime_ns)
 		return;
 	attr->mtime_ns = inode->mtime_ns;
 	if (inode->mtime_ns > attr->ctime_ns)

@@ -227,6 +227,22 @@ static int commit_ranges(struct tx *tx, const struct ns_node *n, struct pr_list 
 	return r;
 }
 
+/*
+ * The times are those of the last write, not of the commit, which comes late: a file that nobody touches shows the same times before
+ * and after it, or tar(1) says that it changed while it was read. If mtime stands already, times were set behind the last write.
+ */
+static void commit_times(const struct tx *tx, struct ns_node *n, int64_t mtime_ns)
+{
+	int64_t ctime_ns = mtime_ns < tx->now_ns ? mtime_ns : tx->now_ns;
+
+	n->row.change++;
+	if (mtime_ns == n->row.mtime_ns)
+		return;
+	n->row.mtime_ns = mtime_ns;
+	if (ctime_ns > n->row.ctime_ns)
+		n->row.ctime_ns = ctime_ns;
+}
+
 int ns_layout_commit(struct tx *tx, const struct pr_layout_commit *q,
 		     struct pr_layout_commit_r *ret)
 {
@@ -246,9 +262,10 @@ int ns_layout_commit(struct tx *tx, const struct pr_layout_commit *q,
 		return r;
 	if ((q->flags & PR_LC_SIZE) && q->size > n.row.size)
 		n.row.size = q->size;
-	ns_node_modify(tx, &n);
 	if (q->flags & PR_LC_MTIME)
-		n.row.mtime_ns = q->mtime_ns;
+		commit_times(tx, &n, q->mtime_ns);
+	else
+		ns_node_modify(tx, &n);
 	ns_node_put(tx, &n);
 	ret->attr = ns_attr(&n);
 	return 0;
