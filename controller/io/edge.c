@@ -125,8 +125,6 @@ static enum pr_role role_named(const char *name)
 
 static void role_changed(struct edge *e, enum pr_role role)
 {
-	bool was_active = e->role == PR_ROLE_ACTIVE;
-
 	if (role == e->role) {
 		tell_score(e);
 		return;
@@ -139,7 +137,8 @@ static void role_changed(struct edge *e, enum pr_role role)
 	if (role == PR_ROLE_ACTIVE) {
 		e->active_since_ms = loop_now_ms();
 		e->first_reply_ms = 0;
-	} else if (was_active) {
+	} else if (role == PR_ROLE_STANDBY) {
+		/* Handed over, or a promotion that did not come about: the peer must be able to write. */
 		e->active_since_ms = 0;
 		arbiter_release(e->arbiter);
 	}

@@ -7,17 +7,19 @@
    }
 
 /* T1: durable here, on the active as on the standby. */
-:: d_step { ME.st != DOWN && ME.durable < ME.tail -> ME.durable++ }
-
-/* T1: an ack. What the peer has durable it may have acked before it died, so the moment of the ack does not matter. */
 :: d_step {
-	ACTIVE(ME) && ME.session && TALKING && PEER.session &&
-	ME.acked < (BUG == ACK_UNDURABLE -> PEER.tail : PEER.durable) ->
-	ME.acked = (BUG == ACK_UNDURABLE -> PEER.tail : PEER.durable)
+	ME.st != DOWN && ME.durable < ME.tail ->
+	ME.durable++;
+	if
+	:: BUG == STALE_ACK && ME.st == STANDBY && ME.session -> PEER.acked = ME.durable
+	:: else
+	fi
    }
 
-/* T1: the commit, with which the replies leave. */
-#define COMMITTABLE MIN(ME.durable, (ME.require_ack && BUG != COMMIT_UNACKED && ME.st != FROZEN -> ME.acked : ME.durable))
+/*
+ * T1: the commit, with which the replies leave. What the peer has durable it may have acked, and its ack may have arrived before whatever
+ * happened next, so acks need no steps of their own.
+ */
 :: d_step {
 	(ME.st >= SYNC || (BUG == FROZEN_COMMITS && ME.st == FROZEN)) && ME.commit < COMMITTABLE ->
 	assert(ME.require_ack || MEMBERS(STANDS) == BIT(n)); /* I5: a member whose ack is not required */
@@ -39,7 +41,6 @@
 		save_epoch(1 - n, ME.epoch);
 		PEER.session = true;
 		ME.session = true;
-		ME.acked = (BUG == STALE_ACK && ME.acked > PEER.tail -> ME.acked : PEER.tail);
 		ME.require_ack = true;
 		ME.st = SYNC
 	:: else

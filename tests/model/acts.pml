@@ -1,11 +1,17 @@
 /* What several steps ask, and what they do. */
 
+/* What the peer has acked in this session; a broken link acks nothing. */
+#define IN_SESSION (ME.session && TALKING && PEER.session)
+#define ACKED_NOW (IN_SESSION -> (BUG == ACK_UNDURABLE -> PEER.tail : PEER.durable) : 0)
+#define ACKED (BUG == STALE_ACK && ME.acked > ACKED_NOW -> ME.acked : ACKED_NOW)
+#define COMMITTABLE MIN(ME.durable, (ME.require_ack && BUG != COMMIT_UNACKED && ME.st != FROZEN -> ACKED : ME.durable))
 /* P3: named by the record, and not of a lower rank by its own word */
 #define NAMED(r) ((MEMBERS(r) & BIT(n)) && ME.dstate != OUTDATED && ME.dstate != SYNCTARGET || BUG == UNNAMED)
-/* P2: unknown means no */
-#define PROVEN (ME.fenced || SOLE_MEMBER || ME.promise == EPOCH(ME.known) + 1 || BUG == UNFENCED)
+/* P2: unknown means no. That a dead process is dead can be known at any time, and may be believed of its successor. */
+#define FENCED (PEER.st == DOWN || ME.fenced)
+#define PROVEN (FENCED || SOLE_MEMBER || ME.promise == EPOCH(ME.known) + 1 || BUG == UNFENCED)
 /* S5: what was promised to the peer holds until the record has it, or it is dead */
-#define BOUND(r) (ME.vote > EPOCH(r) && !ME.fenced)
+#define BOUND(r) (ME.vote > EPOCH(r) && !FENCED)
 
 inline stand_by()
 {
@@ -29,10 +35,7 @@ inline close(x)
 	nd[x].linked = false;
 	nd[x].session = false;
 	nd[x].promising = 0;
-	if
-	:: BUG != STALE_ACK -> nd[x].acked = 0
-	:: else
-	fi;
+	nd[x].barrier = 0;
 	if
 	:: nd[x].st == TARGET -> nd[x].st = STANDBY
 	:: nd[x].st == SYNC -> nd[x].st = FROZEN
@@ -49,20 +52,27 @@ inline close(x)
 	fi
 }
 
-inline hang_up()
+/* Who has something to lose by it notices later, by a step of its own. */
+inline break_link()
 {
 	wire = false;
-	close(n)
+	nd[0].linked = nd[0].linked && (nd[0].session || nd[0].promising || nd[0].st == TARGET || nd[0].st >= OPENING);
+	nd[1].linked = nd[1].linked && (nd[1].session || nd[1].promising || nd[1].st == TARGET || nd[1].st >= OPENING)
+}
+
+inline hang_up()
+{
+	close(n);
+	break_link()
 }
 
 inline end_process(x)
 {
-	wire = false;
 	close(x);
+	break_link();
 	nd[x].st = DOWN;
 	nd[x].known = 0;
 	nd[x].require_ack = false;
-	nd[x].barrier = 0;
 	nd[x].fenced = false;
 	nd[x].promise = 0;
 	nd[x].vote = 0;

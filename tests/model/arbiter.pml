@@ -2,6 +2,7 @@
 	ME.write == 1 ->
 	copy[0] = ME.next;
 	check_members();
+	release_votes();
 	if
 	:: ME.late -> write_over(n); unlock(n)
 	:: else -> ME.write = 2

@@ -6,8 +6,9 @@
 #include "acts.pml"
 #include "record.pml"
 
-proctype Controller(bit n)
+active [2] proctype Controller()
 {
+	bit n = _pid;
 end:	do
 #include "active.pml"
 #include "standby.pml"
@@ -15,28 +16,9 @@ end:	do
 #include "promotion.pml"
 #include "arbiter.pml"
 #include "world.pml"
+	:: n == 0 && timeout ->
+		assert(writes == WRITES && (nd[0].st == SYNC || nd[1].st == SYNC)); /* rest: nothing moves, and no SYNC */
+		assert(seens == nd[0].tail && seens == nd[1].tail); /* rest: nothing moves, and something waits */
+		break
 	od
-}
-
-/* When nothing can move any more, the pair serves, in SYNC, and nothing waits. */
-proctype Rest()
-{
-	timeout ->
-	assert(writes == WRITES && (nd[0].st == SYNC || nd[1].st == SYNC)); /* rest: nothing moves, and no SYNC */
-	assert(seens == nd[0].tail && seens == nd[1].tail) /* rest: nothing moves, and something waits */
-}
-
-init {
-	atomic {
-		copy[0] = RECORD(1, 1, 3, 0);
-		copy[1] = copy[0];
-		nd[0].st = STANDBY;
-		nd[0].epoch = 1;
-		nd[1].st = STANDBY;
-		nd[1].epoch = 1;
-		alone = 1;
-		run Controller(0);
-		run Controller(1);
-		run Rest()
-	}
 }

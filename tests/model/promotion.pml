@@ -9,14 +9,12 @@
 	ME.vote = 0;
 	ME.st = PROOF
    }
-:: d_step { (ME.st == PROOF || ME.st == ASKED) -> stand_by() }
+:: d_step { ME.st == PROOF -> stand_by() }
 
-/* P2: the peer's promise is asked for. */
-:: d_step { ME.st == PROOF && TALKING && !PROVEN -> ME.st = ASKED }
-/* S5: given. An active gives none, nor who is further, nor the lower node of two that promote. */
+/* P2, S5: the promise, asked for and given. An active gives none, nor who is further, nor the lower node of two that promote. */
 :: d_step {
-	PEER.st == ASKED && TALKING && PEER.promise == 0 && PEER.promising == 0 && ME.epoch <= EPOCH(PEER.known) && FREE &&
-	(ME.st == STANDBY || ME.st == TARGET || (ME.st == PROOF || ME.st == ASKED) && n > 1 - n) ->
+	PEER.st == PROOF && TALKING && PEER.promise == 0 && PEER.promising == 0 && ME.epoch <= EPOCH(PEER.known) && FREE &&
+	!PEER.fenced && MEMBERS(PEER.known) == 3 && (ME.st == STANDBY || ME.st == TARGET || ME.st == PROOF && n > 1 - n) ->
 	if
 	:: ME.st != STANDBY -> stand_by()
 	:: else
@@ -29,7 +27,7 @@
 :: d_step {
 	ME.promising ->
 	if
-	:: ME.st == ASKED && ME.promising == EPOCH(ME.known) + 1 ->
+	:: ME.st == PROOF && ME.promising == EPOCH(ME.known) + 1 ->
 		ME.promise = ME.promising;
 		ME.vote = 0
 	:: else
@@ -39,7 +37,7 @@
 
 /* P4 to P6 */
 :: d_step {
-	(ME.st == PROOF || ME.st == ASKED) && PROVEN && FREE && (LOCKABLE || BUG == UNFENCED) ->
+	ME.st == PROOF && PROVEN && FREE && (LOCKABLE || BUG == UNFENCED) ->
 	limit = EPOCH(ME.known) + (BUG != EPOCH_REUSED);
 	compare_and_swap(limit, BIT(n));
 	if
@@ -61,7 +59,7 @@
    }
 /* P7, P8: the whole tail may have been acknowledged. */
 :: d_step {
-	ME.st == P_SERVE ->
+	ME.st == P_SERVE && (alone || FIRST == 2 || FIRST == n) ->
 	if
 	:: BUG == TAIL_DROPPED -> cut(n, ME.commit)
 	:: else

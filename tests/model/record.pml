@@ -60,3 +60,16 @@ inline conclude(done)
 	fi
 }
 
+
+/* S5: a promise binds until the record has reached it. */
+inline release_votes()
+{
+	if
+	:: nd[0].vote <= EPOCH(STANDS) -> nd[0].vote = 0
+	:: else
+	fi;
+	if
+	:: nd[1].vote <= EPOCH(STANDS) -> nd[1].vote = 0
+	:: else
+	fi
+}

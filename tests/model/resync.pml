@@ -26,7 +26,6 @@
 	PEER.st = STANDBY;
 	PEER.session = true;
 	ME.session = true;
-	ME.acked = (BUG == STALE_ACK && ME.acked > k -> ME.acked : k);
 	ME.st = STREAM
    }
 :: d_step { ME.st == OPENING && ME.linked && wire && PEER.st != TARGET -> hang_up() }
@@ -40,7 +39,7 @@
    }
 /* T6 (2) */
 :: d_step {
-	ME.st == BARRIER && MIN(ME.acked, ME.durable) >= ME.barrier ->
+	ME.st == BARRIER && ACKED >= ME.barrier && ME.durable >= ME.barrier ->
 	ME.dstate = INSYNC;
 	ME.st = INVITE
    }

@@ -20,6 +20,9 @@
 #ifndef LOCKED
 #define LOCKED 1
 #endif
+#ifndef FIRST
+#define FIRST 2 /* who serves first: 0, 1 or (2) either. What is true of both is true. */
+#endif
 #ifndef BUG
 #define BUG NONE
 #endif
@@ -28,8 +31,7 @@
 #define DOWN 0
 #define STANDBY 1
 #define TARGET 2 /* T5: SYNCTARGET is saved, the tail is not cut yet */
-#define PROOF 3 /* P1 to P3 passed, P2 wanted */
-#define ASKED 4 /* the peer's promise is asked for */
+#define PROOF 3 /* P1 to P3 passed, P2 wanted: the fence, or the peer's promise */
 #define P_CAS 5
 #define P_SAVE 6
 #define P_SERVE 7
@@ -68,7 +70,7 @@ typedef Node {
 	/* link */
 	bit linked; /* believes to be connected */
 	bit session; /* both sides have theirs */
-	unsigned acked : 3;
+	unsigned acked : 3; /* of any session ever; only a bug looks here */
 	bit require_ack;
 	unsigned barrier : 3;
 	/* proofs */
@@ -79,7 +81,7 @@ typedef Node {
 };
 Node nd[2];
 bit wire; /* the connection exists */
-short copy[2]; /* disk: the arbiter record */
+short copy[2] = 6; /* disk: the arbiter record; at first epoch 0, both members */
 unsigned lock : 2; /* of who may write it: 0 nobody, else node + 1 */
 unsigned writes : 2, crashes : 2, flaps : 2, fences : 2, eios : 2;
 

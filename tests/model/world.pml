@@ -1,5 +1,5 @@
 /* The link breaks; each side notices when it does; it comes back. */
-:: d_step { n == 0 && wire && flaps < FLAPS -> flaps++; wire = false }
+:: d_step { n == 0 && wire && flaps < FLAPS -> flaps++; break_link() }
 :: d_step { ME.linked && !wire -> close(n) }
 :: d_step {
 	n == 0 && !wire && ME.st != DOWN && PEER.st != DOWN ->
@@ -13,16 +13,14 @@
    }
 :: d_step { ME.stale -> learn(n) }
 
-/* Deaths, and the proof of them. */
+/* Deaths; of the living one only by a fence that the peer asked for. */
 :: d_step { ME.st != DOWN && crashes < CRASHES -> crashes++; end_process(n) }
 :: d_step {
-	(ME.st == PROOF || ME.st == ASKED) && PEER.st != DOWN && fences < FENCES ->
+	ME.st == PROOF && PEER.st != DOWN && fences < FENCES ->
 	fences++;
-	end_process(1 - n);
-	ME.fenced = true
+	end_process(1 - n)
    }
-:: d_step { (ME.st == PROOF || ME.st == ASKED || ME.vote) && PEER.st == DOWN && !ME.fenced -> ME.fenced = true }
-/* A new process; of what was not durable a part is there. */
+/* A new process; of what was not durable a part is there; the peer may hold the proof that the one before it is dead. */
 :: atomic {
 	ME.st == DOWN ->
 	do
@@ -31,5 +29,9 @@
 	od;
 	ME.durable = ME.tail;
 	ME.st = STANDBY;
+	if
+	:: PEER.st >= STANDBY && PEER.st <= P_CAS -> PEER.fenced = true
+	:: true
+	fi;
 	PEER.stale = PEER.fenced || PEER.promise || PEER.promising
    }
