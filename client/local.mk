@@ -102,4 +102,5 @@ EXTRA_DIST += \
 	tests/integration/316-mount-outage \
 	tests/integration/317-mount-files \
 	tests/integration/318-mount-names \
-	tests/integration/319-mount-dbench
+	tests/integration/319-mount-dbench \
+	tests/integration/320-mount-faults

@@ -132,3 +132,7 @@ EXTRA_DIST += \
 .PHONY: check-mutants
 check-mutants:
 	$(AM_V_at)CC='$(CC)' $(top_srcdir)/tests/mutants/run
+
+check_PROGRAMS += tests/work/treework
+tests_work_treework_SOURCES = tests/work/treework.c
+tests_work_treework_LDADD =
