@@ -51,6 +51,8 @@ struct cl_link {
 struct cl_peer {
 	uint8_t role, node; /* CL_ROLE_UNKNOWN: no connection says */
 	uint64_t epoch;
+	struct pr_uuid cluster, volume; /* as its last hello had them; volume may be zero */
+	uint32_t lease_ms;
 };
 
 enum cl_phase {
