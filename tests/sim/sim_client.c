@@ -48,6 +48,9 @@ static void done(struct sim *s, int client, const struct cl_effect *fx)
 	struct sim_op *op = w->op;
 	uint64_t us = sim_below(s, 2ull * s->swarm.think_us + 1);
 
+	/* All is done and only failovers are waited for: no more than keeps them busy. */
+	if (s->done_ops >= s->swarm.ops)
+		us = 20 * us + 100 * SIM_US_MS;
 	w->op = NULL;
 	w->next_us = s->now_us + us;
 	sim_after(s, us, c->end, sim_client_pump);

@@ -25,7 +25,7 @@ void sim_swarm_draw(struct sim *s)
 	w->clients = (uint32_t)sim_between(s, 3, SIM_CLIENTS);
 	w->workers = (uint32_t)sim_between(s, 2, SIM_WORKERS);
 	w->ops = (uint32_t)sim_between(s, SIM_OPS_MIN, SIM_OPS_MIN + 400);
-	w->faults_mean_ms = (uint32_t)sim_between(s, 50, sim_chance(s, 300) ? 300 : 2000);
+	w->faults_mean_ms = (uint32_t)sim_between(s, 80, sim_chance(s, 400) ? 400 : 1500);
 	w->net_min_us = (uint32_t)sim_between(s, 20, 100);
 	w->net_max_us =
 		w->net_min_us + (uint32_t)sim_between(s, 10, sim_chance(s, 200) ? 30000 : 1000);
@@ -222,7 +222,9 @@ void sim_fault(struct sim *s, struct sim_event *e)
 	sim_rng_seed(&s->fault_rng, s->seed * UINT64_C(0x9e3779b97f4a7c15) + s->fault_index);
 	s->striking = true;
 	kind = draw_kind(s);
-	wait_ms = sim_between(s, 1, 2ull * s->swarm.faults_mean_ms);
+	/* Where so much goes wrong that nothing gets done, it becomes less with time. */
+	wait_ms = sim_between(s, 1, 2ull * s->swarm.faults_mean_ms) *
+		  (1 + s->now_us / (30000ull * SIM_US_MS));
 	if (s->fault_index >= SIM_FAULTS_MAX || !s->skip[s->fault_index]) {
 		s->faults++;
 		s->fault_count[kind]++;
