@@ -353,6 +353,7 @@ int sim_lun_write(struct sim *, uint64_t session, uint64_t at, uint64_t ino, uin
 void sim_lun_flush(struct sim *);
 void sim_lun_lose_cache(struct sim *);
 void sim_lun_fence(struct sim *, uint64_t session);
+bool sim_lun_fenced(const struct sim *, uint64_t session);
 void sim_lun_check_end(struct sim *);
 void sim_file_written(struct sim *, uint64_t ino, uint64_t from, uint64_t blocks, uint64_t stamp);
 void sim_file_cut(struct sim *, uint64_t ino, uint64_t size);

@@ -136,7 +136,9 @@ static bool start_io(struct sim *s, int client, int worker)
 	struct sim_task *t = &s->client[client].worker[worker].task;
 
 	if (!t->write) {
-		read_blocks(s, t);
+		/* A fenced one reads nothing; it stood still, and will hear of it. */
+		if (!sim_lun_fenced(s, s->client[client].session))
+			read_blocks(s, t);
 		t->state = SIM_TASK_RETURN;
 		return false;
 	}

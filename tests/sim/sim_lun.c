@@ -139,7 +139,7 @@ void sim_lun_check_end(struct sim *s)
 
 /* ---- what is written ---- */
 
-static bool is_fenced(const struct sim *s, uint64_t session)
+bool sim_lun_fenced(const struct sim *s, uint64_t session)
 {
 	return session < SIM_SESSIONS_MAX && s->fenced[session];
 }
@@ -149,7 +149,7 @@ int sim_lun_write(struct sim *s, uint64_t session, uint64_t at, uint64_t ino, ui
 {
 	struct sim_block *b = &s->lun[at];
 
-	if (is_fenced(s, session)) {
+	if (sim_lun_fenced(s, session)) {
 		s->lun_refused++;
 		return -EBUSY;
 	}
