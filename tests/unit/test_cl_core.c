@@ -189,8 +189,8 @@ static void say_raw(struct rig *r, int link, struct pr_frame *f, const void *p, 
 static void hello(struct rig *r, int link, uint8_t role, uint64_t epoch)
 {
 	SAY(r, link, FRAME(.type = PR_T_HELLO_R, .epoch = epoch), hello_r, .version = PR_VERSION,
-	    .node = (uint8_t)(link / CL_PORTS + 1), .role = role, .epoch = epoch, .lease_ms = 30000,
-	    .slots_max = 64);
+	    .cluster = {{0xc1}}, .node = (uint8_t)(link / CL_PORTS + 1), .role = role,
+	    .epoch = epoch, .lease_ms = 30000, .slots_max = 64);
 }
 
 /* The next frame that was sent and not looked at, of this type. */
@@ -464,6 +464,22 @@ Test(cl_core, the_active_dies_before_the_session_is_open)
 	want(r, at(B, ACCESS), PR_T_SESSION_OPEN);
 	open_reply(r, at(B, ACCESS), 6);
 	cr_assert_eq(r->ready, 1);
+	rig_free(r);
+}
+
+Test(cl_core, a_session_opened_where_a_standby_greeted_outlives_a_restart)
+{
+	struct rig *r = rig_new();
+
+	connect_link(r, at(A, ACCESS), PR_ROLE_STANDBY, 5);
+	notice(r, at(A, ACCESS), PR_ROLE_ACTIVE, 6);
+	want(r, at(A, ACCESS), PR_T_SESSION_OPEN);
+	open_reply(r, at(A, ACCESS), 6);
+	down(r, at(A, ACCESS), -ECONNRESET);
+	pass(r, 20);
+	connect_link(r, at(A, ACCESS), PR_ROLE_STANDBY, 6);
+	notice(r, at(A, ACCESS), PR_ROLE_ACTIVE, 7);
+	want(r, at(A, ACCESS), PR_T_SESSION_BIND);
 	rig_free(r);
 }
 
