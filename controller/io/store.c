@@ -272,6 +272,50 @@ static void remove_env(const struct store *s, const char *name)
 	rmdir(path);
 }
 
+static int sync_dir(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
+
+	if (fd < 0)
+		return errno;
+	if (fsync(fd) < 0)
+		error = errno;
+	close(fd);
+	return error;
+}
+
+static int rename_in(const struct store *s, const char *from, const char *to, unsigned flags)
+{
+	char a[PATH_MAX], b[PATH_MAX];
+
+	if (path_of(s, from, a) < 0 || path_of(s, to, b) < 0)
+		return ENAMETOOLONG;
+	return renameat2(AT_FDCWD, a, AT_FDCWD, b, flags) < 0 ? errno : 0;
+}
+
+/* A new environment gets its name when it is whole and durable: nobody can use a part of one, and only a person could take it away. */
+static int make_env(struct store *s, const char *path)
+{
+	char new[PATH_MAX], file[PATH_MAX + 16];
+	struct env e;
+	int rc;
+
+	snprintf(file, sizeof(file), "%s/data.mdb", path);
+	if (access(file, F_OK) == 0)
+		return 0;
+	if (path_of(s, "store.new", new) < 0)
+		return ENAMETOOLONG;
+	remove_env(s, "store");
+	rc = open_env(s, new, 0, &e);
+	if (rc)
+		return rc;
+	close_env(&e);
+	rc = sync_dir(new);
+	if (!rc)
+		rc = rename_in(s, "store.new", "store", 0);
+	return rc ? rc : sync_dir(s->dir);
+}
+
 /* Twice the room, at least. No read transaction may be open meanwhile. */
 static int grow_map(struct store *s, struct env *e)
 {
@@ -661,27 +705,6 @@ static int copy_put(struct store *s, struct task *t)
 	return rc;
 }
 
-static int sync_dir(const struct store *s)
-{
-	int fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
-
-	if (fd < 0)
-		return errno;
-	if (fsync(fd) < 0)
-		error = errno;
-	close(fd);
-	return error;
-}
-
-static int rename_in(const struct store *s, const char *from, const char *to, unsigned flags)
-{
-	char a[PATH_MAX], b[PATH_MAX];
-
-	if (path_of(s, from, a) < 0 || path_of(s, to, b) < 0)
-		return ENAMETOOLONG;
-	return renameat2(AT_FDCWD, a, AT_FDCWD, b, flags) < 0 ? errno : 0;
-}
-
 static int copy_end(struct store *s, struct task *t)
 {
 	MDB_txn *txn = NULL;
@@ -707,7 +730,7 @@ static int copy_end(struct store *s, struct task *t)
 	if (!rc)
 		rc = rename_in(s, "store.new", "store.old", 0);
 	if (!rc)
-		rc = sync_dir(s);
+		rc = sync_dir(s->dir);
 	if (rc || path_of(s, "store", path) < 0)
 		return rc ? rc : ENAMETOOLONG;
 	pthread_rwlock_wrlock(&s->env_lock);
@@ -1045,7 +1068,9 @@ int store_open(const struct store_config *c, struct store **ret, char *why, size
 	if (!error) {
 		remove_env(s, "store.new");
 		remove_env(s, "store.old");
-		rc = open_env(s, path, 0, &s->env);
+		rc = make_env(s, path);
+		if (!rc)
+			rc = open_env(s, path, 0, &s->env);
 		if (rc) {
 			error = failed(NULL, rc, "");
 			snprintf(

@@ -5,7 +5,7 @@
  * readers that answer fetches and copy reads, and one writer at low priority for flushes and for the
  * environment a full copy arrives in. While the disk is full the writer waits. Nothing here blocks its caller; nothing here decides.
  *
- * Order of a flush: rows and LSN in one transaction, durable at its commit, then reported. Order of a
+ * Order of making: empty in DIR/store.new, durable, renamed, directory synced. Order of a flush: rows and LSN in one transaction, durable at its commit, then reported. Order of a
  * full copy: rows into DIR/store.new, made durable, exchanged by name with DIR/store, directory synced,
  * then reported; the old environment stays in DIR/store.old until store_copy_keep, the next start or copy.
  */
