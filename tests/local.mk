@@ -30,10 +30,8 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim.h \
 	tests/sim/sim_check.c \
 	tests/sim/sim_client.c \
-	tests/sim/sim_data.c \
 	tests/sim/sim_fault.c \
 	tests/sim/sim_history.c \
-	tests/sim/sim_lun.c \
 	tests/sim/sim_many.c \
 	tests/sim/sim_model.c \
 	tests/sim/sim_model.h \
@@ -70,6 +68,7 @@ endif
 TESTS = tests/core-symbols.sh tests/rooms.sh
 include tests/fuzz/local.mk
 include tests/model/local.mk
+include tests/crash/local.mk
 if HAVE_CRITERION
 TESTS += $(unit_tests)
 endif

@@ -9,6 +9,8 @@ enum { SAFETY_MS_MAX = 600000, HEAL_MS_MAX = 180000 };
 
 bool sim_enough(const struct sim *s)
 {
+	if (s->scripted)
+		return s->done_ops >= s->swarm.ops;
 	return s->done_ops >= s->swarm.ops && s->faults >= SIM_FAULTS_MIN &&
 	       s->promotions > SIM_FAILOVERS_MIN;
 }
@@ -19,7 +21,7 @@ static void bury(struct sim *s)
 		ctl_free(s->dead[--s->dead_count]);
 }
 
-static void run_until(struct sim *s, uint64_t end_us, bool (*until)(struct sim *))
+void sim_until(struct sim *s, uint64_t end_us, bool (*until)(struct sim *))
 {
 	while (!s->violation && s->now_us < end_us && !(until && until(s)) && sim_run_one(s))
 		bury(s);
@@ -35,14 +37,14 @@ static bool safety_over(struct sim *s)
 	return sim_enough(s);
 }
 
-static bool settled(struct sim *s)
+bool sim_settled(struct sim *s)
 {
 	int a = sim_active(s);
 
 	return sim_client_idle(s) && a && ha_mode(ctl_ha(s->node[a].ctl)) == HA_SYNC;
 }
 
-static void begin(struct sim *s)
+void sim_begin(struct sim *s)
 {
 	/* The LUN was labelled: both are members of nothing yet, nobody was active. */
 	s->arbiter = (struct ha_arbiter){.seq = 1, .members = 3};
@@ -51,7 +53,7 @@ static void begin(struct sim *s)
 	sim_node_boot(s, 1);
 	sim_node_boot(s, 2);
 	sim_after(s, 0, 0, sim_super_tick);
-	run_until(s, 10000 * SIM_US_MS, has_volume);
+	sim_until(s, 10000 * SIM_US_MS, has_volume);
 	if (!s->violation && !s->volume_made)
 		sim_fail(s, "liveness", "no volume after ten seconds without a fault");
 	for (int i = 0; i < (int)s->swarm.clients; i++)
@@ -65,11 +67,11 @@ static void finish(struct sim *s)
 
 	s->counts = sim_enough(s);
 	sim_heal(s);
-	run_until(s, end_us, settled);
-	if (!s->violation && !settled(s))
+	sim_until(s, end_us, sim_settled);
+	if (!s->violation && !sim_settled(s))
 		sim_fail(s, "liveness", "faults stopped %d s ago, active: %d, %s",
 			 HEAL_MS_MAX / 1000, sim_active(s), sim_op_waiting(s, text));
-	run_until(s, s->now_us + (2ull * s->swarm.flush_ms + 1500) * SIM_US_MS, NULL);
+	sim_until(s, s->now_us + (2ull * s->swarm.flush_ms + 1500) * SIM_US_MS, NULL);
 	if (!s->violation)
 		sim_check_end(s);
 }
@@ -81,15 +83,14 @@ struct sim *sim_new(uint64_t seed)
 	s->seed = seed;
 	sim_rng_seed(&s->rng, seed);
 	sim_swarm_draw(s);
-	sim_lun_new(s);
 	return s;
 }
 
 void sim_run(struct sim *s)
 {
-	begin(s);
+	sim_begin(s);
 	sim_after(s, 400 * SIM_US_MS, 0, sim_fault);
-	run_until(s, (uint64_t)SAFETY_MS_MAX * SIM_US_MS, safety_over);
+	sim_until(s, (uint64_t)SAFETY_MS_MAX * SIM_US_MS, safety_over);
 	if (!s->violation)
 		finish(s);
 }
@@ -112,6 +113,5 @@ void sim_free(struct sim *s)
 	sim_history_free(s);
 	sim_net_free(s);
 	sim_witness_free(s);
-	sim_lun_free(s);
 	free(s);
 }

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The command: sweeps over all writes and calls of a script, or one run, told. */
+#include "tests/crash/crash_pool.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char usage[] =
+	"usage: crash [--sweep crash|pairs|io|all] [--share N] [--jobs N] [--ops N] [--dir DIR]\n"
+	"       crash --script pair|apart [--at N --fate FATE [--then N --fate FATE]]\n"
+	"             [--fail N --fault FAULT] [--trace]\n"
+	"\n"
+	"  --sweep   which sweep (all): the power lost at each write, at two of them, or each call failing\n"
+	"  --share N every N-th run of the sweep, evenly (1: all)\n"
+	"  --ops N   operations of the script (200)\n"
+	"  --dir DIR where the files are (/dev/shm, or /tmp)\n"
+	"  --at N    the power goes at the N-th write; FATE of what was not synced: kept, dropped, torn\n"
+	"  --fail N  the N-th write or sync fails; FAULT: EIO, ENOSPC, short\n";
+
+enum { PAIRS_SPAN = 64 }; /* the second crash strikes this many writes behind the first, at most */
+
+struct sweep {
+	const char *name;
+	struct crash_pool *pool;
+	uint64_t share, given, taken, runs, bad, struck, crashes, promotions, copies, refused;
+	bool keep_going;
+};
+
+static void describe(const struct crash_run *r, char out[200])
+{
+	const struct disk_plan *p = &r->plan;
+	int n = snprintf(out, 200, "crash --script %s --ops %llu", crash_script_name(r->script),
+			 (unsigned long long)r->ops);
+
+	for (int i = 0; i < DISK_CRASHES && p->crash_at[i]; i++)
+		n += snprintf(out + n, (size_t)(200 - n), " --%s %llu --fate %s", i ? "then" : "at",
+			      (unsigned long long)p->crash_at[i], disk_fate_name(p->fate[i]));
+	if (p->fail_at)
+		snprintf(out + n, (size_t)(200 - n), " --fail %llu --fault %s",
+			 (unsigned long long)p->fail_at, disk_fault_name(p->fault));
+}
+
+static void done(void *user, const struct crash_run *run, const struct crash_result *r)
+{
+	struct sweep *s = user;
+	char text[200];
+
+	s->runs++;
+	s->struck += r->struck;
+	s->crashes += r->crashes;
+	s->promotions += r->promotions;
+	s->copies += r->full_copies;
+	s->refused += r->refused_starts;
+	if (!r->rule[0])
+		return;
+	s->bad++;
+	describe(run, text);
+	printf("%s: VIOLATION of %s: %s\n  at %s\n", text, r->rule, r->why, r->where);
+}
+
+static void give(struct sweep *s, const struct crash_run *run)
+{
+	if (s->bad && !s->keep_going)
+		return;
+	if (s->given++ % s->share != 0)
+		return;
+	s->taken++;
+	crash_pool_give(s->pool, run);
+}
+
+static void base_done(void *user, const struct crash_run *run, const struct crash_result *r)
+{
+	*(struct crash_result *)user = *r;
+}
+
+/* The script without a fault: how many writes and calls it has. */
+static bool base(enum crash_script script, uint64_t ops, const char *dir, struct crash_result *ret)
+{
+	struct crash_run run = {.script = script, .ops = ops};
+	struct crash_pool *p = crash_pool_new(1, dir, base_done, ret);
+
+	crash_pool_give(p, &run);
+	crash_pool_finish(p);
+	crash_pool_free(p);
+	if (ret->rule[0]) {
+		printf("script %s without a fault: VIOLATION of %s: %s\n",
+		       crash_script_name(script), ret->rule, ret->why);
+		return false;
+	}
+	if (script == CRASH_APART && ret->full_copies == 0) {
+		printf("script apart makes no full copy: it shows nothing\n");
+		return false;
+	}
+	return true;
+}
+
+static void sweep_crash(struct sweep *s, struct crash_run run, const struct crash_result *b)
+{
+	for (uint64_t at = 1; at <= b->writes; at++) {
+		for (int fate = 0; fate < DISK_FATES; fate++) {
+			run.plan = (struct disk_plan){.crash_at = {at}, .fate = {fate}};
+			give(s, &run);
+		}
+	}
+}
+
+static void sweep_pairs(struct sweep *s, struct crash_run run, const struct crash_result *b)
+{
+	for (uint64_t at = 1; at <= b->writes; at++) {
+		for (uint64_t then = at + 1; then <= at + PAIRS_SPAN; then++) {
+			unsigned fates = (unsigned)(at * 31 + then) % (DISK_FATES * DISK_FATES);
+
+			run.plan = (struct disk_plan){
+				.crash_at = {at, then},
+				.fate = {fates % DISK_FATES, fates / DISK_FATES}};
+			give(s, &run);
+		}
+	}
+}
+
+static void sweep_io(struct sweep *s, struct crash_run run, const struct crash_result *b)
+{
+	for (uint64_t at = 1; at <= b->calls; at++) {
+		for (int fault = 0; fault < DISK_FAULTS; fault++) {
+			run.plan = (struct disk_plan){.fail_at = at, .fault = fault};
+			give(s, &run);
+		}
+	}
+}
+
+static const struct {
+	const char *name, *what;
+	void (*fn)(struct sweep *, struct crash_run, const struct crash_result *);
+	uint64_t share;	 /* of all runs, this many fewer */
+	bool only_named; /* not part of all */
+} sweeps[] = {
+	{"crash", "the power lost at a write", sweep_crash, 1, false},
+	{"pairs", "the power lost twice", sweep_pairs, 8, false},
+	{"io", "a call fails", sweep_io, 1, true},
+};
+
+struct arguments {
+	const char *sweep, *dir;
+	unsigned jobs;
+	uint64_t share;
+	bool one, keep_going;
+	struct crash_run run;
+};
+
+static double seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static uint64_t run_sweep(const struct arguments *a, size_t i, enum crash_script script,
+			  const struct crash_result *b)
+{
+	struct sweep s = {.share = a->share * sweeps[i].share, .keep_going = a->keep_going};
+	struct crash_run run = a->run;
+	double begun = seconds();
+
+	run.script = script;
+	s.pool = crash_pool_new(a->jobs, a->dir, done, &s);
+	sweeps[i].fn(&s, run, b);
+	crash_pool_finish(s.pool);
+	crash_pool_free(s.pool);
+	printf("script %s, %s: %llu of %llu runs, %llu struck; %llu deaths, %llu promotions, %llu full copies, %llu starts refused; %llu bad; %.0f s\n",
+	       crash_script_name(script), sweeps[i].what, (unsigned long long)s.runs,
+	       (unsigned long long)s.given, (unsigned long long)s.struck,
+	       (unsigned long long)s.crashes, (unsigned long long)s.promotions,
+	       (unsigned long long)s.copies, (unsigned long long)s.refused,
+	       (unsigned long long)s.bad, seconds() - begun);
+	return s.bad;
+}
+
+static int run_all(const struct arguments *a)
+{
+	uint64_t bad = 0, known = 0;
+
+	for (enum crash_script script = 0; script < CRASH_SCRIPTS; script++) {
+		struct crash_result b;
+
+		if (!base(script, a->run.ops, a->dir, &b))
+			return 1;
+		printf("script %s: %llu operations, %llu writes, %llu writes and syncs\n",
+		       crash_script_name(script), (unsigned long long)b.ops,
+		       (unsigned long long)b.writes, (unsigned long long)b.calls);
+		for (size_t i = 0; i < sizeof(sweeps) / sizeof(sweeps[0]); i++) {
+			if (strcmp(a->sweep, "all") == 0 ? sweeps[i].only_named
+							 : strcmp(a->sweep, sweeps[i].name) != 0)
+				continue;
+			known++;
+			bad += run_sweep(a, i, script, &b);
+		}
+	}
+	if (!known)
+		fputs(usage, stderr);
+	return known == 0 ? 2 : bad > 0;
+}
+
+static void one_done(void *user, const struct crash_run *run, const struct crash_result *r)
+{
+	char text[200];
+
+	*(int *)user = r->rule[0] != '\0';
+	describe(run, text);
+	printf("%s: %s%s%s; %llu writes, %llu calls, %llu deaths, %llu promotions, %llu full copies; struck: %s\n",
+	       text, r->rule[0] ? "VIOLATION of " : "holds", r->rule, r->why,
+	       (unsigned long long)r->writes, (unsigned long long)r->calls,
+	       (unsigned long long)r->crashes, (unsigned long long)r->promotions,
+	       (unsigned long long)r->full_copies, r->where);
+}
+
+static int run_one(const struct arguments *a)
+{
+	int bad = 1;
+	struct crash_pool *p = crash_pool_new(1, a->dir, one_done, &bad);
+
+	crash_pool_give(p, &a->run);
+	crash_pool_finish(p);
+	crash_pool_free(p);
+	return bad;
+}
+
+static int word(const char *text, const char *(*name)(unsigned), unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (strcmp(text, name(i)) == 0)
+			return (int)i;
+	fprintf(stderr, "crash: \"%s\" is none of the words for this; --help tells them\n", text);
+	exit(2);
+}
+
+static const char *script_word(unsigned i)
+{
+	return crash_script_name(i);
+}
+
+static const char *fate_word(unsigned i)
+{
+	return disk_fate_name(i);
+}
+
+static const char *fault_word(unsigned i)
+{
+	return disk_fault_name(i);
+}
+
+static void parse(int argc, char **argv, struct arguments *a)
+{
+	static const struct option options[] = {
+		{"sweep", 1, 0, 'w'}, {"share", 1, 0, 's'},	 {"jobs", 1, 0, 'j'},
+		{"ops", 1, 0, 'o'},   {"dir", 1, 0, 'd'},	 {"script", 1, 0, 'S'},
+		{"at", 1, 0, 'a'},    {"then", 1, 0, 'T'},	 {"fate", 1, 0, 'f'},
+		{"fail", 1, 0, 'F'},  {"fault", 1, 0, 'u'},	 {"trace", 0, 0, 't'},
+		{"help", 0, 0, 'h'},  {"keep-going", 0, 0, 'k'}, {0}};
+	unsigned fate = 0;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'w':
+			a->sweep = optarg;
+			break;
+		case 's':
+			a->share = strtoull(optarg, NULL, 0);
+			break;
+		case 'j':
+			a->jobs = (unsigned)strtoul(optarg, NULL, 0);
+			break;
+		case 'o':
+			a->run.ops = strtoull(optarg, NULL, 0);
+			break;
+		case 'd':
+			a->dir = optarg;
+			break;
+		case 'S':
+			a->one = true;
+			a->run.script = (unsigned)word(optarg, script_word, CRASH_SCRIPTS);
+			break;
+		case 'a':
+			a->run.plan.crash_at[0] = strtoull(optarg, NULL, 0);
+			fate = 0;
+			break;
+		case 'T':
+			a->run.plan.crash_at[1] = strtoull(optarg, NULL, 0);
+			fate = 1;
+			break;
+		case 'f':
+			a->run.plan.fate[fate] = (unsigned)word(optarg, fate_word, DISK_FATES);
+			break;
+		case 'F':
+			a->run.plan.fail_at = strtoull(optarg, NULL, 0);
+			break;
+		case 'u':
+			a->run.plan.fault = (unsigned)word(optarg, fault_word, DISK_FAULTS);
+			break;
+		case 't':
+			a->run.trace = a->run.plan.trace = true;
+			break;
+		case 'k':
+			a->keep_going = true;
+			break;
+		default:
+			fputs(usage, c == 'h' ? stdout : stderr);
+			exit(c == 'h' ? 0 : 2);
+		}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments a = {.sweep = "all", .share = 1, .run = {.ops = 200}};
+	struct stat st;
+
+	a.dir = stat("/dev/shm", &st) == 0 && S_ISDIR(st.st_mode) ? "/dev/shm" : "/tmp";
+	a.jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	parse(argc, argv, &a);
+	if (a.share == 0 || a.jobs == 0 || a.run.ops == 0) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	return a.one ? run_one(&a) : run_all(&a);
+}

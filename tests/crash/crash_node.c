@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A controller's machine with real files: as sim_node.c, but what touches a disk goes through the daemon's executors, one thing at
+ * a time, at the virtual moment at which it ends. When the power goes while an executor works, the controller dies with what it
+ * still had queued.
+ */
+#include "tests/crash/crash_machine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/simstore.h"
+
+enum { RING_SLOTS = 64 };
+
+static enum crash_script script;
+static uint8_t cluster[16];
+static uint64_t refused_starts;
+
+bool machine_power_lost(struct sim *s, int node)
+{
+	char text[200];
+
+	if (!disk_dead())
+		return false;
+	snprintf(text, sizeof(text), "power lost at write %llu, %s",
+		 (unsigned long long)disk_writes(), disk_struck());
+	sim_node_crash(s, node, text);
+	return true;
+}
+
+/* ---- effects ---- */
+
+static void timer(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = {.type = CTL_EV_TIMER};
+
+	if (s->node[e->node].timer_us != e->at_us)
+		return;
+	s->node[e->node].timer_us = UINT64_MAX;
+	sim_node_step(s, e->node, &ev);
+}
+
+static void set_timer(struct sim *s, int node, uint64_t at_ms)
+{
+	struct sim_node *n = &s->node[node];
+	uint64_t us = at_ms > 1000 ? (at_ms - 1000) * SIM_US_MS : 0;
+
+	n->timer_us = us > s->now_us ? us : s->now_us + 10;
+	sim_after(s, n->timer_us - s->now_us, node, timer);
+}
+
+static void client_fenced(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = {.type = CTL_EV_CLIENT_FENCED, .session = e->a, .error = -EBUSY};
+
+	sim_node_step(s, e->node, &ev);
+}
+
+static void volume_event(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = {
+		.type = CTL_EV_ADMIN,
+		.ticket = 7,
+		.text = "volume-create vol1 00000000-0000-4000-8000-0000000000aa lun1 00000000-0000-4000-8000-0000000000bb 1048576 256 -"};
+
+	if (s->node[e->node].role != PR_ROLE_ACTIVE || s->volume_made)
+		return;
+	sim_node_step(s, e->node, &ev);
+	sim_after(s, 100 * SIM_US_MS, e->node, volume_event);
+}
+
+static void effect(struct sim *s, int node, struct ctl_effect *fx)
+{
+	switch (fx->type) {
+	case CTL_FX_SEND:
+		sim_witness_commit(s, node);
+		sim_check_serving(s, node);
+		sim_send(s, node, fx->conn, fx->p, fx->len, NULL, 0);
+		break;
+	case CTL_FX_CLOSE:
+	case CTL_FX_LINK_CLOSE:
+		sim_hang_up(s, node, fx->conn);
+		break;
+	case CTL_FX_LINK_SEND:
+		sim_send(s, node, fx->conn, fx->p, fx->len, fx->batch ? fx->batch->image : NULL,
+			 fx->batch ? fx->batch->image_bytes : 0);
+		jr_batch_unref(fx->batch);
+		break;
+	case CTL_FX_ASK_FENCE:
+		sim_super_fence(s, node, fx->incarnation);
+		break;
+	case CTL_FX_SCORE:
+		s->node[node].score = fx->score;
+		break;
+	case CTL_FX_ORDER_RESULT:
+		sim_super_result(s, node, fx->ticket, fx->error, fx->text);
+		break;
+	case CTL_FX_FENCE_CLIENT:
+		sim_after(s, 100 * SIM_US_MS, node, client_fenced)->a = fx->session;
+		break;
+	case CTL_FX_ADMIN_REPLY:
+		if (fx->ticket == 7 && (fx->error == 0 || fx->error == -EEXIST))
+			s->volume_made = true;
+		break;
+	case CTL_FX_TIMER:
+		set_timer(s, node, fx->at_ms);
+		break;
+	case CTL_FX_ALARM:
+		s->alarms++;
+		sim_note(s, "node %d: alarm %d %s %s", node, fx->alarm, fx->on ? "on" : "off",
+			 fx->text ? fx->text : "");
+		break;
+	case CTL_FX_LOG:
+		sim_note(s, "node %d: %s", node, fx->text);
+		break;
+	case CTL_FX_ROLE:
+		break;
+	case CTL_FX_DIE:
+		sim_node_crash(s, node, fx->text);
+		break;
+	default:
+		machine_effect(s, node, fx);
+		break;
+	}
+}
+
+static void look_role(struct sim *s, int node)
+{
+	struct sim_node *n = &s->node[node];
+	enum pr_role role = ha_role(ctl_ha(n->ctl));
+
+	if (role == n->role)
+		return;
+	sim_note(s, "node %d: %s, epoch %llu", node, pr_role_name(role),
+		 (unsigned long long)ha_epoch(ctl_ha(n->ctl)));
+	if (n->role == PR_ROLE_ACTIVE)
+		machine_arbiter_give_back(node);
+	n->role = role;
+	if (role == PR_ROLE_ACTIVE && !s->volume_made)
+		sim_after(s, 1 * SIM_US_MS, node, volume_event);
+	sim_super_look(s);
+}
+
+static void drain(struct sim *s, int node, uint64_t gen)
+{
+	struct sim_node *n = &s->node[node];
+	struct ctl_effect fx;
+
+	while (n->gen == gen && n->up && !s->violation && ctl_next(n->ctl, &fx))
+		effect(s, node, &fx);
+}
+
+static void pump(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = {.type = CTL_EV_PUMP};
+
+	s->node[e->node].pump = false;
+	sim_node_step(s, e->node, &ev);
+}
+
+void sim_node_step(struct sim *s, int node, struct ctl_event *ev)
+{
+	struct sim_node *n = &s->node[node];
+	uint64_t gen = n->gen;
+
+	if (!n->up || s->violation)
+		return;
+	ev->now_ms = s->now_us / SIM_US_MS + 1000;
+	ev->real_ns = (int64_t)(1600000000000000000 + s->now_us * 1000);
+	ev->random = sim_random(s);
+	s->steps++;
+	ctl_step(n->ctl, ev);
+	drain(s, node, gen);
+	if (n->gen != gen || !n->up)
+		return;
+	sim_witness_commit(s, node);
+	look_role(s, node);
+	sim_check_step(s, node);
+	if (ev->type != CTL_EV_PUMP && !n->pump) {
+		n->pump = true;
+		sim_after(s, sim_between(s, 5, 60), node, pump);
+	}
+}
+
+/* ---- start and end ---- */
+
+static void fill_config(struct sim *s, int node, struct ctl_config *c)
+{
+	*c = (struct ctl_config){
+		.ha = {.node = (uint8_t)node,
+		       .beat_ms = 50,
+		       .lease_ms = 600,
+		       .drop_ms = 5000,
+		       .link_dead_ms = 400,
+		       .in_flight = 2},
+		.journal = {.segment_bytes = script == CRASH_APART ? 64 << 10 : 256 << 10,
+			    .segments = 3,
+			    .ring_slots = RING_SLOTS,
+			    .in_flight = 2},
+		.address = {"127.0.0.1", "127.0.0.2"},
+		.incarnation = s->now_us / SIM_US_MS * 2 + (uint64_t)node,
+		.lease_ms = 10000,
+		.sessions_max = 16,
+		.slots_max = 64,
+		.cache_bytes = 64 << 10,
+		.overlay_bytes = (size_t)s->swarm.overlay_kib << 10,
+		.flush_ms = s->swarm.flush_ms,
+		.batch_bytes_max = 32 << 10,
+	};
+	memcpy(c->ha.cluster, cluster, sizeof(cluster));
+	memcpy(c->journal.cluster, cluster, sizeof(cluster));
+}
+
+static bool open_node(struct sim *s, int node, const struct ctl_config *config,
+		      struct ha_state *state, struct ctl_event *boot)
+{
+	char why[600] = "";
+	int error;
+
+	disk_node(node);
+	error = machine_open(node, config, state, &boot->error, &boot->store_lsn, why, sizeof(why));
+	if (machine_power_lost(s, node))
+		return false;
+	if (error) {
+		sim_note(s, "node %d: does not start: %s: %s", node, strerror(-error), why);
+		refused_starts++;
+		sim_node_crash(s, node, why);
+		return false;
+	}
+	return true;
+}
+
+void sim_node_boot(struct sim *s, int node)
+{
+	struct sim_node *n = &s->node[node];
+	struct ctl_event ev = {.type = CTL_EV_BOOT};
+	struct ctl_config config;
+	struct ha_state st;
+	char why[256];
+
+	fill_config(s, node, &config);
+	n->up = true;
+	n->gen++;
+	n->incarnation = config.incarnation;
+	n->role = PR_ROLE_STARTING;
+	n->score = 0;
+	n->timer_us = UINT64_MAX;
+	n->paused_until_us = 0;
+	n->pump = false;
+	n->tag_count = 0;
+	sim_note(s, "node %d: starts, incarnation %llu", node, (unsigned long long)n->incarnation);
+	n->ctl = ctl_new(&config, why);
+	if (!n->ctl) {
+		sim_fail(s, "start", "node %d: %s", node, why);
+		return;
+	}
+	if (!open_node(s, node, &config, &st, &ev))
+		return;
+	if (!n->store)
+		n->store = simstore_new();
+	simstore_set_lsn(n->store, ev.store_lsn);
+	sim_witness_restart(s, node);
+	ev.incarnation = n->incarnation;
+	ev.state = ev.error ? NULL : &st;
+	sim_node_step(s, node, &ev);
+	sim_super_born(s, node);
+}
+
+void sim_node_crash(struct sim *s, int node, const char *why)
+{
+	struct sim_node *n = &s->node[node];
+
+	if (!n->up)
+		return;
+	sim_note(s, "node %d: DIES: %s", node, why ? why : "");
+	n->up = false;
+	n->gen++;
+	n->role = PR_ROLE_STOPPED;
+	if (!disk_dead()) { /* a process that is killed: what it gave to the kernel stands */
+		disk_node(node);
+		disk_kill(DISK_KEPT);
+	}
+	machine_journal_crash(node);
+	disk_node(node);
+	disk_kill(disk_fate_now());
+	machine_close(node);
+	disk_node(0);
+	disk_settle(node);
+	machine_arbiter_look(s);
+	n->tag_count = 0;
+	sim_drop_all(s, node);
+	s->dead[s->dead_count++] = n->ctl;
+	n->ctl = NULL;
+	s->crashes++;
+	sim_super_died(s, node);
+}
+
+void sim_node_free(struct sim_node *n)
+{
+	ctl_free(n->ctl);
+	simstore_free(n->store);
+}
+
+void crash_nodes_begin(const char *dir, enum crash_script which, uint8_t id[16])
+{
+	script = which;
+	memcpy(cluster, id, sizeof(cluster));
+	machines_begin(dir, id);
+}
+
+uint64_t crash_refused_starts(void)
+{
+	return refused_starts;
+}

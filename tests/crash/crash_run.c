@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One run: a script of operations, the planned fault on its way, then rest, and everything is looked at. */
+#include "tests/crash/crash.h"
+
+#include <string.h>
+
+enum { WORK_MS_MAX = 60000, REST_MS_MAX = 120000, FLUSH_MS = 40, AWAY_MS = 400 };
+
+static const char *const script_names[CRASH_SCRIPTS] = {"pair", "apart"};
+
+const char *crash_script_name(enum crash_script script)
+{
+	return script_names[script];
+}
+
+static enum crash_script script;
+static unsigned step;
+
+/* The same for all runs: chance is only in what the clients ask for, and always the same. */
+static void set_swarm(struct sim *s, uint64_t ops)
+{
+	s->swarm = (struct sim_swarm){
+		.clients = 3,
+		.workers = script == CRASH_APART ? 1 : 3, /* more, smaller batches */
+		.ops = (uint32_t)ops,
+		.net_min_us = 30,
+		.net_max_us = 200,
+		.disk_min_us = 30,
+		.disk_max_us = 400,
+		.keep = 1000,
+		.think_us = 2000,
+		.restart_min_ms = 20,
+		.restart_max_ms = 60,
+		.segments = 4,
+		.overlay_kib = 128,
+		.flush_ms = FLUSH_MS,
+	};
+}
+
+static void hand_over(struct sim *s)
+{
+	struct ctl_event move = {.type = CTL_EV_ADMIN, .ticket = 8, .text = "switchover"};
+
+	if (sim_active(s))
+		sim_node_step(s, sim_active(s), &move);
+}
+
+static void lose_standby(struct sim *s)
+{
+	int active = sim_active(s);
+
+	if (!active || !s->node[3 - active].up)
+		return;
+	s->swarm.restart_min_ms = s->swarm.restart_max_ms = AWAY_MS;
+	sim_node_crash(s, 3 - active, "killed by the script");
+	s->swarm.restart_min_ms = 20;
+	s->swarm.restart_max_ms = 60;
+}
+
+static void script_tick(struct sim *s, struct sim_event *e)
+{
+	(void)e;
+	if (step == 0 && script == CRASH_PAIR && s->done_ops >= s->swarm.ops / 2) {
+		step++;
+		hand_over(s);
+	}
+	if (step == 0 && script == CRASH_APART && s->done_ops >= s->swarm.ops / 10) {
+		step++;
+		lose_standby(s);
+	}
+	/* Alone it keeps what it wrote last in memory: only its next life needs the copy. */
+	if (step == 1 && script == CRASH_APART && s->done_ops >= s->swarm.ops / 2 + 20) {
+		step++;
+		if (sim_active(s))
+			sim_node_crash(s, sim_active(s), "killed by the script");
+	}
+	if (!s->healing)
+		sim_after(s, 1 * SIM_US_MS, 0, script_tick);
+}
+
+static bool all_done(struct sim *s)
+{
+	return sim_enough(s);
+}
+
+static bool both_there(struct sim *s)
+{
+	return sim_settled(s) && s->node[1].up && s->node[2].up;
+}
+
+static void rest(struct sim *s)
+{
+	uint64_t crashes;
+	char text[200];
+
+	sim_heal(s);
+	do {
+		crashes = s->crashes;
+		sim_until(s, s->now_us + (uint64_t)REST_MS_MAX * SIM_US_MS, both_there);
+		if (!s->violation && !both_there(s))
+			sim_fail(s, "liveness", "%d s after the last operation, active: %d, %s",
+				 REST_MS_MAX / 1000, sim_active(s), sim_op_waiting(s, text));
+		sim_until(s, s->now_us + (4ull * FLUSH_MS + 1500) * SIM_US_MS, NULL);
+	} while (!s->violation && s->crashes != crashes);
+}
+
+static void look(struct sim *s, const struct crash_run *run)
+{
+	if (s->violation)
+		return;
+	crash_stores_read(s);
+	sim_check_end(s);
+	if (!s->violation && (s->trees != 2 || s->compared != 1))
+		sim_fail(s, "end", "%llu stores of 2 were compared with the model",
+			 (unsigned long long)s->trees);
+	crash_nodes_stop();
+	if (!s->violation)
+		crash_journals_compare(s, run->dir);
+	if (!s->violation && disk_repeated())
+		sim_fail(s, "fsync", "%s after a write or sync of it had failed", disk_repeated());
+}
+
+static void fill(const struct sim *s, struct crash_result *r)
+{
+	*r = (struct crash_result){
+		.writes = disk_writes(),
+		.calls = disk_calls(),
+		.ops = s->done_ops,
+		.crashes = s->crashes,
+		.promotions = s->promotions,
+		.full_copies = s->full_copies,
+		.refused_starts = crash_refused_starts(),
+		.struck = disk_struck()[0] != '\0',
+		.failed = disk_failed(),
+	};
+	snprintf(r->where, sizeof(r->where), "%s", disk_struck());
+	snprintf(r->rule, sizeof(r->rule), "%s", s->violation ? s->violation : "");
+	snprintf(r->why, sizeof(r->why), "%s", s->violation ? s->why : "");
+}
+
+void crash_play(const struct crash_run *run, struct crash_result *ret)
+{
+	struct sim *s = sim_new(1);
+	uint8_t id[16];
+	char why[512];
+
+	script = run->script;
+	set_swarm(s, run->ops);
+	s->scripted = true;
+	s->trace = run->trace;
+	memset(id, 0xc5, sizeof(id));
+	crash_nodes_begin(run->dir, run->script, id);
+	if (crash_lun_make(run->dir, id, why) < 0)
+		sim_fail(s, "lun", "%s", why);
+	disk_start(&run->plan);
+	if (!s->violation)
+		sim_begin(s);
+	sim_after(s, 1 * SIM_US_MS, 0, script_tick);
+	sim_until(s, s->now_us + (uint64_t)WORK_MS_MAX * SIM_US_MS, all_done);
+	if (!s->violation)
+		rest(s);
+	look(s, run);
+	fill(s, ret);
+	if (s->violation)
+		crash_nodes_stop();
+	sim_free(s);
+}

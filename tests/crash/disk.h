@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Between the executors and the kernel: every write, sync and rename that a controller asks for passes here, is counted, and may
+ * fail or be the last one before the power goes. Knows what was written and not yet synced, and what becomes of it. The files
+ * are real ones; the C library's functions are replaced by ones of the same name in this program. One controller at a time does
+ * I/O, on any of its threads.
+ */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What becomes of a write that was not durable when the power went. Torn: each sector by itself. */
+enum disk_fate { DISK_KEPT, DISK_DROPPED, DISK_TORN, DISK_FATES };
+
+/* What happens to one call instead of what was asked. */
+enum disk_fault { DISK_EIO, DISK_ENOSPC, DISK_SHORT, DISK_FAULTS };
+
+enum { DISK_CRASHES = 2 };
+
+struct disk_plan {
+	uint64_t crash_at[DISK_CRASHES]; /* the number of the write, from 1; 0: none */
+	enum disk_fate fate[DISK_CRASHES];
+	uint64_t fail_at; /* the number of the call, writes and syncs, from 1; 0: none */
+	enum disk_fault fault;
+	bool trace; /* print each call */
+};
+
+const char *disk_fate_name(enum disk_fate);
+const char *disk_fault_name(enum disk_fault);
+
+void disk_start(const struct disk_plan *);
+/* Whose I/O follows: 1 or 2; 0: the test's own, which is not counted and never fails. */
+void disk_node(int node);
+/* The controller named last lost its power: nothing it does reaches the disk any more. */
+bool disk_dead(void);
+/* Its power is lost now, with this fate. */
+void disk_kill(enum disk_fate);
+enum disk_fate disk_fate_now(void);
+/* Everything is closed; what was not synced meets its fate, and the controller can be started again. */
+void disk_settle(int node);
+/* Would this write of a dead controller, still queued, have reached the disk? Part of it: *ret_mask has a bit for each sector. */
+bool disk_queued_lands(uint32_t bytes, uint64_t *ret_mask);
+
+uint64_t disk_writes(void), disk_calls(void);
+bool disk_failed(void);	    /* the planned fault has happened */
+int disk_failed_node(void); /* whose call it was */
+const char *disk_struck(
+	void); /* which call was the last before the (first) crash, or failed: "pwritev2 n1/journal/ring" */
+/* A file was written or synced again by the same process after a sync or durable write of it had failed: its name, or NULL. */
+const char *disk_repeated(void);
