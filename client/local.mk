@@ -103,4 +103,6 @@ EXTRA_DIST += \
 	tests/integration/317-mount-files \
 	tests/integration/318-mount-names \
 	tests/integration/319-mount-dbench \
-	tests/integration/320-mount-faults
+	tests/integration/320-mount-faults \
+	tests/integration/321-mount-posix \
+	tests/integration/321-mount-posix.c

@@ -37,14 +37,14 @@ static void opened(void *user, int error)
 	uint32_t *left = user;
 
 	if (error < 0)
-		mb_die("%s: %s", mb_options.spec, strerror(-error));
+		mb_die("%s: %s", mb_options.spec, mdc_error());
 	(*left)--;
 }
 
 void mb_clients_open(struct mb_clients *c, uint32_t count, uint32_t slots, bool data)
 {
 	struct mdc_options options = {
-		.flags = data ? 0 : MDC_OPEN_NO_DATA,
+		.flags = (data ? 0 : MDC_OPEN_NO_DATA) | MDC_OPEN_NO_WAIT,
 		.slots = slots,
 		.luns = mb_options.luns[0] ? mb_options.luns : NULL,
 		.what = "benchmark",

@@ -84,6 +84,18 @@ static const char *text_of(const json_t *object, const char *key)
 	return text ? text : "";
 }
 
+/* What no waiting changes: there is no pair, or nobody runs it. */
+static void check_hopeless(const json_t *status)
+{
+	char room[4 * PATH_MAX];
+
+	if (*text_of(status, "error"))
+		mb_die("%s", text_of(status, "error"));
+	if (json_is_null(json_object_get(status, "supervisor")))
+		mb_die("the pair is not up: mdcpair up %s",
+		       pr_shell_word(mb_options.pair, room, sizeof(room)));
+}
+
 bool mb_pair_status(struct mb_pair *ret)
 {
 	json_t *status = mb_options.pair ? ask_status() : NULL, *c;
@@ -92,6 +104,7 @@ bool mb_pair_status(struct mb_pair *ret)
 	memset(ret, 0, sizeof(*ret));
 	if (!status)
 		return false;
+	check_hopeless(status);
 	ret->active = (int)json_integer_value(json_object_get(status, "active"));
 	ret->epoch = (uint64_t)json_integer_value(json_object_get(status, "epoch"));
 	json_array_foreach(json_object_get(status, "controllers"), i, c)

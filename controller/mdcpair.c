@@ -270,34 +270,50 @@ static int finish_up(const struct pair_dir *d, const struct pair_place *place)
 	return OK;
 }
 
+/* Opens the pair or makes it, and sees to it that a supervisor runs. *ret_ran: one did before. */
+static int start_pair(const char *path, uint64_t lun_bytes, bool size_given, struct pair_dir *d,
+		      bool *ret_ran, char *why, size_t size)
+{
+	int error = pair_dir_open(path, d, why, size);
+
+	if (error == -ENOENT) {
+		error = pair_dir_make(path, lun_bytes, d, why, size);
+		if (!error)
+			printf("made a pair in %s: LUN of %llu MiB, its space reserved\n", d->path,
+			       (unsigned long long)lun_bytes >> 20);
+	} else if (!error && size_given) {
+		fprintf(stderr, "mdcpair: %s holds a pair already; its LUN stays as it is\n",
+			d->path);
+	}
+	*ret_ran = !error && is_up(d);
+	return error || *ret_ran ? error : spawn_supervisor(d, why, size);
+}
+
 static int up(const char *path, const char *lun_size)
 {
 	static struct pair_dir d;
 	static struct pair_place place;
 	uint64_t lun_bytes;
 	char why[512];
-	int error;
+	int error, hold;
+	bool ran;
 
-	if (pair_parse_bytes(lun_size, &lun_bytes) < 0 || lun_bytes < 16 << 20) {
+	if (pair_parse_bytes(lun_size ? lun_size : default_lun_bytes, &lun_bytes) < 0 ||
+	    lun_bytes < 16 << 20) {
 		fprintf(stderr,
 			"mdcpair: --lun-size %s: a size like 512M or 4G is wanted, at least 16M\n",
 			lun_size);
 		return USAGE;
 	}
-	error = pair_dir_open(path, &d, why, sizeof(why));
-	if (error == -ENOENT) {
-		error = pair_dir_make(path, lun_bytes, &d, why, sizeof(why));
-		if (!error)
-			printf("made a pair in %s: LUN of %llu MiB, its space reserved\n", d.path,
-			       (unsigned long long)lun_bytes >> 20);
-	}
-	if (!error && is_up(&d)) {
+	hold = pair_dir_hold(path);
+	error = start_pair(path, lun_bytes, lun_size, &d, &ran, why, sizeof(why));
+	if (hold >= 0)
+		close(hold);
+	if (!error && ran) {
 		printf("the pair in %s is already up\n", d.path);
 		print_mount(&d);
 		return OK;
 	}
-	if (!error)
-		error = spawn_supervisor(&d, why, sizeof(why));
 	if (!error)
 		error = pair_find(path, &place, why, sizeof(why));
 	return error ? complain(why) : finish_up(&d, &place);
@@ -418,7 +434,7 @@ int main(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	const char *lun_size = default_lun_bytes, *verb;
+	const char *lun_size = NULL, *verb;
 	bool as_json = false;
 	int c, error;
 

@@ -7,6 +7,7 @@ EXTRA_DIST += \
 	deploy/cluster/init \
 	deploy/lab/README.md \
 	deploy/lab/fence_mdclab \
+	deploy/lab/mdcchaos \
 	deploy/lab/mdclab \
 	deploy/lab/podboot
 

@@ -30,8 +30,10 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim.h \
 	tests/sim/sim_check.c \
 	tests/sim/sim_client.c \
+	tests/sim/sim_data.c \
 	tests/sim/sim_fault.c \
 	tests/sim/sim_history.c \
+	tests/sim/sim_lun.c \
 	tests/sim/sim_many.c \
 	tests/sim/sim_model.c \
 	tests/sim/sim_model.h \

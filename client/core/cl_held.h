@@ -15,8 +15,9 @@ struct cl_held {
 	uint32_t opens;
 	uint8_t layout; /* PR_LAYOUT_* */
 	uint64_t generation;
-	uint32_t gets;	   /* LAYOUT_GETs under way */
-	uint64_t recalled; /* a recall that came before its grant */
+	uint64_t returning; /* asked to be returned up to this generation: not used any more */
+	uint32_t gets;	    /* LAYOUT_GETs under way */
+	uint64_t recalled;  /* a recall that came before its grant */
 	uint8_t recalled_mode;
 };
 

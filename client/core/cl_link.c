@@ -133,6 +133,14 @@ static bool send_open(struct cl *cl, int i)
 	return true;
 }
 
+/*
+ * A return may have run though its reply was not seen: to claim that layout again would take it from whom it was granted to since.
+ */
+static uint8_t layout_held(const struct cl_held *held)
+{
+	return held->generation > held->returning ? held->layout : PR_LAYOUT_NONE;
+}
+
 /* One bind: the held entries from *at_entry on, as many as a message takes. */
 static bool send_bind(struct cl *cl, int i, uint32_t *at_entry)
 {
@@ -150,12 +158,13 @@ static bool send_bind(struct cl *cl, int i, uint32_t *at_entry)
 	list = pr_tail_open(out);
 	for (n = 0; e < end_entry; e++) {
 		const struct cl_held *held = &cl->held.at[e];
+		uint8_t layout = layout_held(held);
 
-		if (!held->opens && held->layout == PR_LAYOUT_NONE)
+		if (!held->opens && layout == PR_LAYOUT_NONE)
 			continue;
 		must(pr_held_put(out, &(struct pr_held){.ino = held->ino,
 							.opens = held->opens,
-							.layout = held->layout,
+							.layout = layout,
 							.generation = held->generation}));
 		n++;
 	}
@@ -242,6 +251,15 @@ static int choice(const struct cl *cl)
 	return link_at(peer, 1);
 }
 
+/* It may have been no active yet when it was greeted. */
+static void know(struct cl *cl, const struct cl_peer *peer)
+{
+	cl->cluster = peer->cluster;
+	cl->lease_ms = peer->lease_ms;
+	if (!pr_uuid_is_zero(&peer->volume))
+		cl->volume = peer->volume;
+}
+
 static void choose(struct cl *cl)
 {
 	int i;
@@ -259,6 +277,7 @@ static void choose(struct cl *cl)
 	cl->phase = CL_ASK;
 	cl->lost = 0;
 	cl->epoch = cl->peers[peer_of(i)].epoch;
+	know(cl, &cl->peers[peer_of(i)]);
 	if (cl->session ? send_binds(cl, i) : send_open(cl, i))
 		return;
 	hold(cl);
@@ -525,6 +544,7 @@ static void hello_refused(struct cl *cl, int i, const struct pr_frame *f, const 
 static void hello_reply(struct cl *cl, int i, const struct pr_frame *f, const uint8_t *p)
 {
 	struct cl_link *link = &cl->links[i];
+	struct cl_peer *peer = &cl->peers[peer_of(i)];
 	struct pr_hello_r r;
 
 	if (link->state != CL_LINK_HELLO)
@@ -548,13 +568,10 @@ static void hello_reply(struct cl *cl, int i, const struct pr_frame *f, const ui
 	link->since_ms = link->ping_ms = cl->now_ms;
 	link->delay_ms = 0;
 	link->warned = false;
-	cl->peers[peer_of(i)].node = r.node;
-	link->cluster = r.cluster;
-	cl->lease_ms = r.lease_ms;
-	if (r.role == PR_ROLE_ACTIVE && r.epoch >= cl->epoch)
-		cl->cluster = r.cluster;
-	if (!pr_uuid_is_zero(&r.volume)) /* who serves no volume yet does not know it */
-		cl->volume = r.volume;
+	peer->node = r.node;
+	peer->cluster = r.cluster;
+	peer->volume = r.volume;
+	peer->lease_ms = r.lease_ms;
 	role_said(cl, i, r.role, r.epoch);
 	if (cl->phase == CL_BOUND && port_of(i) == 1 && peer_of(cl->cur) == peer_of(i))
 		send_ping(cl, i);
@@ -579,8 +596,6 @@ static void opened(struct cl *cl, int i, const struct pr_frame *f, const uint8_t
 		return;
 	}
 	cl->session = cl->open_r.session;
-	/* Who greeted as a standby may be the active by now. */
-	cl->cluster = cl->links[i].cluster;
 	cl_emit(cl, CL_FX_READY)->open = &cl->open_r;
 	serving(cl, i);
 }

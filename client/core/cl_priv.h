@@ -45,13 +45,14 @@ struct cl_link {
 	uint64_t lost_ms; /* when it was last READY, or the start: for the warning */
 	uint32_t delay_ms;
 	bool warned;
-	struct pr_uuid cluster; /* of who greeted */
 	struct pr_buf out;
 };
 
 struct cl_peer {
 	uint8_t role, node; /* CL_ROLE_UNKNOWN: no connection says */
 	uint64_t epoch;
+	struct pr_uuid cluster, volume; /* as its last hello had them; volume may be zero */
+	uint32_t lease_ms;
 };
 
 enum cl_phase {

@@ -113,13 +113,19 @@ struct pr_buf *cl_prepare(struct cl *cl, size_t bytes)
 
 static void note_submitted(struct cl *cl, const struct cl_req *req)
 {
+	struct pr_layout_return back;
 	struct pr_layout_get get;
+	struct cl_held *held;
 
-	if (req->type != PR_T_LAYOUT_GET ||
-	    pr_layout_get_decode(&get, req->b.p, (uint32_t)req->b.len) < 0)
-		return;
-	if (get.ino)
+	if (req->type == PR_T_LAYOUT_GET &&
+	    pr_layout_get_decode(&get, req->b.p, (uint32_t)req->b.len) == 0 && get.ino)
 		cl_held_make(&cl->held, get.ino)->gets++;
+	if (req->type != PR_T_LAYOUT_RETURN ||
+	    pr_layout_return_decode(&back, req->b.p, (uint32_t)req->b.len) < 0)
+		return;
+	held = cl_held_find(&cl->held, back.ino);
+	if (held && back.generation > held->returning)
+		held->returning = back.generation;
 }
 
 uint64_t cl_submit(struct cl *cl, uint16_t type, uint64_t tag)

@@ -502,6 +502,8 @@ int64_t mdc_file_seek(struct mdc_file *file, uint64_t offset, int whence)
 
 	if (whence != SEEK_DATA && whence != SEEK_HOLE)
 		return mdc_fail(-EINVAL, "neither SEEK_DATA nor SEEK_HOLE");
+	if (offset >= mdc_file_size(file))
+		return mdc_fail(-ENXIO, "beyond the end of the file");
 	for (;;) {
 		uint64_t size, end = 0;
 		bool found = false, known = false;

@@ -39,6 +39,8 @@ static void open_done(struct mdc *mdc, int error)
 	if (!done)
 		return;
 	mdc->loop->completed++;
+	if (error)
+		mdc_fail(error, "%s", mdc->why);
 	done(mdc->open_user, error);
 }
 
@@ -282,7 +284,8 @@ static int session_new(const char *spec, const struct mdc_options *o, struct mdc
 	return 0;
 }
 
-static void session_start(struct mdc *mdc, void (*done)(void *, int), void *user)
+static void session_start(struct mdc *mdc, const struct mdc_options *o, void (*done)(void *, int),
+			  void *user)
 {
 	struct mdc_loop *loop = mdc->loop;
 
@@ -297,6 +300,10 @@ static void session_start(struct mdc *mdc, void (*done)(void *, int), void *user
 	loop->now_ms = mdc_now_ms();
 	mdc_step(mdc, &(struct cl_event){.type = CL_EV_START});
 	mdc_touch(mdc);
+	if (o->flags & MDC_OPEN_NO_WAIT) {
+		mdc->open_limit_ms = loop->now_ms + (o->open_ms ? o->open_ms : OPEN_MS);
+		mdc_loop_wake_at(loop, mdc->open_limit_ms);
+	}
 	mdc_unlock(loop);
 	mdc_loop_kick(loop);
 }
@@ -315,7 +322,7 @@ int mdc_open_volume_start(const char *spec, const struct mdc_options *options,
 	if (r < 0)
 		return r;
 	*ret = mdc;
-	session_start(mdc, done, user);
+	session_start(mdc, o, done, user);
 	return 0;
 }
 
@@ -366,11 +373,7 @@ int mdc_open_volume(const char *spec, const struct mdc_options *options, struct 
 	}
 	mdc_lock(mdc->loop);
 	mdc_waiter_add(mdc, &opening.waiter);
-	if (o->flags & MDC_OPEN_NO_WAIT)
-		mdc->open_limit_ms = mdc_now_ms() + (o->open_ms ? o->open_ms : OPEN_MS);
-	session_start(mdc, opening_done, &opening);
-	if (mdc->open_limit_ms)
-		mdc_loop_wake_at(mdc->loop, mdc->open_limit_ms);
+	session_start(mdc, o, opening_done, &opening);
 	mdc_unlock(mdc->loop);
 	if (!mdc_wait(mdc->loop, &opening.waiter)) {
 		mdc_lock(mdc->loop);

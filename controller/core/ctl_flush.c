@@ -9,20 +9,22 @@ enum { REAP_STEPS = 16 };
 
 /* ---- flush ---- */
 
+/* A journal of records without rows, of epochs and handovers, is released by a flush that writes no more than its LSN. */
 bool ctl_flush_wanted(const struct ctl *c)
 {
 	size_t live = rowset_live_bytes(c->rows);
+	bool tight = c->no_room || jr_used_bytes(c->jr) > jr_size_bytes(c->jr) / 2;
 
 	if (c->copying || !rowset_can_freeze(c->rows))
 		return false;
-	return live >= c->cfg.overlay_bytes / 2 || c->now_ms >= c->flush_due_ms || c->no_room ||
-	       jr_used_bytes(c->jr) > jr_size_bytes(c->jr) / 2;
+	return tight ||
+	       (live > 0 && (live >= c->cfg.overlay_bytes / 2 || c->now_ms >= c->flush_due_ms));
 }
 
 /* boundary: every change up to and with it is in the rows, none after it. */
 void ctl_flush_maybe_freeze(struct ctl *c, uint64_t boundary)
 {
-	if (c->flush || c->open_count > 0 || !ctl_flush_wanted(c))
+	if (c->flush || c->open_count > 0 || boundary <= c->flushed || !ctl_flush_wanted(c))
 		return;
 	c->flush = rowset_freeze(c->rows);
 	c->flush_lsn = boundary;

@@ -279,13 +279,18 @@ bool ctl_is_open(struct ctl *c, uint16_t volume, uint64_t ino)
 	return false;
 }
 
+bool ctl_in_use(struct ctl *c, uint16_t volume, uint64_t ino)
+{
+	return held_by_any(c, volume, ino) ||
+	       somebody_unbound(c, NULL, volume, ino, PR_LAYOUT_WRITE);
+}
+
 bool ctl_may_reap(void *user, uint16_t volume, uint64_t ino)
 {
 	struct ctl *c = user;
 	struct ctl_volume *v = ctl_volume_find(c, volume);
 
-	if (!somebody_unbound(c, NULL, volume, ino, PR_LAYOUT_WRITE) &&
-	    !held_by_any(c, volume, ino))
+	if (!ctl_in_use(c, volume, ino))
 		return true;
 	/* Closed everywhere, it is kept by layouts alone: they are asked back if space is short. */
 	for (struct ctl_held *h = *bucket_of(c, volume, ino); h; h = h->chain)

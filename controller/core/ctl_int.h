@@ -409,6 +409,8 @@ void ctl_held_return(struct ctl *, uint64_t session, uint64_t ino, uint64_t gene
 void ctl_held_tick(struct ctl *);
 void ctl_layouts_moved(
 	struct ctl *); /* somebody gave something back: who waits for layouts tries again */
+/* Somebody has it open or holds a layout of it, or may, not having rebound. */
+bool ctl_in_use(struct ctl *, uint16_t volume, uint64_t ino);
 bool ctl_may_reap(void *ctl, uint16_t volume, uint64_t ino);
 bool ctl_may_reuse(void *ctl, uint16_t volume, uint64_t ino, uint64_t since_lsn);
 

@@ -264,7 +264,8 @@ static int run_allocate(struct ctl *c, struct ctl_op *op, struct tx *tx, struct 
 
 static int run_trim(struct ctl *c, struct ctl_op *op, struct tx *tx, struct pr_buf *out)
 {
-	return ns_trim(tx, op->arg);
+	/* A layout granted since the last one was returned has blocks there. */
+	return ctl_in_use(c, op->volume, op->arg) ? 0 : ns_trim(tx, op->arg);
 }
 
 static void done_reap(struct ctl *c, struct ctl_op *op, const struct pr_buf *out, uint64_t lsn)

@@ -304,6 +304,18 @@ static int alloc_parse(const struct pr_allocate *q, struct alloc *ret)
 	return 0;
 }
 
+/* More than all there is: nothing is taken that would then lie there for nothing. 0, -ENOSPC or TX_MISS. */
+static int alloc_fits(struct tx *tx, const struct alloc *a)
+{
+	struct pr_row_vstat stat;
+	int r;
+
+	if (a->mode & ALLOC_PUNCH_HOLE)
+		return 0;
+	r = tx_get_vstat(tx, &stat);
+	return r == 0 && a->to > a->from && a->to - a->from > stat.blocks ? -ENOSPC : r;
+}
+
 /* NS_AGAIN while holes are left. */
 static int alloc_fill(struct tx *tx, struct ns_node *n, struct alloc *a)
 {
@@ -356,6 +368,8 @@ int ns_allocate(struct tx *tx, const struct pr_allocate *q, struct pr_allocate_r
 	r = file_get(tx, q->ino, &n);
 	if (r == -EINVAL)
 		r = -ENODEV;
+	if (r == 0)
+		r = alloc_fits(tx, &a);
 	if (r == 0)
 		r = settle(tx, &n);
 	if (r == 0)

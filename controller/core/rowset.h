@@ -88,7 +88,8 @@ size_t rowset_dirty_bytes(const struct rowset *); /* live and frozen */
 size_t rowset_live_bytes(const struct rowset *);  /* not yet frozen */
 size_t rowset_clean_bytes(const struct rowset *);
 size_t rowset_row_count(const struct rowset *);
-bool rowset_can_freeze(const struct rowset *); /* something is live and no flush is under way */
+bool rowset_can_freeze(
+	const struct rowset *); /* no flush is under way; there may be nothing to freeze */
 struct ctl_flush *rowset_freeze(struct rowset *);
 /* The store has it. Rows become clean bit by bit, by rowset_work. */
 void rowset_flushed(struct rowset *);

@@ -59,7 +59,7 @@ void rowset_live_is_empty(struct rowset *rs)
 
 bool rowset_can_freeze(const struct rowset *rs)
 {
-	return rs->flush == FLUSH_NONE && rs->live.count > 0;
+	return rs->flush == FLUSH_NONE;
 }
 
 struct ctl_flush *rowset_freeze(struct rowset *rs)

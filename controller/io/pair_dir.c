@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -258,6 +259,20 @@ static int make_all(struct pair_dir *d, uint64_t lun_bytes, char *why, size_t si
 			say(why, size, error, "%s: %s", d->node[node - 1], strerror(-error));
 	}
 	return error;
+}
+
+int pair_dir_hold(const char *path)
+{
+	int fd;
+
+	make_dir(path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (fd >= 0 && flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR) {
+			close(fd);
+			return -1;
+		}
+	return fd;
 }
 
 int pair_dir_make(const char *path, uint64_t lun_bytes, struct pair_dir *ret, char *why,

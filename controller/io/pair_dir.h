@@ -23,6 +23,8 @@ struct pair_dir {
 
 /* 0; -ENOENT: nothing is there, or an empty directory; -ENOTDIR ...; -EBADF: it is something else. why is a sentence. */
 int pair_dir_open(const char *path, struct pair_dir *ret, char *why, size_t why_size);
+/* Only one at a time makes or starts a pair in path, which is made if it is missing. To be closed; -1: it cannot be had, go on to hear why. */
+int pair_dir_hold(const char *path);
 /* Makes all of it in an empty or missing directory. The LUN is labelled and its space is reserved. */
 int pair_dir_make(const char *path, uint64_t lun_bytes, struct pair_dir *ret, char *why,
 		  size_t why_size);

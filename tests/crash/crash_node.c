@@ -53,17 +53,17 @@ static void set_timer(struct sim *s, int node, uint64_t at_ms)
 
 static void client_fenced(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = {.type = CTL_EV_CLIENT_FENCED, .session = e->a, .error = -EBUSY};
+	struct ctl_event ev = {.type = CTL_EV_CLIENT_FENCED, .session = e->a};
 
+	sim_lun_fence(s, e->a);
 	sim_node_step(s, e->node, &ev);
 }
 
 static void volume_event(struct sim *s, struct sim_event *e)
 {
+	char text[200];
 	struct ctl_event ev = {
-		.type = CTL_EV_ADMIN,
-		.ticket = 7,
-		.text = "volume-create vol1 00000000-0000-4000-8000-0000000000aa lun1 00000000-0000-4000-8000-0000000000bb 1048576 256 -"};
+		.type = CTL_EV_ADMIN, .ticket = 7, .text = sim_lun_volume_create(s, text)};
 
 	if (s->node[e->node].role != PR_ROLE_ACTIVE || s->volume_made)
 		return;
@@ -201,8 +201,8 @@ static void fill_config(struct sim *s, int node, struct ctl_config *c)
 			    .in_flight = 2},
 		.address = {"127.0.0.1", "127.0.0.2"},
 		.incarnation = s->now_us / SIM_US_MS * 2 + (uint64_t)node,
-		.lease_ms = 10000,
-		.sessions_max = 16,
+		.lease_ms = s->swarm.lease_ms,
+		.sessions_max = 64,
 		.slots_max = 64,
 		.cache_bytes = 64 << 10,
 		.overlay_bytes = (size_t)s->swarm.overlay_kib << 10,

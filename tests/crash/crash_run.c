@@ -34,6 +34,9 @@ static void set_swarm(struct sim *s, uint64_t ops)
 		.segments = 4,
 		.overlay_kib = 128,
 		.flush_ms = FLUSH_MS,
+		.lease_ms = 10000,
+		.lun_blocks = s->swarm.lun_blocks,
+		.data = 200,
 	};
 }
 

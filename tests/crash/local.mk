@@ -20,8 +20,10 @@ tests_crash_crash_SOURCES = \
 	tests/sim/sim.h \
 	tests/sim/sim_check.c \
 	tests/sim/sim_client.c \
+	tests/sim/sim_data.c \
 	tests/sim/sim_fault.c \
 	tests/sim/sim_history.c \
+	tests/sim/sim_lun.c \
 	tests/sim/sim_model.c \
 	tests/sim/sim_model.h \
 	tests/sim/sim_net.c \

@@ -39,6 +39,11 @@ need() {
 [ -x "$MDC_BUILD/mdcfs" ] || skip "this build has no mdcfs"
 need jq fusermount3
 
+# The test's mounts are its own: a mount namespace that somebody makes meanwhile would hold them when they are ended here.
+if [ "${MDC_MOUNTS:-}" != own ]; then
+	exec env MDC_MOUNTS=own unshare --mount --propagation private "$0"
+fi
+
 is_mounted() {
 	mountpoint -q "$mount"
 }

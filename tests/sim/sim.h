@@ -24,6 +24,12 @@ enum {
 	SIM_ENDS = SIM_CLIENT_END + SIM_CLIENTS
 };
 enum { SIM_WORKERS = 8, SIM_SLOTS = SIM_WORKERS };
+enum {
+	SIM_LUN_FIRST = 256,
+	SIM_FILE_BLOCKS = 24,
+	SIM_EXTENTS_MAX = SIM_FILE_BLOCKS + 8,
+	SIM_SESSIONS_MAX = 4096
+};
 /* How soon the network, the disks and the supervisor do what is asked, in us. */
 enum { SIM_US_MS = 1000, SIM_ARCHIVE = 255 };
 
@@ -108,9 +114,46 @@ struct sim_op {
 	int error;
 };
 
+/* Work on a file's data: sim_data.c. */
+struct sim_task {
+	enum {
+		SIM_TASK_NONE,
+		SIM_TASK_GET,
+		SIM_TASK_IO,
+		SIM_TASK_FLUSH,
+		SIM_TASK_COMMIT,
+		SIM_TASK_RETURN
+	} state;
+	bool write, failed, recalled;
+	uint64_t ino, at, blocks, size, generation, stamp,
+		power;		       /* power: the LUN's when it was written */
+	unsigned extent_count, flying; /* flying: blocks on their way to the LUN */
+	struct pr_extent extent[SIM_EXTENTS_MAX];
+};
+
+/* A block of the LUN: what was written there, and whose the committed rows say it is. */
+struct sim_stamp {
+	uint64_t ino, at, stamp; /* block at of inode ino, by that write; stamp 0: never */
+};
+
+enum sim_owner { SIM_OWNER_NONE, SIM_OWNER_FREE, SIM_OWNER_RESTS, SIM_OWNER_FILE };
+
+struct sim_block {
+	struct sim_stamp now, durable;
+	enum sim_owner owner;
+	uint64_t owner_ino, owner_block;
+	bool dirty;
+};
+
+/* A block of a file: the last write whose commit has a record, and the last one that a truncation took away. */
+struct sim_file_block {
+	uint64_t ino, at, acked, cut;
+};
+
 /* One thread of a client: one request under way. */
 struct sim_worker {
 	struct sim_op *op;
+	struct sim_task task;
 	uint64_t next_us, close_ino; /* close_ino: a file it opened and gives back next */
 };
 
@@ -118,7 +161,8 @@ struct sim_client {
 	int end;
 	struct cl *cl;
 	uint64_t gen, paused_until_us;
-	uint64_t session, wake_us;
+	uint64_t session, wake_us,
+		disturbed_us; /* disturbed: it may have been out of reach until then */
 	bool up, session_stands;
 	struct sim_worker worker[SIM_WORKERS];
 	struct sim_op *unsent[SIM_WORKERS]; /* in the order they were asked */
@@ -130,14 +174,18 @@ struct sim_client {
 /* What a run needs to count. */
 enum { SIM_OPS_MIN = 1000, SIM_FAULTS_MIN = 20, SIM_FAILOVERS_MIN = 2 };
 
-#define SIM_FAULT_KINDS                     \
-	SIM_FAULT(CRASH, "crash")           \
-	SIM_FAULT(CRASH_BOTH, "power-loss") \
-	SIM_FAULT(CUT_LINK, "link-cut")     \
-	SIM_FAULT(CUT_CLIENT, "client-cut") \
-	SIM_FAULT(SLOW_DISK, "slow-disk")   \
-	SIM_FAULT(PAUSE, "pause")           \
-	SIM_FAULT(SWITCHOVER, "switchover") \
+#define SIM_FAULT_KINDS                         \
+	SIM_FAULT(CRASH, "crash")               \
+	SIM_FAULT(CRASH_BOTH, "power-loss")     \
+	SIM_FAULT(CUT_LINK, "link-cut")         \
+	SIM_FAULT(CUT_CLIENT, "client-cut")     \
+	SIM_FAULT(CLIENT_OFF, "client-cut-off") \
+	SIM_FAULT(CLIENT_CRASH, "client-crash") \
+	SIM_FAULT(CLIENT_PAUSE, "client-pause") \
+	SIM_FAULT(LUN_CACHE, "lun-power-loss")  \
+	SIM_FAULT(SLOW_DISK, "slow-disk")       \
+	SIM_FAULT(PAUSE, "pause")               \
+	SIM_FAULT(SWITCHOVER, "switchover")     \
 	SIM_FAULT(ARBITER, "arbiter-unreachable")
 
 enum sim_fault_kind {
@@ -151,6 +199,7 @@ struct sim_swarm { /* drawn from the seed */
 	uint32_t clients, workers, ops, faults_mean_ms, net_min_us, net_max_us, disk_min_us,
 		disk_max_us, keep, tear;
 	uint32_t think_us, restart_min_ms, restart_max_ms, segments, overlay_kib, flush_ms;
+	uint32_t lease_ms, lun_blocks, lun_stuck, data, fence_fails;
 	uint32_t weight[SIM_FAULTS];
 };
 
@@ -188,6 +237,14 @@ struct sim {
 	struct model *model;
 	struct sim_op **ops;
 	size_t op_count, op_cap;
+	/* the LUN, and the rows as committed */
+	struct sim_block *lun;
+	struct simstore *rows;
+	struct sim_file_block *files;
+	size_t file_count, file_cap;
+	uint64_t stamp, lun_power, lun_writes, lun_reads, lun_refused, client_fences, evictions,
+		recalls;
+	bool fenced[SIM_SESSIONS_MAX];
 	uint64_t seen_lsn;    /* the highest LSN that an answered request has seen */
 	bool healing, counts; /* counts: enough happened */
 	bool scripted;	      /* no fault is drawn: all asked for is enough */
@@ -268,6 +325,8 @@ void sim_super_tick(struct sim *, struct sim_event *);
 /* sim_client.c */
 void sim_client_start(struct sim *, int client);
 void sim_client_step(struct sim *, int client, struct cl_event *);
+void sim_client_crash(struct sim *, int client);
+void sim_client_pump(struct sim *, struct sim_event *);
 void sim_client_free(struct sim *);
 bool sim_client_idle(const struct sim *);
 
@@ -279,6 +338,31 @@ int sim_work_encode(struct pr_buf *, const struct model_op *, uint64_t mark);
 bool sim_work_decode(const struct model_op *, const uint8_t *p, uint32_t len,
 		     struct model_answer *);
 void sim_work_done(struct sim *, struct sim_op *, const struct model_answer *);
+
+/* sim_data.c */
+bool sim_data_begin(struct sim *, int client, int worker, uint64_t ino);
+/* The next request of the task under way; false: it waits for the LUN. */
+bool sim_data_next(struct sim *, int client, int worker, struct model_op *ret);
+void sim_data_answered(struct sim *, struct sim_op *, int error, const uint8_t *p, uint32_t len);
+void sim_data_recalled(struct sim *, int client, uint64_t ino);
+bool sim_data_busy(const struct sim *, int client, uint64_t ino);
+
+/* sim_lun.c */
+const char *sim_lun_volume_create(const struct sim *, char out[200]);
+void sim_lun_new(struct sim *);
+void sim_lun_free(struct sim *);
+void sim_lun_record(struct sim *, const struct pr_record *);
+/* 0, or -EBUSY: the session was fenced. */
+int sim_lun_write(struct sim *, uint64_t session, uint64_t at, uint64_t ino, uint64_t file_block,
+		  uint64_t stamp);
+void sim_lun_flush(struct sim *);
+void sim_lun_lose_cache(struct sim *);
+void sim_lun_fence(struct sim *, uint64_t session);
+bool sim_lun_fenced(const struct sim *, uint64_t session);
+void sim_lun_check_end(struct sim *);
+void sim_file_written(struct sim *, uint64_t ino, uint64_t from, uint64_t blocks, uint64_t stamp);
+void sim_file_cut(struct sim *, uint64_t ino, uint64_t size);
+void sim_file_read(struct sim *, uint64_t ino, uint64_t at, uint64_t lun_block);
 
 /* sim_history.c */
 struct sim_op *sim_op_new(struct sim *, int client, int worker);

@@ -154,6 +154,7 @@ void sim_check_end(struct sim *s)
 	struct simstore *a = s->node[1].store, *b = s->node[2].store;
 
 	check_trees(s);
+	sim_lun_check_end(s);
 	if (simstore_lsn(a) != simstore_lsn(b))
 		return;
 	if (simstore_count(a) != simstore_count(b)) {

@@ -7,7 +7,7 @@
 
 #include "proto/crc32c.h"
 
-static void pump(struct sim *s, struct sim_event *e);
+static void restart(struct sim *s, struct sim_event *e);
 
 static void ask(struct sim *s, int client, int worker)
 {
@@ -48,9 +48,12 @@ static void done(struct sim *s, int client, const struct cl_effect *fx)
 	struct sim_op *op = w->op;
 	uint64_t us = sim_below(s, 2ull * s->swarm.think_us + 1);
 
+	/* All is done and only failovers are waited for: no more than keeps them busy. */
+	if (s->done_ops >= s->swarm.ops)
+		us = 20 * us + 100 * SIM_US_MS;
 	w->op = NULL;
 	w->next_us = s->now_us + us;
-	sim_after(s, us, c->end, pump);
+	sim_after(s, us, c->end, sim_client_pump);
 	sim_op_answered(s, op, fx->error, fx->p, fx->len);
 	s->done_ops++;
 }
@@ -58,8 +61,12 @@ static void done(struct sim *s, int client, const struct cl_effect *fx)
 bool sim_client_idle(const struct sim *s)
 {
 	for (uint32_t i = 0; i < s->swarm.clients; i++)
+		if (!s->client[i].session_stands)
+			return false;
+	for (uint32_t i = 0; i < s->swarm.clients; i++)
 		for (int w = 0; w < SIM_WORKERS; w++)
-			if (s->client[i].worker[w].op)
+			if (s->client[i].worker[w].op ||
+			    s->client[i].worker[w].task.state != SIM_TASK_NONE)
 				return false;
 	return s->healing;
 }
@@ -74,7 +81,7 @@ static void wake(struct sim *s, struct sim_event *e)
 	}
 }
 
-static void pump(struct sim *s, struct sim_event *e)
+void sim_client_pump(struct sim *s, struct sim_event *e)
 {
 	int client = e->node - SIM_CLIENT_END;
 
@@ -108,6 +115,21 @@ static void ready(struct sim *s, int client, const struct pr_session_open_r *ope
 	}
 }
 
+/* Only who could not be heard for long may lose its session. */
+static void lost(struct sim *s, int client, const char *text)
+{
+	struct sim_client *c = &s->client[client];
+
+	sim_note(s, "client %d: session %llu is lost: %s", client, (unsigned long long)c->session,
+		 text ? text : "");
+	s->evictions++;
+	if (c->session_stands && s->now_us > c->disturbed_us + 4ull * s->swarm.lease_ms * SIM_US_MS)
+		sim_fail(s, "eviction", "client %d lost its session, and was always there: %s",
+			 client, text ? text : "");
+	c->session_stands = false;
+	sim_after(s, sim_between(s, 10, 500) * SIM_US_MS, c->end, restart);
+}
+
 static void effects(struct sim *s, int client)
 {
 	struct sim_client *c = &s->client[client];
@@ -133,12 +155,17 @@ static void effects(struct sim *s, int client)
 			break;
 		case CL_FX_FAILED:
 		case CL_FX_EVICTED:
-			sim_fail(s, "eviction", "client %d lost its session: %s", client,
-				 fx.text ? fx.text : "");
+			lost(s, client, fx.text);
+			break;
+		case CL_FX_RECALL:
+			sim_data_recalled(s, client, fx.ino);
 			break;
 		case CL_FX_SERVING:
 			sim_note(s, "client %d: %s (gap %u ms)", client,
 				 fx.on ? "served" : "not served", fx.gap_ms);
+			if (fx.on && fx.lost)
+				sim_fail(s, "layout", "client %d lost %u of what it held", client,
+					 fx.lost);
 			break;
 		case CL_FX_WARNING:
 			sim_note(s, "client %d: %s", client, fx.text);
@@ -160,7 +187,7 @@ void sim_client_step(struct sim *s, int client, struct cl_event *ev)
 	cl_step(c->cl, ev);
 	effects(s, client);
 	if (ev->type != CL_EV_PUMP)
-		sim_after(s, 50, c->end, pump);
+		sim_after(s, 50, c->end, sim_client_pump);
 	at = cl_wake_ms(c->cl);
 	if (at != UINT64_MAX) {
 		uint64_t us = at <= ev->now_ms ? s->now_us + 200 : (at - 1000) * SIM_US_MS;
@@ -182,12 +209,44 @@ void sim_client_start(struct sim *s, int client)
 		((uint8_t *)&config.client)[i] = (uint8_t)sim_random(s);
 	snprintf(config.volume, sizeof(config.volume), "vol1");
 	snprintf(config.host, sizeof(config.host), "client%d", client);
+	if (c->cl)
+		cl_free(c->cl);
 	*c = (struct sim_client){.end = SIM_CLIENT_END + client,
 				 .gen = c->gen + 1,
 				 .up = true,
+				 .disturbed_us = c->disturbed_us,
 				 .wake_us = UINT64_MAX,
 				 .cl = cl_new(&config)};
 	sim_client_step(s, client, &(struct cl_event){.type = CL_EV_START});
+}
+
+static void restart(struct sim *s, struct sim_event *e)
+{
+	sim_drop_all(s, e->node);
+	sim_client_start(s, e->node - SIM_CLIENT_END);
+}
+
+static void reborn(struct sim *s, struct sim_event *e)
+{
+	if (!s->client[e->a].up)
+		sim_client_start(s, (int)e->a);
+}
+
+void sim_client_crash(struct sim *s, int client)
+{
+	struct sim_client *c = &s->client[client];
+
+	if (!c->up)
+		return;
+	c->up = c->session_stands = false;
+	c->gen++;
+	for (int w = 0; w < SIM_WORKERS; w++) {
+		if (c->worker[w].op)
+			c->worker[w].op->answered = c->worker[w].op->unknown = true;
+		c->worker[w] = (struct sim_worker){0};
+	}
+	sim_drop_all(s, c->end);
+	sim_after(s, sim_between(s, 1, 3000) * SIM_US_MS, 0, reborn)->a = (uint64_t)client;
 }
 
 void sim_client_free(struct sim *s)

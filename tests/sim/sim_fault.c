@@ -25,7 +25,7 @@ void sim_swarm_draw(struct sim *s)
 	w->clients = (uint32_t)sim_between(s, 3, SIM_CLIENTS);
 	w->workers = (uint32_t)sim_between(s, 2, SIM_WORKERS);
 	w->ops = (uint32_t)sim_between(s, SIM_OPS_MIN, SIM_OPS_MIN + 400);
-	w->faults_mean_ms = (uint32_t)sim_between(s, 20, 600);
+	w->faults_mean_ms = (uint32_t)sim_between(s, 80, sim_chance(s, 400) ? 400 : 1500);
 	w->net_min_us = (uint32_t)sim_between(s, 20, 100);
 	w->net_max_us =
 		w->net_min_us + (uint32_t)sim_between(s, 10, sim_chance(s, 200) ? 30000 : 1000);
@@ -40,6 +40,12 @@ void sim_swarm_draw(struct sim *s)
 	w->segments = (uint32_t)sim_between(s, 3, 8);
 	w->overlay_kib = (uint32_t)sim_between(s, 64, 512);
 	w->flush_ms = (uint32_t)sim_between(s, 20, 1500);
+	w->lease_ms = (uint32_t)sim_between(s, 2000, 8000);
+	w->lun_blocks =
+		SIM_LUN_FIRST + (uint32_t)sim_between(s, 60, sim_chance(s, 500) ? 200 : 2000);
+	w->lun_stuck = (uint32_t)sim_below(s, 60);
+	w->data = (uint32_t)sim_below(s, 500);
+	w->fence_fails = (uint32_t)sim_below(s, 700);
 	/* A kind that never happens lets the others go further. */
 	for (int i = 0; i < SIM_FAULTS; i++)
 		w->weight[i] = sim_chance(s, 300) ? 0 : (uint32_t)sim_between(s, 1, 300);
@@ -50,11 +56,11 @@ void sim_swarm_print(const struct sim *s)
 {
 	const struct sim_swarm *w = &s->swarm;
 
-	printf("seed %llu: %u clients of %u workers, %u operations, think %u us, a fault each %u ms, network %u..%u us, disks %u..%u us, kept %u torn %u in 1000, restart %u..%u ms, %u segments, overlay %u KiB, flush %u ms\n  faults:",
+	printf("seed %llu: %u clients of %u workers, %u operations, think %u us, a fault each %u ms, network %u..%u us, disks %u..%u us, kept %u torn %u in 1000, restart %u..%u ms, %u segments, overlay %u KiB, flush %u ms, lease %u ms, LUN of %u blocks, %u data tasks in 1000\n  faults:",
 	       (unsigned long long)s->seed, w->clients, w->workers, w->ops, w->think_us,
 	       w->faults_mean_ms, w->net_min_us, w->net_max_us, w->disk_min_us, w->disk_max_us,
 	       w->keep, w->tear, w->restart_min_ms, w->restart_max_ms, w->segments, w->overlay_kib,
-	       w->flush_ms);
+	       w->flush_ms, w->lease_ms, w->lun_blocks - SIM_LUN_FIRST, w->data);
 	for (int i = 0; i < SIM_FAULTS; i++)
 		if (w->weight[i])
 			printf(" %s %u", fault_names[i], w->weight[i]);
@@ -83,22 +89,50 @@ static void heal_way(struct sim *s, struct sim_event *e)
 	sim_cut(s, (int)e->a, (int)e->b, false);
 }
 
-static void cut_way(struct sim *s, int a, int b)
+/* Until then it may be out of reach: who loses a session is asked for a reason. */
+static void disturbed(struct sim *s, int end, uint64_t us)
 {
+	if (!sim_is_node(end) && s->now_us + us > s->client[end - SIM_CLIENT_END].disturbed_us)
+		s->client[end - SIM_CLIENT_END].disturbed_us = s->now_us + us;
+}
+
+static void cut_way(struct sim *s, int a, int b, uint64_t max_ms)
+{
+	uint64_t us = sim_between(s, 5, max_ms) * SIM_US_MS;
 	struct sim_event *e;
 
 	sim_cut(s, a, b, true);
-	e = sim_after(s, sim_between(s, 5, 3000) * SIM_US_MS, 0, heal_way);
+	disturbed(s, a, us);
+	disturbed(s, b, us);
+	e = sim_after(s, us, 0, heal_way);
 	e->a = (uint64_t)a;
 	e->b = (uint64_t)b;
 	sim_note(s, "fault: %d to %d is cut", a, b);
 }
 
-static void cut_between(struct sim *s, int a, int b)
+static void cut_between(struct sim *s, int a, int b, uint64_t max_ms)
 {
 	if (sim_chance(s, 600))
-		cut_way(s, b, a);
-	cut_way(s, a, b);
+		cut_way(s, b, a, max_ms);
+	cut_way(s, a, b, max_ms);
+}
+
+/* From both controllers, for as long as its session may last, or longer. */
+static void cut_off(struct sim *s, int client)
+{
+	uint64_t max_ms = sim_chance(s, 500) ? 3000 : 6ull * s->swarm.lease_ms;
+
+	cut_between(s, SIM_CLIENT_END + client, 1, max_ms);
+	cut_between(s, SIM_CLIENT_END + client, 2, max_ms);
+}
+
+static void stop_client(struct sim *s, int client)
+{
+	uint64_t us = sim_between(s, 10, sim_chance(s, 500) ? 3000 : 6ull * s->swarm.lease_ms) *
+		      SIM_US_MS;
+
+	s->client[client].paused_until_us = s->now_us + us;
+	disturbed(s, SIM_CLIENT_END + client, us);
 }
 
 static void arbiter_back(struct sim *s, struct sim_event *e)
@@ -109,7 +143,7 @@ static void arbiter_back(struct sim *s, struct sim_event *e)
 
 static void strike(struct sim *s, enum sim_fault_kind kind)
 {
-	int node = victim(s);
+	int node = victim(s), client = (int)sim_below(s, s->swarm.clients);
 	struct sim_node *n = &s->node[node];
 	struct ctl_event move = {.type = CTL_EV_ADMIN, .ticket = 8, .text = "switchover"};
 
@@ -124,10 +158,22 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 		sim_node_crash(s, 2, "power lost");
 		break;
 	case SIM_FAULT_CUT_LINK:
-		cut_between(s, node, 3 - node);
+		cut_between(s, node, 3 - node, 3000);
 		break;
 	case SIM_FAULT_CUT_CLIENT:
-		cut_between(s, SIM_CLIENT_END + (int)sim_below(s, s->swarm.clients), node);
+		cut_between(s, SIM_CLIENT_END + client, node, 3000);
+		break;
+	case SIM_FAULT_CLIENT_OFF:
+		cut_off(s, client);
+		break;
+	case SIM_FAULT_CLIENT_CRASH:
+		sim_client_crash(s, client);
+		break;
+	case SIM_FAULT_CLIENT_PAUSE:
+		stop_client(s, client);
+		break;
+	case SIM_FAULT_LUN_CACHE:
+		sim_lun_lose_cache(s);
 		break;
 	case SIM_FAULT_SLOW_DISK:
 		n->slow_disk_us = sim_between(s, 1, 800) * SIM_US_MS;
@@ -176,7 +222,9 @@ void sim_fault(struct sim *s, struct sim_event *e)
 	sim_rng_seed(&s->fault_rng, s->seed * UINT64_C(0x9e3779b97f4a7c15) + s->fault_index);
 	s->striking = true;
 	kind = draw_kind(s);
-	wait_ms = sim_between(s, 1, 2ull * s->swarm.faults_mean_ms);
+	/* Where so much goes wrong that nothing gets done, it becomes less with time. */
+	wait_ms = sim_between(s, 1, 2ull * s->swarm.faults_mean_ms) *
+		  (1 + s->now_us / (30000ull * SIM_US_MS));
 	if (s->fault_index >= SIM_FAULTS_MAX || !s->skip[s->fault_index]) {
 		s->faults++;
 		s->fault_count[kind]++;
@@ -194,5 +242,8 @@ void sim_heal(struct sim *s)
 	memset(s->cut, 0, sizeof(s->cut));
 	for (int n = 1; n <= SIM_NODES; n++)
 		s->node[n].slow_disk_us = 0;
+	for (uint32_t i = 0; i < s->swarm.clients; i++)
+		if (s->client[i].paused_until_us > s->now_us)
+			s->client[i].paused_until_us = s->now_us;
 	sim_note(s, "faults stop");
 }

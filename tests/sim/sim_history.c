@@ -134,6 +134,10 @@ void sim_op_executed(struct sim *s, const struct pr_record *rec, const struct pr
 		return;
 	}
 	model_apply(s->model, &op->q, rec->lsn, told.ino, &is);
+	if (op->q.type == PR_T_SETATTR && (op->q.flags & PR_SET_SIZE))
+		sim_file_cut(s, op->q.ino, op->q.size);
+	if (op->q.type == PR_T_LAYOUT_COMMIT)
+		sim_file_written(s, op->q.ino, op->q.block, op->q.blocks, op->q.stamp);
 	if (is.error || !is.changes || !model_same(&op->q, &told, &is))
 		sim_fail(
 			s, "linearizable",
@@ -214,6 +218,7 @@ void sim_op_answered(struct sim *s, struct sim_op *op, int error, const uint8_t 
 	else
 		judge_read(s, op, &told);
 	sim_work_done(s, op, &told);
+	sim_data_answered(s, op, error, p, len);
 }
 
 const char *sim_op_waiting(const struct sim *s, char out[200])

@@ -21,6 +21,7 @@ struct model_op {
 	int name, name2;
 	uint32_t mode, flags;
 	uint64_t size, value;
+	uint64_t block, blocks, stamp; /* of layouts; stamp: of the data committed */
 };
 
 struct model_answer {

@@ -154,12 +154,17 @@ void sim_dial_link(struct sim *s)
 	sim_connect(s, 2, 1, 2, 0);
 }
 
-static void note_frame(struct sim *s, const struct sim_conn *c, int side, const struct pr_frame *f)
+static void note_frame(struct sim *s, const struct sim_conn *c, int side, const struct pr_frame *f,
+		       const uint8_t *p)
 {
-	char text[200];
+	char text[500];
 	struct pr_text t = pr_text_on(text, sizeof(text));
 
 	pr_frame_dump(&t, f);
+	if (c->port != 2 && !f->status) {
+		pr_text_char(&t, ' ');
+		pr_message_dump(f->type, p, f->length, &t);
+	}
 	sim_note(s, "%d to %d, port %d, connection %llu: %s", c->end[side ^ 1], c->end[side],
 		 c->port, (unsigned long long)c->id[1], text);
 }
@@ -178,7 +183,7 @@ static void frames(struct sim *s, struct sim_conn *c, int side, uint8_t *p, uint
 			return;
 		}
 		if (s->trace_frames)
-			note_frame(s, c, side, &f);
+			note_frame(s, c, side, &f, p + PR_FRAME_BYTES);
 		if (!sim_is_node(to)) {
 			sim_client_step(s, to - SIM_CLIENT_END,
 					&(struct cl_event){.type = CL_EV_FRAME,

@@ -309,22 +309,24 @@ static void timer(struct sim *s, struct sim_event *e)
 	sim_node_step(s, e->node, &ev);
 }
 
+/* Its key is off the LUN and what it had sent is over, or the LUN could not be asked. */
 static void client_fenced(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = {.type = CTL_EV_CLIENT_FENCED, .session = e->a, .error = -EBUSY};
+	struct ctl_event ev = {.type = CTL_EV_CLIENT_FENCED, .session = e->a};
 
+	if (s->arbiter_cut || (!s->healing && sim_chance(s, s->swarm.fence_fails)))
+		ev.error = -EBUSY;
+	else
+		sim_lun_fence(s, e->a);
 	sim_node_step(s, e->node, &ev);
 }
 
 static void made_volume(struct sim *s, int node)
 {
+	char text[200];
 	struct ctl_event ev = {
-		.type = CTL_EV_ADMIN,
-		.ticket = 7,
-		.text = "volume-create vol1 00000000-0000-4000-8000-0000000000aa lun1 00000000-0000-4000-8000-0000000000bb 1048576 256 -"};
+		.type = CTL_EV_ADMIN, .ticket = 7, .text = sim_lun_volume_create(s, text)};
 
-	if (s->volume_made)
-		return;
 	sim_node_step(s, node, &ev);
 }
 
@@ -436,7 +438,8 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		sim_super_result(s, node, fx->ticket, fx->error, fx->text);
 		break;
 	case CTL_FX_FENCE_CLIENT:
-		sim_after(s, 100 * SIM_US_MS, node, client_fenced)->a = fx->session;
+		sim_after(s, sim_between(s, 5, 300) * SIM_US_MS, node, client_fenced)->a =
+			fx->session;
 		break;
 	case CTL_FX_ADMIN_REPLY:
 		sim_note(s, "node %d: admin: %d %.*s", node, fx->error,
@@ -539,8 +542,8 @@ void sim_node_boot(struct sim *s, int node)
 			    .ring_slots = RING_SLOTS,
 			    .in_flight = 2},
 		.address = {"127.0.0.1", "127.0.0.2"},
-		.lease_ms = 10000,
-		.sessions_max = 16,
+		.lease_ms = s->swarm.lease_ms,
+		.sessions_max = 64,
 		.slots_max = 64,
 		.cache_bytes = 64 << 10,
 		.overlay_bytes = (size_t)s->swarm.overlay_kib << 10,

@@ -83,6 +83,7 @@ struct sim *sim_new(uint64_t seed)
 	s->seed = seed;
 	sim_rng_seed(&s->rng, seed);
 	sim_swarm_draw(s);
+	sim_lun_new(s);
 	return s;
 }
 
@@ -113,5 +114,6 @@ void sim_free(struct sim *s)
 	sim_history_free(s);
 	sim_net_free(s);
 	sim_witness_free(s);
+	sim_lun_free(s);
 	free(s);
 }

@@ -14,6 +14,12 @@ void sim_totals_add(struct sim_totals *t, const struct sim *s)
 	t->failovers += s->promotions > 0 ? s->promotions - 1 : 0;
 	t->refused += s->refused;
 	t->crashes += s->crashes;
+	t->evictions += s->evictions;
+	t->fences += s->client_fences;
+	t->lun_writes += s->lun_writes;
+	t->lun_reads += s->lun_reads;
+	t->lun_refused += s->lun_refused;
+	t->recalls += s->recalls;
 	t->copies += s->full_copies;
 	t->trees += s->trees;
 	t->compared += s->compared;
@@ -38,13 +44,16 @@ void sim_totals_print(const struct sim_totals *t)
 
 	for (int i = 0; i < SIM_FAULTS; i++)
 		faults += t->fault[i];
-	printf("%llu seeds, %llu failed: %llu operations, %llu failovers (%llu promotions refused), %llu crashes, %llu full copies, %llu final trees, %llu stores compared, %.2f virtual days, %llu steps",
-	       (unsigned long long)t->seeds, (unsigned long long)t->failed,
-	       (unsigned long long)t->operations, (unsigned long long)t->failovers,
-	       (unsigned long long)t->refused, (unsigned long long)t->crashes,
-	       (unsigned long long)t->copies, (unsigned long long)t->trees,
-	       (unsigned long long)t->compared, (double)t->virtual_ms / 86.4e6,
-	       (unsigned long long)t->steps);
+	printf("%llu seeds, %llu failed", (unsigned long long)t->seeds,
+	       (unsigned long long)t->failed);
+	printf(": %.2f virtual days", (double)t->virtual_ms / 86.4e6);
+#define SIM_TOTAL(name, text)                                                         \
+	if (t->name && strcmp(#name, "seeds") != 0 && strcmp(#name, "failed") != 0 && \
+	    strcmp(#name, "idle") != 0 && strcmp(#name, "virtual_ms") != 0 &&         \
+	    strcmp(#name, "cpu_ms") != 0)                                             \
+		printf(", %llu " text, (unsigned long long)t->name);
+	SIM_TOTALS
+#undef SIM_TOTAL
 	if (t->cpu_ms)
 		printf(", %.0f seeds an hour and processor",
 		       (double)t->seeds * 3.6e6 / (double)t->cpu_ms);

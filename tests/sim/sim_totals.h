@@ -20,6 +20,12 @@ struct sim_batch_run {
 	SIM_TOTAL(failovers, "failovers")        \
 	SIM_TOTAL(refused, "refused promotions") \
 	SIM_TOTAL(crashes, "crashes")            \
+	SIM_TOTAL(evictions, "sessions lost")    \
+	SIM_TOTAL(fences, "client fences")       \
+	SIM_TOTAL(lun_writes, "blocks written")  \
+	SIM_TOTAL(lun_reads, "blocks read")      \
+	SIM_TOTAL(lun_refused, "blocks refused") \
+	SIM_TOTAL(recalls, "recalls")            \
 	SIM_TOTAL(copies, "full copies")         \
 	SIM_TOTAL(trees, "final trees")          \
 	SIM_TOTAL(compared, "stores compared")   \

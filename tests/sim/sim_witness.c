@@ -136,8 +136,10 @@ static void committed(struct sim *s, struct jr_batch *b, uint64_t lsn)
 				 (unsigned long long)lsn);
 			return;
 		}
-		if (rec.lsn == lsn && rec.kind == PR_RECORD_OPERATION)
-			record(s, &rec);
+		if (rec.lsn != lsn || rec.kind != PR_RECORD_OPERATION)
+			continue;
+		sim_lun_record(s, &rec);
+		record(s, &rec);
 	}
 }
 

@@ -52,8 +52,7 @@ static void choose(struct sim *s, struct model_op *q)
 	q->value = 1 + sim_below(s, 1000000);
 	switch (q->type) {
 	case PR_T_CREATE:
-		q->flags = PR_O_CREAT | PR_O_WRITE | (sim_chance(s, 500) ? PR_O_EXCL : 0) |
-			   (sim_chance(s, 200) ? PR_O_TRUNC : 0);
+		q->flags = PR_O_CREAT | PR_O_WRITE | (sim_chance(s, 500) ? PR_O_EXCL : 0);
 		break;
 	case PR_T_SYMLINK:
 		q->mode = 0777;
@@ -73,20 +72,38 @@ static void choose(struct sim *s, struct model_op *q)
 	}
 }
 
+/* Changing a file's size by oneself: not while one works on its data. */
+static bool may_ask(const struct sim *s, int client, const struct model_op *q)
+{
+	return q->type != PR_T_SETATTR || !(q->flags & PR_SET_SIZE) ||
+	       !sim_data_busy(s, client, q->ino);
+}
+
 struct sim_op *sim_work_pick(struct sim *s, int client, int worker)
 {
 	struct sim_worker *w = &s->client[client].worker[worker];
+	bool over = s->healing || sim_enough(s);
+	struct model_op q = {0};
 	struct sim_op *op;
 
-	if ((s->healing || sim_enough(s)) && !w->close_ino)
-		return NULL;
-	op = sim_op_new(s, client, worker);
-	if (w->close_ino) {
-		op->q = (struct model_op){.type = PR_T_CLOSE, .ino = w->close_ino};
+	if (!over && w->task.state == SIM_TASK_NONE && !w->close_ino &&
+	    sim_chance(s, s->swarm.data))
+		sim_data_begin(s, client, worker, some_inode(s, S_IFREG, 40));
+	if (w->task.state != SIM_TASK_NONE) {
+		if (!sim_data_next(s, client, worker, &q))
+			return NULL;
+	} else if (w->close_ino) {
+		q = (struct model_op){.type = PR_T_CLOSE, .ino = w->close_ino};
 		w->close_ino = 0;
+	} else if (over) {
+		return NULL;
 	} else {
-		choose(s, &op->q);
+		choose(s, &q);
+		if (!may_ask(s, client, &q))
+			q.type = PR_T_GETATTR;
 	}
+	op = sim_op_new(s, client, worker);
+	op->q = q;
 	return op;
 }
 
@@ -162,6 +179,25 @@ static int encode_named(struct pr_buf *b, const struct model_op *q, struct pr_cr
 	}
 }
 
+static int encode_commit(struct pr_buf *b, const struct model_op *q, struct pr_cred cred)
+{
+	uint8_t bytes[32];
+	struct pr_buf ranges = pr_buf_on(bytes, sizeof(bytes));
+	struct pr_range range = {.file_block = q->block, .blocks = q->blocks};
+	int r = pr_range_put(&ranges, &range);
+
+	if (r < 0)
+		return r;
+	return pr_layout_commit_encode(
+		b, &(struct pr_layout_commit){
+			   .cred = cred,
+			   .ino = q->ino,
+			   .generation = q->value,
+			   .size = q->size,
+			   .flags = PR_LC_SIZE,
+			   .ranges = {.count = 1, .p = bytes, .len = (uint32_t)ranges.len}});
+}
+
 int sim_work_encode(struct pr_buf *b, const struct model_op *q, uint64_t mark)
 {
 	struct pr_cred cred = marked_root(mark);
@@ -199,6 +235,16 @@ int sim_work_encode(struct pr_buf *b, const struct model_op *q, uint64_t mark)
 		return pr_close_encode(b, &(struct pr_close){.ino = q->ino, .opens = 1});
 	case PR_T_FSYNC:
 		return pr_fsync_encode(b, &(struct pr_fsync){.ino = q->ino});
+	case PR_T_LAYOUT_GET:
+		return pr_layout_get_encode(b, &(struct pr_layout_get){.ino = q->ino,
+								       .file_block = q->block,
+								       .blocks = q->blocks,
+								       .mode = (uint8_t)q->flags});
+	case PR_T_LAYOUT_COMMIT:
+		return encode_commit(b, q, cred);
+	case PR_T_LAYOUT_RETURN:
+		return pr_layout_return_encode(
+			b, &(struct pr_layout_return){.ino = q->ino, .generation = q->value});
 	case PR_T_NOOP:
 		return pr_noop_encode(b, &(struct pr_noop){});
 	default:
@@ -261,6 +307,17 @@ bool sim_work_decode(const struct model_op *q, const uint8_t *p, uint32_t len,
 	case PR_T_LINK:
 		TAKE_ATTR(link);
 		return true;
+	case PR_T_LAYOUT_COMMIT:
+		TAKE_ATTR(layout_commit);
+		return true;
+	case PR_T_LAYOUT_GET: {
+		struct pr_layout_get_r r;
+
+		if (pr_layout_get_r_decode(&r, p, len) < 0)
+			return false;
+		a->size = r.size;
+		return true;
+	}
 	case PR_T_CREATE: {
 		struct pr_create_r r;
 

@@ -725,6 +725,18 @@ Test(ctl, flushes_release_the_journal_and_a_restart_reads_the_store)
 	rig_close(&g);
 }
 
+Test(ctl, a_crash_loop_does_not_fill_the_journal_with_epochs)
+{
+	open_one();
+	for (int i = 0; i < 400; i++) {
+		rig_crash(&g);
+		rig_boot(&g);
+		rig_serve(&g);
+		cr_assert(g.ctl->serving, "not after %d crashes", i);
+	}
+	rig_close(&g);
+}
+
 Test(ctl, a_full_overlay_makes_requests_wait_and_none_is_lost)
 {
 	char name[32];

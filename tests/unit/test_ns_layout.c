@@ -173,6 +173,18 @@ Test(ns_layout, a_full_volume_gives_what_it_has_and_then_says_so)
 	fake_check();
 }
 
+Test(ns_layout, what_no_volume_could_hold_takes_nothing)
+{
+	uint64_t f = file("f");
+
+	cr_assert_eq(allocate(f, 0, 100001, 0), -ENOSPC);
+	cr_assert_eq(allocate(f, 0, 100001, 0x10), -ENOSPC);
+	cr_assert_eq(attr(f).blocks, 0);
+	cr_assert_eq(allocate(f, 0, 100001, 3), 0);
+	cr_assert_eq(allocate(f, 0, 100000, 0), 0);
+	fake_check();
+}
+
 Test(ns_layout, a_commit_of_what_is_not_mapped_is_refused_whole)
 {
 	uint64_t f = file("f"), hash;

@@ -2,11 +2,13 @@
 /*
  * treework DIRECTORY SEED SECONDS: works on a tree as an application does and knows what each name must be. Reads and listings are
  * compared all along, everything once more at the end; the first difference, and the first error, ends it with 1. When its
- * standard input gives something it compares everything again, so that the mount may be made anew in between.
+ * standard input gives something it compares everything again, so that the mount may be made anew in between. SIGTERM ends the work,
+ * not what follows it. A file named by TREEWORK_LOG gets a line of each operation: ms since 1970 when it ended, us that it took.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -296,9 +298,45 @@ static void compare_all(void)
 	}
 }
 
+static volatile sig_atomic_t enough;
+
+static void stop(int signal)
+{
+	(void)signal;
+	enough = 1;
+}
+
+static void note(FILE *log, double took_s)
+{
+	struct timespec t;
+
+	if (!log)
+		return;
+	clock_gettime(CLOCK_REALTIME, &t);
+	fprintf(log, "%lld %.0f\n", (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000, took_s * 1e6);
+}
+
+/* Until the time is over. Returns the longest an operation took, in seconds. */
+static double work(double seconds, FILE *log)
+{
+	double begun, took, longest = 0, end = now_s() + seconds;
+
+	while (!enough && (begun = now_s()) < end) {
+		one();
+		took = now_s() - begun;
+		note(log, took);
+		if (took > longest)
+			longest = took;
+	}
+	return longest;
+}
+
 int main(int argc, char **argv)
 {
-	double end, begun, longest = 0;
+	const char *log_path = getenv("TREEWORK_LOG");
+	struct sigaction on_term = {.sa_handler = stop, .sa_flags = SA_RESTART};
+	FILE *log = NULL;
+	double longest;
 	char path[2200];
 
 	if (argc != 4) {
@@ -307,6 +345,9 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	umask(0);
+	sigaction(SIGTERM, &on_term, NULL);
+	if (log_path)
+		must((log = fopen(log_path, "w")), "open", log_path);
 	seed_state = strtoull(argv[2], NULL, 0) * 2654435761u + 88172645463325252ull;
 	snprintf(base, sizeof(base), "%s/work%s", argv[1], argv[2]);
 	must(mkdir(base, 0755) == 0, "mkdir", base);
@@ -314,12 +355,9 @@ int main(int argc, char **argv)
 		snprintf(path, sizeof(path), "%s/d%u", base, d);
 		must(mkdir(path, 0755) == 0, "mkdir", path);
 	}
-	end = now_s() + strtod(argv[3], NULL);
-	while ((begun = now_s()) < end) {
-		one();
-		if (now_s() - begun > longest)
-			longest = now_s() - begun;
-	}
+	longest = work(strtod(argv[3], NULL), log);
+	if (log)
+		fclose(log);
 	compare_all();
 	printf("seed %s: %llu operations as they must be, the longest took %.2f s\n", argv[2],
 	       (unsigned long long)operations, longest);
