@@ -93,6 +93,8 @@ struct sim_node {
 	struct ctl_flush *flush;
 	uint64_t flush_lsn;
 	uint64_t slow_disk_us;
+	int64_t clock_ns;	     /* how far its clock is off */
+	bool journal_eio, store_eio; /* the next write fails */
 	/* the batches in its journal by LSN, as sim_witness.c saw them written */
 	struct sim_batch **log;
 	uint64_t log_count, seen_commit;
@@ -183,6 +185,11 @@ enum { SIM_OPS_MIN = 1000, SIM_FAULTS_MIN = 20, SIM_FAILOVERS_MIN = 2 };
 	SIM_FAULT(CLIENT_CRASH, "client-crash") \
 	SIM_FAULT(CLIENT_PAUSE, "client-pause") \
 	SIM_FAULT(LUN_CACHE, "lun-power-loss")  \
+	SIM_FAULT(RESET, "connection-reset")    \
+	SIM_FAULT(CORRUPT, "bit-flip-in-frame") \
+	SIM_FAULT(CLOCK, "clock-jump")          \
+	SIM_FAULT(JOURNAL_EIO, "journal-eio")   \
+	SIM_FAULT(STORE_EIO, "store-eio")       \
 	SIM_FAULT(SLOW_DISK, "slow-disk")       \
 	SIM_FAULT(PAUSE, "pause")               \
 	SIM_FAULT(SWITCHOVER, "switchover")     \
@@ -199,7 +206,7 @@ struct sim_swarm { /* drawn from the seed */
 	uint32_t clients, workers, ops, faults_mean_ms, net_min_us, net_max_us, disk_min_us,
 		disk_max_us, keep, tear;
 	uint32_t think_us, restart_min_ms, restart_max_ms, segments, overlay_kib, flush_ms;
-	uint32_t lease_ms, lun_blocks, lun_stuck, data, fence_fails;
+	uint32_t lease_ms, lun_blocks, lun_stuck, data, fence_fails, fence_late;
 	uint32_t weight[SIM_FAULTS];
 };
 
@@ -245,7 +252,9 @@ struct sim {
 	uint64_t stamp, lun_power, lun_writes, lun_reads, lun_refused, client_fences, evictions,
 		recalls;
 	bool fenced[SIM_SESSIONS_MAX];
-	uint64_t seen_lsn;    /* the highest LSN that an answered request has seen */
+	uint64_t seen_lsn; /* the highest LSN that an answered request has seen */
+	int quarantined;   /* the node whose journal failed last; its disk is to be replaced */
+	uint64_t corrupt, corrupted, replaced, cas_flying;
 	bool healing, counts; /* counts: enough happened */
 	bool scripted;	      /* no fault is drawn: all asked for is enough */
 	uint64_t fault_index, fault_count[SIM_FAULTS];
@@ -304,6 +313,7 @@ void sim_send(struct sim *, int from, uint64_t id, const uint8_t *p, uint32_t le
 	      const uint8_t *p2, uint32_t len2);
 void sim_hang_up(struct sim *, int from, uint64_t id);
 void sim_drop_all(struct sim *, int end);	   /* that end died */
+void sim_net_reset(struct sim *);		   /* some connection breaks */
 void sim_cut(struct sim *, int a, int b, bool on); /* what a sends to b */
 void sim_dial_link(struct sim *);		   /* node 2 dials node 1 unless a link stands */
 void sim_net_free(struct sim *);

@@ -45,6 +45,7 @@ void sim_swarm_draw(struct sim *s)
 		SIM_LUN_FIRST + (uint32_t)sim_between(s, 60, sim_chance(s, 500) ? 200 : 2000);
 	w->lun_stuck = (uint32_t)sim_below(s, 60);
 	w->data = (uint32_t)sim_below(s, 500);
+	w->fence_late = (uint32_t)sim_below(s, 300);
 	w->fence_fails = (uint32_t)sim_below(s, 700);
 	/* A kind that never happens lets the others go further. */
 	for (int i = 0; i < SIM_FAULTS; i++)
@@ -172,6 +173,23 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 	case SIM_FAULT_CLIENT_PAUSE:
 		stop_client(s, client);
 		break;
+	case SIM_FAULT_RESET:
+		sim_net_reset(s);
+		break;
+	case SIM_FAULT_CORRUPT:
+		s->corrupt++;
+		break;
+	case SIM_FAULT_CLOCK:
+		n->clock_ns += (int64_t)sim_between(s, 1, 1000000) * 1000000 *
+			       (int64_t)(sim_chance(s, 300) ? 86400 : 1) *
+			       (sim_chance(s, 500) ? 1 : -1);
+		break;
+	case SIM_FAULT_JOURNAL_EIO:
+		n->journal_eio = true;
+		break;
+	case SIM_FAULT_STORE_EIO:
+		n->store_eio = true;
+		break;
 	case SIM_FAULT_LUN_CACHE:
 		sim_lun_lose_cache(s);
 		break;
@@ -239,9 +257,12 @@ void sim_heal(struct sim *s)
 {
 	s->healing = true;
 	s->arbiter_cut = false;
+	s->corrupt = 0;
 	memset(s->cut, 0, sizeof(s->cut));
-	for (int n = 1; n <= SIM_NODES; n++)
+	for (int n = 1; n <= SIM_NODES; n++) {
 		s->node[n].slow_disk_us = 0;
+		s->node[n].journal_eio = s->node[n].store_eio = false;
+	}
 	for (uint32_t i = 0; i < s->swarm.clients; i++)
 		if (s->client[i].paused_until_us > s->now_us)
 			s->client[i].paused_until_us = s->now_us;

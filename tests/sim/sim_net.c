@@ -169,7 +169,21 @@ static void note_frame(struct sim *s, const struct sim_conn *c, int side, const 
 		 c->port, (unsigned long long)c->id[1], text);
 }
 
-static void frames(struct sim *s, struct sim_conn *c, int side, uint8_t *p, uint32_t left)
+/* As the edges do: a stream with a damaged frame is closed. */
+static void damaged(struct sim *s, struct sim_conn *c, int side, bool bad)
+{
+	if (!bad) {
+		sim_fail(s, "wire", "a damaged frame left %d", c->end[side ^ 1]);
+		return;
+	}
+	s->corrupted++;
+	shut(s, c);
+	lose(s, c, side, -EBADMSG);
+	lose(s, c, side ^ 1, -ECONNRESET);
+}
+
+/* bad: a bit was flipped on the way. */
+static void frames(struct sim *s, struct sim_conn *c, int side, uint8_t *p, uint32_t left, bool bad)
 {
 	int to = c->end[side];
 
@@ -179,7 +193,7 @@ static void frames(struct sim *s, struct sim_conn *c, int side, uint8_t *p, uint
 
 		if (r < 0 || left < PR_FRAME_BYTES + f.length ||
 		    pr_frame_check_payload(&f, p + PR_FRAME_BYTES) < 0) {
-			sim_fail(s, "wire", "a damaged frame left %d", c->end[side ^ 1]);
+			damaged(s, c, side, bad);
 			return;
 		}
 		if (s->trace_frames)
@@ -214,6 +228,7 @@ static void arrive(struct sim *s, struct sim_event *e)
 	struct sim_conn *c = e->ptr;
 	int side = (int)e->a, from = c->end[side ^ 1], to = c->end[side];
 	struct sim_segment *g;
+	bool bad;
 
 	while (c->open && (g = c->queue[side]) && g->at_us <= s->now_us) {
 		if (!end_is_up(s, to))
@@ -226,7 +241,14 @@ static void arrive(struct sim *s, struct sim_event *e)
 			return;
 		}
 		c->queue[side] = g->next;
-		frames(s, c, side, g->p, g->len);
+		bad = s->corrupt > 0;
+		if (bad) {
+			s->corrupt--;
+			g->p[sim_below(s, g->len)] ^= (uint8_t)(1u << sim_below(s, 8));
+		}
+		frames(s, c, side, g->p, g->len, bad);
+		if (bad && c->open && !s->violation)
+			sim_fail(s, "wire", "a flipped bit was not seen by %d", to);
 		free(g);
 	}
 }
@@ -288,6 +310,17 @@ void sim_drop_all(struct sim *s, int end)
 		shut(s, c);
 		lose(s, c, c->end[0] == end, 0);
 	}
+}
+
+void sim_net_reset(struct sim *s)
+{
+	struct sim_conn *c = s->open_count ? s->open[sim_below(s, s->open_count)] : NULL;
+
+	if (!c || !c->up)
+		return;
+	shut(s, c);
+	lose(s, c, 0, -ECONNRESET);
+	lose(s, c, 1, -ECONNRESET);
 }
 
 void sim_cut(struct sim *s, int a, int b, bool on)

@@ -21,6 +21,21 @@ static uint64_t disk_us(struct sim *s, int node)
 
 /* ---- journal ---- */
 
+/* A node whose journal fails is out until its disk is replaced: never while the other does not hold everything. */
+static bool may_lose_journal(struct sim *s, int node)
+{
+	struct ha_status mine, his, *active;
+
+	if (s->quarantined || s->healing || !s->node[3 - node].up || s->arbiter.members != 3)
+		return false;
+	ha_get_status(ctl_ha(s->node[node].ctl), &mine);
+	ha_get_status(ctl_ha(s->node[3 - node].ctl), &his);
+	active = mine.role == PR_ROLE_ACTIVE ? &mine : &his;
+	return active->role == PR_ROLE_ACTIVE && active->mode == HA_SYNC && s->cas_flying == 0 &&
+	       mine.dstate == HA_INSYNC && his.dstate == HA_INSYNC && mine.epoch == his.epoch &&
+	       mine.link_up && his.link_up;
+}
+
 static void journal_done(struct sim *s, struct sim_event *e)
 {
 	struct sim_node *n = &s->node[e->node];
@@ -31,6 +46,11 @@ static void journal_done(struct sim *s, struct sim_event *e)
 	while (n->tags[i] != e->a)
 		i++;
 	memmove(n->tags + i, n->tags + i + 1, (--n->tag_count - i) * sizeof(n->tags[0]));
+	if (n->journal_eio && may_lose_journal(s, e->node)) {
+		n->journal_eio = false;
+		s->quarantined = e->node;
+		simdisk_fail_write(n->disk, UINT32_MAX, 0, -EIO);
+	}
 	ev.error = simdisk_complete(n->disk, i, &tag);
 	sim_node_step(s, e->node, &ev);
 }
@@ -122,9 +142,16 @@ static void flush_apply(struct sim *s, int node)
 
 static void flush_done(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = {.type = CTL_EV_FLUSHED, .lsn = s->node[e->node].flush_lsn};
+	struct sim_node *n = &s->node[e->node];
+	struct ctl_event ev = {.type = CTL_EV_FLUSHED, .lsn = n->flush_lsn};
 
-	flush_apply(s, e->node);
+	if (n->store_eio) {
+		n->store_eio = false;
+		n->flush = NULL;
+		ev.error = -EIO;
+	} else {
+		flush_apply(s, e->node);
+	}
 	sim_node_step(s, e->node, &ev);
 }
 
@@ -230,6 +257,7 @@ static void arb_cas_late(struct sim *s, struct sim_event *e)
 	/* The controller died with its write under way: it lands or not. */
 	if (sim_chance(s, s->swarm.keep))
 		cas(s, e->node, e->ptr);
+	s->cas_flying--;
 	free(e->ptr);
 }
 
@@ -257,6 +285,7 @@ static void arb_cas_done(struct sim *s, struct sim_event *e)
 		return;
 	}
 	ev.error = cas(s, e->node, j);
+	s->cas_flying--;
 	ev.arbiter = &s->arbiter;
 	sim_node_step(s, e->node, &ev);
 	free(j);
@@ -413,6 +442,7 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 	case CTL_FX_ARB_CAS: {
 		struct arb_job *j = malloc(sizeof(*j));
 
+		s->cas_flying++;
 		*j = (struct arb_job){.expect = fx->expect, .next = fx->next};
 		e = sim_after(s, arb_wait(s, node), node, arb_cas_done);
 		e->ptr = j;
@@ -511,7 +541,7 @@ void sim_node_step(struct sim *s, int node, struct ctl_event *ev)
 	if (!n->up || s->violation)
 		return;
 	ev->now_ms = s->now_us / SIM_US_MS + 1000;
-	ev->real_ns = (int64_t)(1600000000000000000 + s->now_us * 1000);
+	ev->real_ns = (int64_t)(1600000000000000000 + s->now_us * 1000) + n->clock_ns;
 	ev->random = sim_random(s);
 	s->steps++;
 	ctl_step(n->ctl, ev);
@@ -525,6 +555,29 @@ void sim_node_step(struct sim *s, int node, struct ctl_event *ev)
 		n->pump = true;
 		sim_after(s, sim_between(s, 5, 60), node, pump);
 	}
+}
+
+/* Somebody gives the node whose journal failed a new disk, once the record no longer names it. */
+static void replace_disk(struct sim *s, int node)
+{
+	struct sim_node *n = &s->node[node];
+	struct ha_state st;
+
+	if (s->quarantined != node || !n->has_state || ha_state_decode(&st, n->state) < 0 ||
+	    s->arbiter.members >> (node - 1) & 1)
+		return;
+	sim_note(s, "node %d: gets a new disk", node);
+	simdisk_free(n->disk);
+	simstore_free(n->store);
+	n->disk = NULL;
+	n->store = NULL;
+	n->has_state = false;
+	n->persisted_epoch = 0;
+	n->log_count = 0;
+	free(n->log);
+	n->log = NULL;
+	s->quarantined = 0;
+	s->replaced++;
 }
 
 void sim_node_boot(struct sim *s, int node)
@@ -554,6 +607,7 @@ void sim_node_boot(struct sim *s, int node)
 	struct ha_state st;
 	char why[256];
 
+	replace_disk(s, node);
 	if (!n->disk)
 		n->disk = new_disk(s);
 	if (!n->store)

@@ -39,9 +39,16 @@ static void facts(struct sim *s, struct sim_event *e)
 /* The supervisor looks after its pair for ever; so does who dials the link. */
 void sim_super_tick(struct sim *s, struct sim_event *e)
 {
+	int q = s->quarantined;
+
 	(void)e;
 	sim_super_look(s);
 	sim_dial_link(s);
+	/* Somebody comes to give it a new disk. */
+	if (q && s->node[q].up && !(s->arbiter.members >> (q - 1) & 1) &&
+	    ha_dstate(ctl_ha(s->node[q].ctl)) == HA_QUARANTINED &&
+	    (s->healing || sim_chance(s, 20)))
+		sim_node_crash(s, q, "stopped for a new disk");
 	sim_after(s, sim_between(s, 10, 40) * SIM_US_MS, 0, sim_super_tick);
 }
 
@@ -86,7 +93,11 @@ static void fence_event(struct sim *s, struct sim_event *e)
 
 void sim_super_fence(struct sim *s, int node, uint64_t incarnation)
 {
-	sim_after(s, sim_between(s, 1, 10) * SIM_US_MS, node, fence_event)->a = incarnation;
+	/* It may take its time. */
+	uint64_t ms = !s->healing && sim_chance(s, s->swarm.fence_late) ? sim_between(s, 10, 8000)
+									: sim_between(s, 1, 10);
+
+	sim_after(s, ms * SIM_US_MS, node, fence_event)->a = incarnation;
 }
 
 static void promote(struct sim *s, struct sim_event *e)

@@ -21,6 +21,8 @@ void sim_totals_add(struct sim_totals *t, const struct sim *s)
 	t->lun_refused += s->lun_refused;
 	t->recalls += s->recalls;
 	t->copies += s->full_copies;
+	t->replaced += s->replaced;
+	t->corrupted += s->corrupted;
 	t->trees += s->trees;
 	t->compared += s->compared;
 	t->steps += s->steps;

@@ -27,6 +27,8 @@ struct sim_batch_run {
 	SIM_TOTAL(lun_refused, "blocks refused") \
 	SIM_TOTAL(recalls, "recalls")            \
 	SIM_TOTAL(copies, "full copies")         \
+	SIM_TOTAL(replaced, "disks replaced")    \
+	SIM_TOTAL(corrupted, "damaged frames")   \
 	SIM_TOTAL(trees, "final trees")          \
 	SIM_TOTAL(compared, "stores compared")   \
 	SIM_TOTAL(steps, "steps")                \
