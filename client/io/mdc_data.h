@@ -89,6 +89,7 @@ enum mdc_task_kind {
 	MDC_TASK_SIZE,
 	MDC_TASK_EMPTY, /* an open that empties the file */
 	MDC_TASK_TIMES,
+	MDC_TASK_RIGHTS, /* mode or capabilities: writes before may yet clear them, by their commit */
 	MDC_TASK_ALLOCATE,
 };
 
@@ -100,12 +101,13 @@ struct mdc_task {
 	uint64_t offset, bytes;
 	uint32_t mode; /* ALLOCATE: as of fallocate(2) */
 	uint64_t seq, generation;
-	/* What it asks of the controller. The groups and the attributes stand behind it in memory.
-	 */
+	/* What it asks of the controller, with copies of what that points to. */
 	struct mdc_request request;
 	struct mdc_cred cred;
 	struct mdc_attr set;
 	uint32_t *groups;
+	char *name;
+	void *value;
 	struct mdc_task *next;
 };
 

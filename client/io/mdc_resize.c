@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Requests that change a file's size or times wait for what is under way on it: blocks beyond the
- * new end are given up by this client before the controller takes them away.
+ * Requests that change a file's size, rights or times wait for what is under way on it: blocks beyond
+ * the new end are given up by this client before the controller takes them away, and rights that are
+ * given after a write are not cleared by its commit.
  */
 #include "client/io/mdc_data.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static bool empties(const struct mdc_request *q)
@@ -14,10 +16,30 @@ static bool empties(const struct mdc_request *q)
 	return (q->op == MDC_OPEN || q->op == MDC_CREATE) && (q->flags & MDC_O_TRUNC);
 }
 
+/* Sets what a write by others than root clears. */
+static bool gives_rights(const struct mdc_request *q)
+{
+	return (q->op == MDC_SETATTR && (q->valid & MDC_SET_MODE)) ||
+	       (q->op == MDC_XATTR_SET && q->name && strcmp(q->name, "security.capability") == 0);
+}
+
 bool mdc_resize_concerns(const struct mdc_request *q)
 {
-	return empties(q) || (q->op == MDC_SETATTR &&
-			      (q->valid & (MDC_SET_SIZE | MDC_SET_MTIME | MDC_SET_MTIME_NOW)));
+	return empties(q) || gives_rights(q) ||
+	       (q->op == MDC_SETATTR &&
+		(q->valid & (MDC_SET_SIZE | MDC_SET_MTIME | MDC_SET_MTIME_NOW)));
+}
+
+/* What was written clears rights when it is committed. */
+static bool clears_rights(const struct mdc_inode *inode)
+{
+	const struct mdc_io *lists[] = {inode->running, inode->waiting};
+
+	for (int i = 0; i < 2; i++)
+		for (const struct mdc_io *io = lists[i]; io; io = io->next)
+			if (io->flags & MDC_WRITE_KILLPRIV)
+				return true;
+	return inode->killpriv || (inode->commit != MDC_COMMIT_IDLE && inode->commit_killpriv);
 }
 
 static int task_for(enum mdc_task_kind kind, const struct mdc_request *q, struct mdc_task **ret)
@@ -120,7 +142,8 @@ static bool is_quiet(const struct mdc_inode *inode)
 /* No id is given for what waits in a task: it cannot be cancelled there. */
 int mdc_resize_submit(struct mdc *mdc, const struct mdc_request *q, uint64_t *ret_id)
 {
-	bool sized = q->op == MDC_OPEN || (q->valid & MDC_SET_SIZE);
+	bool sized = q->op == MDC_OPEN || (q->op == MDC_SETATTR && (q->valid & MDC_SET_SIZE));
+	bool timed = q->op == MDC_SETATTR && (q->valid & (MDC_SET_MTIME | MDC_SET_MTIME_NOW));
 	enum mdc_task_kind kind = MDC_TASK_TIMES;
 	struct mdc_inode *inode;
 	struct mdc_task *task;
@@ -135,12 +158,16 @@ int mdc_resize_submit(struct mdc *mdc, const struct mdc_request *q, uint64_t *re
 		return mdc_request_send(mdc, q, ret_id);
 	if (sized)
 		kind = q->op == MDC_OPEN ? MDC_TASK_EMPTY : MDC_TASK_SIZE;
+	else if (gives_rights(q) && clears_rights(inode))
+		kind = MDC_TASK_RIGHTS;
+	else if (!timed)
+		return mdc_request_send(mdc, q, ret_id);
 	r = task_for(kind, q, &task);
 	if (r < 0) {
 		mdc_inode_settle(inode);
 		return r;
 	}
-	task->size = q->op == MDC_SETATTR ? q->set->size : 0;
+	task->size = q->op == MDC_SETATTR && q->set ? q->set->size : 0;
 	if (ret_id)
 		*ret_id = 0;
 	mdc_task_add(inode, task);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What needs an inode for itself: giving back a layout, changing the size, emptying by an open,
- * allocating, setting times. Tasks of an inode run one after the other; all but TIMES let no I/O start, wait for what
+ * allocating, setting rights or times. Tasks of an inode run one after the other; all but TIMES let no I/O start, wait for what
  * runs, and commit what is dirty before their own part.
  */
 #include "client/io/mdc_data.h"
@@ -27,6 +27,8 @@ void mdc_task_free(struct mdc_task *task)
 	if (!task)
 		return;
 	free(task->groups);
+	free(task->name);
+	free(task->value);
 	free(task);
 }
 
@@ -46,6 +48,17 @@ int mdc_task_carry(struct mdc_task *task, const struct mdc_request *q)
 	if (q->set) {
 		task->set = *q->set;
 		task->request.set = &task->set;
+	}
+	if (q->name) {
+		task->request.name = task->name = strdup(q->name);
+		if (!task->name)
+			return -ENOMEM;
+	}
+	if (q->value) {
+		task->request.value = task->value = malloc(q->value_bytes + 1);
+		if (!task->value)
+			return -ENOMEM;
+		memcpy(task->value, q->value, q->value_bytes);
 	}
 	return 0;
 }
@@ -154,7 +167,7 @@ static void answered(void *user, struct mdc_reply *reply)
 	if (!reply->error) {
 		if (task->kind == MDC_TASK_SIZE || task->kind == MDC_TASK_EMPTY)
 			resized(inode, &reply->attr);
-		else
+		else if (reply->attr.ino == inode->ino)
 			mdc_inode_told(inode, &reply->attr);
 	}
 	task_over(inode, reply);
@@ -386,6 +399,7 @@ static void advance(struct mdc_inode *inode)
 			ask(inode);
 		break;
 	case MDC_TASK_TIMES:
+	case MDC_TASK_RIGHTS:
 		ask(inode);
 		break;
 	case MDC_TASK_ALLOCATE:
