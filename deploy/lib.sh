@@ -21,6 +21,12 @@ die() {
 	exit 1
 }
 
+# wrong_usage WHAT: the command line cannot be understood.
+wrong_usage() {
+	printf '%s: %s\nTry: %s --help\n' "${0##*/}" "$*" "$0" >&2
+	exit 2
+}
+
 is_debian() {
 	(. /etc/os-release 2>/dev/null && [[ " ${ID:-} ${ID_LIKE:-} " == *" debian "* ]])
 }
