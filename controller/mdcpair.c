@@ -368,8 +368,12 @@ static int kill_role(const char *path, const char *role)
 		return error;
 	snprintf(request, sizeof(request), "kill %s", role);
 	error = pair_socket_ask(d.path, request, 5000, &answer);
+	if (error == -ENOENT || error == -ECONNREFUSED) {
+		fprintf(stderr, "mdcpair: the pair in %s is not up\n", d.path);
+		return UNREACHABLE;
+	}
 	if (error < 0) {
-		fprintf(stderr, "mdcpair: the pair in %s is not up (%s)\n", d.path,
+		fprintf(stderr, "mdcpair: the supervisor of %s does not answer: %s\n", d.path,
 			strerror(-error));
 		return UNREACHABLE;
 	}

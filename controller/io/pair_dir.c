@@ -113,6 +113,9 @@ int pair_dir_open(const char *path, struct pair_dir *ret, char *why, size_t size
 		return say(why, size, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return say(why, size, -ENOTDIR, "%s is not a directory", path);
+	if (access(path, R_OK | X_OK) < 0)
+		return say(why, size, -errno, "%s: %s: ask as root or as user %u, whose it is",
+			   path, strerror(errno), st.st_uid);
 	error = set_paths(ret, path, why, size);
 	if (error)
 		return error;

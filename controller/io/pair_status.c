@@ -115,13 +115,17 @@ static json_t *ask_status(const char *dir, int node, const json_t *supervisor)
 	return o;
 }
 
+/* Null: there is none. */
 static json_t *ask_supervisor(const char *pair)
 {
 	char *text;
 	json_t *o;
+	int error = pair[0] ? pair_socket_ask(pair, "status", STATUS_WAIT_MS, &text) : -ENOENT;
 
-	if (!pair[0] || pair_socket_ask(pair, "status", STATUS_WAIT_MS, &text) < 0)
+	if (error == -ENOENT || error == -ECONNREFUSED)
 		return json_null();
+	if (error < 0)
+		return json_pack("{s:s}", "error", strerror(-error));
 	o = json_loads(text, 0, NULL);
 	free(text);
 	return o ? o : json_null();

@@ -220,6 +220,10 @@ int jx_geometry(const char *dir, struct jr_config *ret, char *ret_dir, size_t di
 
 	snprintf(ret_dir, dir_size, "%s/journal", dir);
 	r = file_size(ret_dir, 0, &bytes);
+	if (r == -EACCES) {
+		snprintf(why, size, "%s: %s", ret_dir, strerror(-r));
+		return r;
+	}
 	if (r < 0) {
 		snprintf(ret_dir, dir_size, "%s", dir);
 		r = file_size(ret_dir, 0, &bytes);
