@@ -26,7 +26,8 @@ enum { PAIRS_SPAN = 64 }; /* the second crash strikes this many writes behind th
 struct sweep {
 	const char *name;
 	struct crash_pool *pool;
-	uint64_t share, given, taken, runs, bad, struck, crashes, promotions, copies, refused;
+	uint64_t share, given, taken, runs, bad, struck, crashes, promotions, copies, refused,
+		quarantined, halted;
 	bool keep_going;
 };
 
@@ -55,6 +56,8 @@ static void done(void *user, const struct crash_run *run, const struct crash_res
 	s->promotions += r->promotions;
 	s->copies += r->full_copies;
 	s->refused += r->refused_starts;
+	s->quarantined += r->quarantined;
+	s->halted += r->halted;
 	if (!r->rule[0])
 		return;
 	s->bad++;
@@ -102,7 +105,8 @@ static void sweep_crash(struct sweep *s, struct crash_run run, const struct cras
 {
 	for (uint64_t at = 1; at <= b->writes; at++) {
 		for (int fate = 0; fate < DISK_FATES; fate++) {
-			run.plan = (struct disk_plan){.crash_at = {at}, .fate = {fate}};
+			run.plan = (struct disk_plan){.crash_at = {at},
+						      .fate = {(at + (unsigned)fate) % DISK_FATES}};
 			give(s, &run);
 		}
 	}
@@ -126,7 +130,8 @@ static void sweep_io(struct sweep *s, struct crash_run run, const struct crash_r
 {
 	for (uint64_t at = 1; at <= b->calls; at++) {
 		for (int fault = 0; fault < DISK_FAULTS; fault++) {
-			run.plan = (struct disk_plan){.fail_at = at, .fault = fault};
+			run.plan = (struct disk_plan){
+				.fail_at = at, .fault = (at + (unsigned)fault) % DISK_FAULTS};
 			give(s, &run);
 		}
 	}
@@ -135,12 +140,11 @@ static void sweep_io(struct sweep *s, struct crash_run run, const struct crash_r
 static const struct {
 	const char *name, *what;
 	void (*fn)(struct sweep *, struct crash_run, const struct crash_result *);
-	uint64_t share;	 /* of all runs, this many fewer */
-	bool only_named; /* not part of all */
+	uint64_t share; /* of all runs, this many fewer */
 } sweeps[] = {
-	{"crash", "the power lost at a write", sweep_crash, 1, false},
-	{"pairs", "the power lost twice", sweep_pairs, 8, false},
-	{"io", "a call fails", sweep_io, 1, true},
+	{"crash", "the power lost at a write", sweep_crash, 1},
+	{"pairs", "the power lost twice", sweep_pairs, 8},
+	{"io", "a call fails", sweep_io, 1},
 };
 
 struct arguments {
@@ -171,11 +175,12 @@ static uint64_t run_sweep(const struct arguments *a, size_t i, enum crash_script
 	sweeps[i].fn(&s, run, b);
 	crash_pool_finish(s.pool);
 	crash_pool_free(s.pool);
-	printf("script %s, %s: %llu of %llu runs, %llu struck; %llu deaths, %llu promotions, %llu full copies, %llu starts refused; %llu bad; %.0f s\n",
+	printf("script %s, %s: %llu of %llu runs, %llu struck; %llu deaths, %llu promotions, %llu full copies, %llu starts refused, %llu quarantined, %llu halted; %llu bad; %.0f s\n",
 	       crash_script_name(script), sweeps[i].what, (unsigned long long)s.runs,
 	       (unsigned long long)s.given, (unsigned long long)s.struck,
 	       (unsigned long long)s.crashes, (unsigned long long)s.promotions,
 	       (unsigned long long)s.copies, (unsigned long long)s.refused,
+	       (unsigned long long)s.quarantined, (unsigned long long)s.halted,
 	       (unsigned long long)s.bad, seconds() - begun);
 	return s.bad;
 }
@@ -193,8 +198,7 @@ static int run_all(const struct arguments *a)
 		       crash_script_name(script), (unsigned long long)b.ops,
 		       (unsigned long long)b.writes, (unsigned long long)b.calls);
 		for (size_t i = 0; i < sizeof(sweeps) / sizeof(sweeps[0]); i++) {
-			if (strcmp(a->sweep, "all") == 0 ? sweeps[i].only_named
-							 : strcmp(a->sweep, sweeps[i].name) != 0)
+			if (strcmp(a->sweep, "all") != 0 && strcmp(a->sweep, sweeps[i].name) != 0)
 				continue;
 			known++;
 			bad += run_sweep(a, i, script, &b);

@@ -24,10 +24,10 @@ struct crash_run {
 
 struct crash_result {
 	uint64_t writes, calls, ops, crashes, promotions, full_copies, refused_starts;
-	bool struck, failed,
-		ended;		 /* the planned fault happened; the process it happened to ended */
-	char where[128];	 /* the call that was the last one, or failed */
-	char rule[32], why[512]; /* what is wrong; rule empty: nothing */
+	bool struck, failed;	  /* the planned fault happened */
+	bool quarantined, halted; /* its controller gave up its disk; nobody may serve without it */
+	char where[128];	  /* the call that was the last one, or failed */
+	char rule[32], why[512];  /* what is wrong; rule empty: nothing */
 };
 
 /* crash_run.c */

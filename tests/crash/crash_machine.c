@@ -71,8 +71,10 @@ static void journal_do(struct sim *s, struct sim_event *e)
 	s->node[e->node].tag_count--;
 	disk_node(e->node);
 	journal_perform(m, &now, &ev);
-	if (!machine_power_lost(s, e->node))
-		sim_node_step(s, e->node, &ev);
+	if (machine_power_lost(s, e->node))
+		return;
+	m->journal_failed |= now.write && ev.error;
+	sim_node_step(s, e->node, &ev);
 }
 
 static void free_ptr(struct sim *s, struct sim_event *e)
@@ -87,6 +89,8 @@ static void journal_io(struct sim *s, int node, const struct jr_io *io)
 
 	sim_mix(s, io->offset << 20 ^ io->file ^ (io->write ? pr_load32(io->buffer) : 0));
 	sim_witness_write(s, node, io);
+	if (io->write && m->journal_failed)
+		sim_fail(s, "fsync", "node %d writes its journal after a write had failed", node);
 	s->node[node].tag_count++;
 	m->queue[m->queued++] = *io;
 	e = sim_after(s, disk_us(s), node, journal_do);
@@ -440,6 +444,7 @@ void machine_close(int node)
 	m->state = NULL;
 	m->store = NULL;
 	m->jx = NULL;
+	m->journal_failed = false;
 	m->may_write_arbiter = false;
 }
 

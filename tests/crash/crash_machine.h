@@ -16,7 +16,7 @@ struct machine {
 	struct store *store;
 	struct state_file *state;
 	struct arbiter *arbiter;
-	bool may_write_arbiter;
+	bool may_write_arbiter, journal_failed;
 	struct jr_io queue[MACHINE_QUEUE_MAX]; /* given to the journal, not carried out yet */
 	unsigned queued;
 };

@@ -135,9 +135,9 @@ static void look_role(struct sim *s, int node)
 		return;
 	sim_note(s, "node %d: %s, epoch %llu", node, pr_role_name(role),
 		 (unsigned long long)ha_epoch(ctl_ha(n->ctl)));
-	if (n->role == PR_ROLE_ACTIVE)
-		machine_arbiter_give_back(node);
 	n->role = role;
+	if (role == PR_ROLE_STANDBY)
+		machine_arbiter_give_back(node);
 	if (role == PR_ROLE_ACTIVE && !s->volume_made)
 		sim_after(s, 1 * SIM_US_MS, node, volume_event);
 	sim_super_look(s);

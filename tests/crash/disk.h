@@ -46,5 +46,5 @@ bool disk_failed(void);	    /* the planned fault has happened */
 int disk_failed_node(void); /* whose call it was */
 const char *disk_struck(
 	void); /* which call was the last before the (first) crash, or failed: "pwritev2 n1/journal/ring" */
-/* A file was written or synced again by the same process after a sync or durable write of it had failed: its name, or NULL. */
+/* A write or sync of the journal that had failed was done again by the same process: which, or NULL. */
 const char *disk_repeated(void);
