@@ -17,7 +17,7 @@ const char *sim_lun_volume_create(const struct sim *s, char out[200])
 {
 	snprintf(out, 200,
 		 "volume-create vol1 00000000-0000-4000-8000-0000000000aa " LUN_TEXT " %u %u -",
-		 s->swarm.lun_blocks, SIM_LUN_FIRST);
+		 s->swarm.lun_blocks, (unsigned int)SIM_LUN_FIRST);
 	return out;
 }
 
