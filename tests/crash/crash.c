@@ -10,11 +10,12 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"usage: crash [--sweep crash|pairs|io|all] [--share N] [--jobs N] [--ops N] [--dir DIR]\n"
-	"       crash --script pair|apart [--at N --fate FATE [--then N --fate FATE]]\n"
+	"usage: crash [--sweep crash|pairs|io|damage|all] [--share N] [--jobs N] [--ops N] [--dir DIR]\n"
+	"       crash --script pair|apart|still [--at N --fate FATE [--then N --fate FATE]]\n"
 	"             [--fail N --fault FAULT] [--trace]\n"
+	"             [--damage zeroed|flipped|old|swapped --file FILE --sector N --node N [--lone]]\n"
 	"\n"
-	"  --sweep   which sweep (all): the power lost at each write, at two of them, or each call failing\n"
+	"  --sweep   which sweep (all): the power lost at each write, at two of them, each call failing, each sector damaged\n"
 	"  --share N every N-th run of the sweep, evenly (1: all)\n"
 	"  --ops N   operations of the script (200)\n"
 	"  --dir DIR where the files are (/dev/shm, or /tmp)\n"
@@ -27,7 +28,7 @@ struct sweep {
 	const char *name;
 	struct crash_pool *pool;
 	uint64_t share, given, taken, runs, bad, struck, crashes, promotions, copies, refused,
-		quarantined, halted;
+		quarantined, halted, changed, noticed, unserved;
 	bool keep_going;
 };
 
@@ -40,6 +41,12 @@ static void describe(const struct crash_run *r, char out[200])
 	for (int i = 0; i < DISK_CRASHES && p->crash_at[i]; i++)
 		n += snprintf(out + n, (size_t)(200 - n), " --%s %llu --fate %s", i ? "then" : "at",
 			      (unsigned long long)p->crash_at[i], disk_fate_name(p->fate[i]));
+	if (r->damage.kind)
+		snprintf(out + n, (size_t)(200 - n),
+			 " --damage %s --file %s --sector %llu --node %d%s",
+			 crash_damage_name(r->damage.kind), crash_file_name(r->damage.file),
+			 (unsigned long long)r->damage.sector, r->damage.node,
+			 r->damage.lone ? " --lone" : "");
 	if (p->fail_at)
 		snprintf(out + n, (size_t)(200 - n), " --fail %llu --fault %s",
 			 (unsigned long long)p->fail_at, disk_fault_name(p->fault));
@@ -58,6 +65,9 @@ static void done(void *user, const struct crash_run *run, const struct crash_res
 	s->refused += r->refused_starts;
 	s->quarantined += r->quarantined;
 	s->halted += r->halted;
+	s->changed += r->changed;
+	s->noticed += r->changed && r->noticed;
+	s->unserved += r->changed && !r->served;
 	if (!r->rule[0])
 		return;
 	s->bad++;
@@ -137,6 +147,21 @@ static void sweep_io(struct sweep *s, struct crash_run run, const struct crash_r
 	}
 }
 
+static void sweep_damage(struct sweep *s, struct crash_run run, const struct crash_result *b)
+{
+	run.script = CRASH_STILL;
+	for (unsigned file = 0; file < CRASH_FILES; file++) {
+		for (uint64_t i = 0; i < crash_file_sectors(file) * 16; i++) {
+			run.damage = (struct crash_damage){.file = file,
+							   .sector = i / 16,
+							   .kind = (i + i / 16) % 4 + CRASH_ZEROED,
+							   .node = 1 + (int)(i / 4 % 2),
+							   .lone = i / 8 % 2};
+			give(s, &run);
+		}
+	}
+}
+
 static const struct {
 	const char *name, *what;
 	void (*fn)(struct sweep *, struct crash_run, const struct crash_result *);
@@ -145,6 +170,7 @@ static const struct {
 	{"crash", "the power lost at a write", sweep_crash, 1},
 	{"pairs", "the power lost twice", sweep_pairs, 8},
 	{"io", "a call fails", sweep_io, 1},
+	{"damage", "a sector is damaged", sweep_damage, 1},
 };
 
 struct arguments {
@@ -182,6 +208,10 @@ static uint64_t run_sweep(const struct arguments *a, size_t i, enum crash_script
 	       (unsigned long long)s.copies, (unsigned long long)s.refused,
 	       (unsigned long long)s.quarantined, (unsigned long long)s.halted,
 	       (unsigned long long)s.bad, seconds() - begun);
+	if (s.changed)
+		printf("  %llu of them changed the sector, %llu of these were noticed, the others lay where nothing lives; %llu ended in refusal to serve\n",
+		       (unsigned long long)s.changed, (unsigned long long)s.noticed,
+		       (unsigned long long)s.unserved);
 	return s.bad;
 }
 
@@ -190,6 +220,7 @@ static int run_all(const struct arguments *a)
 	uint64_t bad = 0, known = 0;
 
 	for (enum crash_script script = 0; script < CRASH_SCRIPTS; script++) {
+		bool still = script == CRASH_STILL;
 		struct crash_result b;
 
 		if (!base(script, a->run.ops, a->dir, &b))
@@ -199,6 +230,8 @@ static int run_all(const struct arguments *a)
 		       (unsigned long long)b.writes, (unsigned long long)b.calls);
 		for (size_t i = 0; i < sizeof(sweeps) / sizeof(sweeps[0]); i++) {
 			if (strcmp(a->sweep, "all") != 0 && strcmp(a->sweep, sweeps[i].name) != 0)
+				continue;
+			if (still != (sweeps[i].fn == sweep_damage))
 				continue;
 			known++;
 			bad += run_sweep(a, i, script, &b);
@@ -247,6 +280,16 @@ static const char *script_word(unsigned i)
 	return crash_script_name(i);
 }
 
+static const char *damage_word(unsigned i)
+{
+	return crash_damage_name(i);
+}
+
+static const char *file_word(unsigned i)
+{
+	return crash_file_name(i);
+}
+
 static const char *fate_word(unsigned i)
 {
 	return disk_fate_name(i);
@@ -259,12 +302,16 @@ static const char *fault_word(unsigned i)
 
 static void parse(int argc, char **argv, struct arguments *a)
 {
-	static const struct option options[] = {
-		{"sweep", 1, 0, 'w'}, {"share", 1, 0, 's'},	 {"jobs", 1, 0, 'j'},
-		{"ops", 1, 0, 'o'},   {"dir", 1, 0, 'd'},	 {"script", 1, 0, 'S'},
-		{"at", 1, 0, 'a'},    {"then", 1, 0, 'T'},	 {"fate", 1, 0, 'f'},
-		{"fail", 1, 0, 'F'},  {"fault", 1, 0, 'u'},	 {"trace", 0, 0, 't'},
-		{"help", 0, 0, 'h'},  {"keep-going", 0, 0, 'k'}, {0}};
+	static const struct option options[] = {{"sweep", 1, 0, 'w'},	   {"share", 1, 0, 's'},
+						{"jobs", 1, 0, 'j'},	   {"ops", 1, 0, 'o'},
+						{"dir", 1, 0, 'd'},	   {"script", 1, 0, 'S'},
+						{"at", 1, 0, 'a'},	   {"then", 1, 0, 'T'},
+						{"fate", 1, 0, 'f'},	   {"fail", 1, 0, 'F'},
+						{"fault", 1, 0, 'u'},	   {"trace", 0, 0, 't'},
+						{"damage", 1, 0, 'D'},	   {"file", 1, 0, 'L'},
+						{"sector", 1, 0, 'x'},	   {"node", 1, 0, 'n'},
+						{"lone", 0, 0, 'l'},	   {"help", 0, 0, 'h'},
+						{"keep-going", 0, 0, 'k'}, {0}};
 	unsigned fate = 0;
 	int c;
 
@@ -305,6 +352,21 @@ static void parse(int argc, char **argv, struct arguments *a)
 			break;
 		case 'u':
 			a->run.plan.fault = (unsigned)word(optarg, fault_word, DISK_FAULTS);
+			break;
+		case 'D':
+			a->run.damage.kind = (unsigned)word(optarg, damage_word, CRASH_DAMAGES);
+			break;
+		case 'L':
+			a->run.damage.file = (unsigned)word(optarg, file_word, CRASH_FILES);
+			break;
+		case 'x':
+			a->run.damage.sector = strtoull(optarg, NULL, 0);
+			break;
+		case 'n':
+			a->run.damage.node = (int)strtol(optarg, NULL, 0);
+			break;
+		case 'l':
+			a->run.damage.lone = true;
 			break;
 		case 't':
 			a->run.trace = a->run.plan.trace = true;

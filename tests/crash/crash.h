@@ -11,13 +11,35 @@
 enum crash_script {
 	CRASH_PAIR, /* both hold everything; a handover half-way */
 	CRASH_APART, /* the standby is away for most of it, the journal is too small to wait for it: a full copy */
+	CRASH_STILL, /* both hold everything in small journals, then both are down */
 	CRASH_SCRIPTS
+};
+
+enum crash_damage_kind {
+	CRASH_SOUND,
+	CRASH_ZEROED,
+	CRASH_FLIPPED,
+	CRASH_OLD,
+	CRASH_SWAPPED,
+	CRASH_DAMAGES
+};
+enum crash_file { CRASH_FILE_RING, CRASH_FILE_STATE = 4, CRASH_FILE_LUN, CRASH_FILES };
+enum { CRASH_RING_SLOTS = 64, CRASH_SEGMENTS = 3, CRASH_SEGMENT_BYTES = 64 << 10 };
+
+/* What happens to a sector while both are down; swapped: with the same one of the next page. */
+struct crash_damage {
+	enum crash_damage_kind kind;
+	int node; /* whose file; of the LUN: nobody's */
+	enum crash_file file;
+	uint64_t sector;
+	bool lone; /* the other controller does not come back */
 };
 
 struct crash_run {
 	enum crash_script script;
 	uint64_t ops;
 	struct disk_plan plan;
+	struct crash_damage damage;
 	const char *dir; /* an empty directory */
 	bool trace;
 };
@@ -26,8 +48,10 @@ struct crash_result {
 	uint64_t writes, calls, ops, crashes, promotions, full_copies, refused_starts;
 	bool struck, failed;	  /* the planned fault happened */
 	bool quarantined, halted; /* its controller gave up its disk; nobody may serve without it */
-	char where[128];	  /* the call that was the last one, or failed */
-	char rule[32], why[512];  /* what is wrong; rule empty: nothing */
+	bool changed, noticed,
+		served; /* of damage: the sector is another; a warning, alarm or refused start; an active in the end */
+	char where[128];	 /* the call that was the last one, or failed */
+	char rule[32], why[512]; /* what is wrong; rule empty: nothing */
 };
 
 /* crash_run.c */
@@ -42,6 +66,17 @@ void crash_nodes_stop(void);
 /* The rows of each store, for sim_check_end. */
 void crash_stores_read(struct sim *);
 uint64_t crash_refused_starts(void);
+uint64_t crash_noticed(void); /* warnings and alarms so far */
+void crash_node_keep_down(int node);
 
 /* crash_journal.c: both journals are whole and end in the same batch. */
 void crash_journals_compare(struct sim *, const char *dir);
+
+/* crash_damage.c */
+const char *crash_damage_name(enum crash_damage_kind);
+const char *crash_file_name(enum crash_file);
+uint64_t crash_file_sectors(enum crash_file);
+/* What the sector holds now, to come back later. */
+void crash_damage_keep(const char *dir, const struct crash_damage *, uint8_t old[512]);
+/* 1: the sector is another now, 0: it is the same; -EIO. */
+int crash_damage_do(const char *dir, const struct crash_damage *, const uint8_t old[512]);

@@ -542,11 +542,13 @@ static int take_rows(struct simstore *to, const struct store_done *d)
 
 void crash_stores_read(struct sim *s)
 {
-	for (int n = 1; n <= SIM_NODES && s->node[n].up; n++) {
+	for (int n = 1; n <= SIM_NODES; n++) {
 		struct machine *m = &machines[n];
 		struct store_done d = {0};
 		uint64_t cookie = 0;
 
+		if (!s->node[n].up)
+			continue;
 		disk_node(0);
 		simstore_free(s->node[n].store);
 		s->node[n].store = simstore_new();

@@ -9,14 +9,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "tests/sim/simstore.h"
 
-enum { RING_SLOTS = 64 };
-
 static enum crash_script script;
 static uint8_t cluster[16];
-static uint64_t refused_starts;
+static uint64_t refused_starts, noticed;
+static int kept_down;
 
 bool machine_power_lost(struct sim *s, int node)
 {
@@ -109,10 +109,12 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		break;
 	case CTL_FX_ALARM:
 		s->alarms++;
+		noticed += fx->on && fx->alarm != HA_ALARM_ALONE && fx->alarm != HA_ALARM_FROZEN;
 		sim_note(s, "node %d: alarm %d %s %s", node, fx->alarm, fx->on ? "on" : "off",
 			 fx->text ? fx->text : "");
 		break;
 	case CTL_FX_LOG:
+		noticed += fx->level <= LOG_WARNING;
 		sim_note(s, "node %d: %s", node, fx->text);
 		break;
 	case CTL_FX_ROLE:
@@ -195,9 +197,9 @@ static void fill_config(struct sim *s, int node, struct ctl_config *c)
 		       .drop_ms = 5000,
 		       .link_dead_ms = 400,
 		       .in_flight = 2},
-		.journal = {.segment_bytes = script == CRASH_APART ? 64 << 10 : 256 << 10,
-			    .segments = 3,
-			    .ring_slots = RING_SLOTS,
+		.journal = {.segment_bytes = script == CRASH_PAIR ? 256 << 10 : CRASH_SEGMENT_BYTES,
+			    .segments = CRASH_SEGMENTS,
+			    .ring_slots = CRASH_RING_SLOTS,
 			    .in_flight = 2},
 		.address = {"127.0.0.1", "127.0.0.2"},
 		.incarnation = s->now_us / SIM_US_MS * 2 + (uint64_t)node,
@@ -240,6 +242,8 @@ void sim_node_boot(struct sim *s, int node)
 	struct ha_state st;
 	char why[256];
 
+	if (node == kept_down)
+		return;
 	fill_config(s, node, &config);
 	n->up = true;
 	n->gen++;
@@ -308,6 +312,16 @@ void crash_nodes_begin(const char *dir, enum crash_script which, uint8_t id[16])
 	script = which;
 	memcpy(cluster, id, sizeof(cluster));
 	machines_begin(dir, id);
+}
+
+uint64_t crash_noticed(void)
+{
+	return noticed;
+}
+
+void crash_node_keep_down(int node)
+{
+	kept_down = node;
 }
 
 uint64_t crash_refused_starts(void)

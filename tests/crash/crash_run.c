@@ -6,7 +6,7 @@
 
 enum { WORK_MS_MAX = 60000, REST_MS_MAX = 120000, FLUSH_MS = 40, AWAY_MS = 400 };
 
-static const char *const script_names[CRASH_SCRIPTS] = {"pair", "apart"};
+static const char *const script_names[CRASH_SCRIPTS] = {"pair", "apart", "still"};
 
 const char *crash_script_name(enum crash_script script)
 {
@@ -15,6 +15,8 @@ const char *crash_script_name(enum crash_script script)
 
 static enum crash_script script;
 static unsigned step;
+static const struct crash_run *playing;
+static uint8_t old_sector[512];
 
 /* The same for all runs: chance is only in what the clients ask for, and always the same. */
 static void set_swarm(struct sim *s, uint64_t ops)
@@ -66,6 +68,10 @@ static void script_tick(struct sim *s, struct sim_event *e)
 	if (step == 0 && script == CRASH_PAIR && s->done_ops >= s->swarm.ops / 2) {
 		step++;
 		hand_over(s);
+	}
+	if (step == 0 && script == CRASH_STILL && s->done_ops >= s->swarm.ops / 2) {
+		step++;
+		crash_damage_keep(playing->dir, &playing->damage, old_sector);
 	}
 	if (step == 0 && script == CRASH_APART && s->done_ops >= s->swarm.ops / 10) {
 		step++;
@@ -131,6 +137,50 @@ static void rest(struct sim *s)
 	} while (!s->violation && s->crashes != crashes);
 }
 
+/* Alone: it serves, and all is there; or it does not, and says why. */
+static bool lone_at_rest(struct sim *s)
+{
+	return sim_active(s) == playing->damage.node;
+}
+
+static void damage(struct sim *s, struct crash_result *r)
+{
+	const struct crash_damage *d = &playing->damage;
+	uint64_t noticed = crash_noticed() + crash_refused_starts();
+	int changed;
+
+	sim_node_crash(s, 1, "power lost");
+	sim_node_crash(s, 2, "power lost");
+	s->tail_lost = true;
+	if (d->lone)
+		crash_node_keep_down(3 - d->node);
+	disk_node(0);
+	changed = crash_damage_do(playing->dir, d, old_sector);
+	if (changed < 0)
+		sim_fail(s, "damage", "the sector cannot be damaged");
+	if (d->lone)
+		sim_until(s, s->now_us + 8000ull * SIM_US_MS, lone_at_rest);
+	else
+		rest(s);
+	if (d->lone)
+		sim_until(s, s->now_us + (4ull * FLUSH_MS + 1500) * SIM_US_MS, NULL);
+	r->changed = changed > 0;
+	r->noticed = crash_noticed() + crash_refused_starts() > noticed;
+	r->served = sim_active(s) != 0;
+	if (!s->violation && !r->served && !r->noticed)
+		sim_fail(s, "silence", "nobody serves, and nothing says why");
+	if (!s->violation && !r->served && !d->lone)
+		sim_fail(s, "repair", "nobody serves, although the peer has all");
+}
+
+static void look_alone(struct sim *s)
+{
+	crash_stores_read(s);
+	sim_check_end(s);
+	if (!s->violation && s->trees != 1)
+		sim_fail(s, "end", "the store was not compared with the model");
+}
+
 static void look(struct sim *s, const struct crash_run *run)
 {
 	int q = s->violation ? 0 : quarantined(s);
@@ -175,10 +225,12 @@ static void fill(const struct sim *s, struct crash_result *r)
 
 void crash_play(const struct crash_run *run, struct crash_result *ret)
 {
+	struct crash_result damaged = {0};
 	struct sim *s = sim_new(1);
 	uint8_t id[16];
 	char why[512];
 
+	playing = run;
 	script = run->script;
 	set_swarm(s, run->ops);
 	s->scripted = true;
@@ -196,9 +248,16 @@ void crash_play(const struct crash_run *run, struct crash_result *ret)
 	sim_until(s, s->now_us + (uint64_t)WORK_MS_MAX * SIM_US_MS, all_done);
 	if (!s->violation)
 		rest(s);
-	look(s, run);
+	if (!s->violation && run->damage.kind)
+		damage(s, &damaged);
+	if (!run->damage.lone)
+		look(s, run);
+	else if (!s->violation && damaged.served)
+		look_alone(s);
 	fill(s, ret);
-	if (s->violation)
-		crash_nodes_stop();
+	ret->changed = damaged.changed;
+	ret->noticed = damaged.noticed;
+	ret->served = damaged.served;
+	crash_nodes_stop();
 	sim_free(s);
 }

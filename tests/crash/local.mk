@@ -8,6 +8,7 @@ tests_crash_crash_SOURCES = \
 	controller/io/store_rows.h \
 	tests/crash/crash.c \
 	tests/crash/crash.h \
+	tests/crash/crash_damage.c \
 	tests/crash/crash_journal.c \
 	tests/crash/crash_machine.c \
 	tests/crash/crash_machine.h \

@@ -257,6 +257,7 @@ struct sim {
 	uint64_t corrupt, corrupted, replaced, cas_flying;
 	bool healing, counts; /* counts: enough happened */
 	bool scripted;	      /* no fault is drawn: all asked for is enough */
+	bool tail_lost;	      /* a disk may have lost its last writes: only who serves must hold all */
 	uint64_t fault_index, fault_count[SIM_FAULTS];
 	bool skip[SIM_FAULTS_MAX];
 	/* supervisor */
