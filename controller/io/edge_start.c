@@ -137,6 +137,8 @@ static int make_core(struct edge *e, char *why, size_t size)
 				.lease_ms = c->link_lease_ms,
 				.drop_ms = c->drop_ms,
 				.link_dead_ms = c->link_dead_ms,
+				.membership_ms =
+					e->cl.cluster ? cluster_membership_ms(e->cl.cluster) : 0,
 				.freeze_on_peer_loss = c->freeze_on_peer_loss,
 				.in_flight = IN_FLIGHT,
 				.cluster_stack = c->supervisor_fd < 0,

@@ -67,6 +67,8 @@ struct ha_config {
 	uint32_t lease_ms;     /* of replies in SYNC */
 	uint32_t drop_ms;      /* a standby whose ack takes longer is dropped */
 	uint32_t link_dead_ms; /* silence after which the link is closed */
+	uint32_t
+		membership_ms; /* how late the membership may tell that the peer's node left; 0: at once */
 	bool freeze_on_peer_loss;
 	uint32_t in_flight; /* batches on their way at once, 1..8 */
 	bool cluster_stack; /* a real cluster orders the roles; else the embedded supervisor */

@@ -290,6 +290,12 @@ static bool may_go_alone(struct ha *h)
 	}
 	if (h->s.opening)
 		return false;
+	/* A link that fell silent with its node: who is cut off would win the record, and serve nobody. */
+	if (!h->conn && h->peer.known && h->peer.process_up &&
+	    h->now_ms < h->heard_ms + h->cfg.membership_ms) {
+		ha_note_deadline(h, h->heard_ms + h->cfg.membership_ms);
+		return false;
+	}
 	if (h->peer.known && !h->peer.node_up && !ha_peer_fenced(h)) {
 		ha_alarm(h, HA_ALARM_FENCE, h->fence_failed);
 		return false;

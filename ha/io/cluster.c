@@ -23,6 +23,7 @@
 enum {
 	CONNECT_MS = 5000, /* corosync may just be starting */
 	TRY_AGAIN_MS = 10,
+	MEMBERSHIP_SLACK_MS = 300,
 	REPORT_MS = 10000, /* a fencer's report waits that long for its victim to leave the group */
 	NAME_MAX_ = 256,
 	NODES_MAX = 64,
@@ -36,6 +37,7 @@ struct cluster {
 	bool cpg_open, quorum_open;
 	struct cpg_name group;
 	uint32_t own_id, peer_id; /* of corosync; peer_id 0: not known yet */
+	uint32_t membership_ms;
 	char own_name[NAME_MAX_], peer_name[NAME_MAX_];
 	struct cluster_helper *helper;
 
@@ -286,6 +288,16 @@ static void get_name(cmap_handle_t h, int at, char out[NAME_MAX_])
 	free(text);
 }
 
+static uint32_t read_membership_ms(cmap_handle_t h)
+{
+	uint32_t token = 3000, consensus;
+
+	cmap_get_uint32(h, "runtime.config.totem.token", &token);
+	consensus = token + token / 5;
+	cmap_get_uint32(h, "runtime.config.totem.consensus", &consensus);
+	return token + consensus + MEMBERSHIP_SLACK_MS;
+}
+
 /* Which corosync nodes the two are: this one, and the other of a node list of two. */
 static int read_nodes(struct cluster *c, char *why, size_t size)
 {
@@ -310,6 +322,7 @@ static int read_nodes(struct cluster *c, char *why, size_t size)
 			strcpy(c->peer_name, name);
 		}
 	}
+	c->membership_ms = read_membership_ms(h);
 	cmap_finalize(h);
 	if (others != 1 || !c->own_name[0] || !c->peer_name[0]) {
 		snprintf(
@@ -441,6 +454,11 @@ void cluster_close(struct cluster *c, bool said)
 	if (c->timer_fd >= 0)
 		close(c->timer_fd);
 	free(c);
+}
+
+uint32_t cluster_membership_ms(const struct cluster *c)
+{
+	return c->membership_ms;
 }
 
 int cluster_fd(const struct cluster *c)

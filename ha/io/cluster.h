@@ -43,6 +43,9 @@ int cluster_open(const struct cluster_config *, struct cluster **ret, char *why,
 /* said: this process ends in order, and has no descriptor of a LUN or journal left: nobody need report its death. */
 void cluster_close(struct cluster *, bool said); /* NULL is fine */
 
+/* How long after its last word a node may still be held for a member, in ms: corosync's token and consensus. */
+uint32_t cluster_membership_ms(const struct cluster *);
+
 int cluster_fd(const struct cluster *); /* readable: call cluster_run */
 void cluster_run(struct cluster *);
 

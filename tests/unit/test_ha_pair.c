@@ -250,6 +250,7 @@ static void wait_ms(uint64_t ms)
 }
 
 static bool freeze;
+static uint32_t membership_ms;
 
 static void start(uint8_t members, uint8_t active)
 {
@@ -266,6 +267,7 @@ static void start(uint8_t members, uint8_t active)
 		.drift_ppm = 1000,
 	};
 	T.cfg.freeze_on_peer_loss = freeze;
+	T.cfg.membership_ms = membership_ms;
 	memcpy(T.cfg.cluster, cluster, 16);
 	memcpy(T.arb.cluster, cluster, 16);
 	T.arb.seq = 10;
@@ -767,6 +769,30 @@ Test(ha_pair, t4_a_lost_node_is_left_only_when_it_is_fenced)
 	cr_assert(saw("alarm FENCE 1") && !saw("cas 6 members 1 active 1"));
 	ev((struct ha_event){.type = HA_EV_FENCE, .incarnation = 51});
 	cr_assert(saw("cas 6 members 1 active 1"));
+}
+
+Test(ha_pair, t4_a_lost_link_waits_for_what_the_membership_may_say)
+{
+	membership_ms = 2500;
+	active_sync();
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
+	wait_ms(2400);
+	cr_assert(!saw("cas 6 members 1 active 1"));
+	/* its node is gone too: this one may be who is cut off */
+	ev((struct ha_event){.type = HA_EV_PEER, .incarnation = 51, .quorate = true});
+	wait_ms(5000);
+	cr_assert(!saw("cas 6 members 1 active 1"));
+	cr_assert_eq(ha_mode(T.h), HA_FROZEN);
+}
+
+Test(ha_pair, t4_a_lost_link_alone_is_no_reason_to_wait_longer)
+{
+	membership_ms = 2500;
+	active_sync();
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
+	wait_ms(2600);
+	cr_assert(saw("cas 6 members 1 active 1"));
+	cr_assert_eq(ha_mode(T.h), HA_ALONE);
 }
 
 Test(ha_pair, t4_a_slow_peer_is_dropped_after_the_drop_time)
