@@ -141,6 +141,20 @@ static void print_clients(const json_t *o)
 	pair_print_clients(o, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
 }
 
+/* An order that only an active one takes was given to a standby, and the other one is out of reach from here. */
+static void say_where(const struct pair_place *place)
+{
+	json_t *s = pair_status(place), *c = json_array_get(json_object_get(s, "controllers"), 0);
+	const char *role = json_string_value(json_object_get(c, "role"));
+
+	if (!place->dir[1][0] && role && strcmp(role, "standby") == 0)
+		fprintf(stderr,
+			"node %" JSON_INTEGER_FORMAT
+			" stands by: give the order where the active controller runs, or with -C and the directory of the pair\n",
+			json_integer_value(json_object_get(c, "node")));
+	json_decref(s);
+}
+
 /* Sends a command to the active and prints what it says: done, if it went well, or by print. */
 static int command(const char *text, const char *done, void (*print)(const json_t *))
 {
@@ -161,14 +175,16 @@ static int command(const char *text, const char *done, void (*print)(const json_
 	}
 	o = json_loads(answer, 0, NULL);
 	said = json_string_value(json_object_get(o, "error"));
-	if (error || said)
+	if (error || said) {
 		complain(PAIR_FAILED, said ? said : strerror(error < 0 ? -error : error));
-	else if (opt.json)
+		say_where(&place);
+	} else if (opt.json) {
 		say_json(json_incref(o));
-	else if (done)
+	} else if (done) {
 		printf("%s\n", done);
-	else
+	} else {
 		print(o);
+	}
 	json_decref(o);
 	free(answer);
 	return error || said ? PAIR_FAILED : PAIR_OK;
