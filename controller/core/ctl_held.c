@@ -241,6 +241,17 @@ void ctl_held_return(struct ctl *c, uint64_t session, uint64_t ino, uint64_t gen
 	ctl_layouts_moved(c);
 }
 
+void ctl_held_stood_still(struct ctl *c, struct ctl_session *s, uint64_t ms)
+{
+	for (struct ctl_link *k = s->held.next; k != &s->held; k = k->next) {
+		struct ctl_held *h = CTL_OF(struct ctl_held, of_session, k);
+
+		if (h->recalled_ms)
+			h->recalled_ms =
+				c->now_ms - h->recalled_ms > ms ? h->recalled_ms + ms : c->now_ms;
+	}
+}
+
 void ctl_held_tick(struct ctl *c)
 {
 	if (c->recalls == 0)

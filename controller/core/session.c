@@ -506,8 +506,10 @@ void ctl_sessions_tick(struct ctl *c)
 		struct ctl_session *s = CTL_OF(struct ctl_session, all, l);
 
 		/* this process stood still: what the client sent meanwhile is not read yet */
-		if (gap > 1000)
+		if (gap > 1000) {
 			s->lease_ms += gap;
+			ctl_held_stood_still(c, s, gap);
+		}
 		if (!s->ending && !c->hold)
 			lease_check(c, s);
 	}

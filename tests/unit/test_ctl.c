@@ -422,6 +422,21 @@ Test(ctl, who_answers_but_returns_no_layout_is_fenced_after_the_recalls_time)
 	rig_close(&g);
 }
 
+Test(ctl, who_stood_still_itself_waits_for_the_returns_it_has_not_read)
+{
+	uint64_t ino;
+
+	open_one();
+	cr_assert_eq(rig_client_open(&g, &b, 2, 0), 0);
+	cr_assert_eq(rig_create(&g, &a, "f", &ino), 0);
+	cr_assert_eq(layout_get(&a, ino, PR_LAYOUT_WRITE, NULL), 0);
+	cr_assert_eq(layout_get(&b, ino, PR_LAYOUT_WRITE, NULL), UINT32_MAX);
+	g.now_ms += CTL_RECALL_MS + 5000;
+	rig_wait(&g, 2000);
+	cr_assert_eq(g.fence_asked, 0);
+	rig_close(&g);
+}
+
 /* Asks for blocks of the file to write to; the answer is in the mail, or comes later. */
 static void allocate(struct rig_client *cl, uint64_t ino, uint64_t block, uint64_t blocks)
 {
