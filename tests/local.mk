@@ -40,6 +40,8 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim_net.c \
 	tests/sim/sim_node.c \
 	tests/sim/sim_run.c \
+	tests/sim/sim_scenario.c \
+	tests/sim/sim_scenario.h \
 	tests/sim/sim_super.c \
 	tests/sim/sim_totals.c \
 	tests/sim/sim_totals.h \
@@ -88,6 +90,7 @@ EXTRA_DIST += \
 	tests/lint \
 	tests/rooms.sh \
 	tests/run \
+	tests/sim/SCENARIOS.md \
 	tests/sim/seeds.txt \
 	tests/run-unit
 
@@ -113,6 +116,7 @@ SEEDS = 1000
 check-sim: tests/sim/ha_sim tests/sim/sim
 	tests/sim/ha_sim --seeds $(SEEDS)
 	sed -n 's/^\([0-9][0-9]*\) .*/--seed \1/p' $(srcdir)/tests/sim/seeds.txt | xargs -r -L 1 tests/sim/sim
+	tests/sim/sim --scenario all
 	tests/sim/sim --seeds $(SEEDS) $(if $(FROM),--from $(FROM)) $(if $(LEDGER),--ledger $(LEDGER))
 
 EXTRA_DIST += \
@@ -130,7 +134,40 @@ EXTRA_DIST += \
 	tests/mutants/ha-11-session-outlives-promotion.patch \
 	tests/mutants/ha-12-frozen-replies.patch \
 	tests/mutants/ha-13-tail-not-adopted.patch \
-	tests/mutants/ha-14-copy-unarchived.patch
+	tests/mutants/ha-14-copy-unarchived.patch \
+	tests/mutants/sim-01-reply-not-stored.patch \
+	tests/mutants/sim-02-runs-again.patch \
+	tests/mutants/sim-03-reply-before-commit.patch \
+	tests/mutants/sim-04-flush-before-commit.patch \
+	tests/mutants/sim-05-reuse-under-layout.patch \
+	tests/mutants/sim-06-fence-not-awaited.patch \
+	tests/mutants/sim-07-layout-to-two.patch \
+	tests/mutants/sim-08-unbound-forgotten.patch \
+	tests/mutants/sim-09-replies-outlive-bind.patch \
+	tests/mutants/sim-10-requests-outlive-bind.patch \
+	tests/mutants/sim-11-claims-what-it-returns.patch \
+	tests/mutants/sim-12-epoch-in-place.patch \
+	tests/mutants/sim-13-trim-under-layout.patch \
+	tests/mutants/sim-14-epochs-fill-journal.patch \
+	tests/mutants/sim-15-born-written.patch \
+	tests/mutants/sim-16-new-sequence.patch \
+	tests/mutants/sim-18-entry-is-enough.patch \
+	tests/mutants/sim-19-failed-write-ignored.patch \
+	tests/mutants/sim-20-batch-not-renumbered.patch \
+	tests/mutants/sim-21-old-epoch-request.patch \
+	tests/mutants/sim-22-bind-overtaken.patch \
+	tests/mutants/sim-23-lease-ignored.patch \
+	tests/mutants/sim-24-no-rest.patch \
+	tests/mutants/sim-25-return-of-old.patch \
+	tests/mutants/sim-26-reap-while-open.patch \
+	tests/mutants/sim-27-inodes-twice.patch \
+	tests/mutants/sim-28-flush-beyond.patch \
+	tests/mutants/sim-29-late-fetch.patch \
+	tests/mutants/sim-30-no-cluster-remembered.patch \
+	tests/mutants/sim-31-quarantine-forgotten.patch \
+	tests/mutants/sim-32-lease-of-clients.patch \
+	tests/mutants/sim-33-recall-forgotten.patch \
+	tests/mutants/sim-34-rename-leaves-name.patch
 
 .PHONY: check-mutants
 check-mutants:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The command: seeds one after the other, on several processors, with a ledger; or one seed, told, repeated or shrunk. */
+#include "tests/sim/sim_scenario.h"
 #include "tests/sim/sim_totals.h"
 
 #include <getopt.h>
@@ -10,6 +11,7 @@
 static const char usage[] =
 	"usage: sim --seeds N [--from S] [--jobs N] [--keep-going] [--ledger FILE]\n"
 	"       sim --seed S [--trace | --frames | --repeat N]\n"
+	"       sim --scenario N|all [--seed S] [--trace | --frames]\n"
 	"\n"
 	"  --seeds N     run N seeds, from S (1) on, and stop at the first that breaks a rule\n"
 	"  --jobs N      that many processes (all processors)\n"
@@ -17,12 +19,14 @@ static const char usage[] =
 	"  --seed S      run one seed and print its configuration and its trace hash\n"
 	"  --trace       print every event of note\n"
 	"  --frames      the same, with every frame that arrives\n"
+	"  --scenario N  run a scripted failure (all: each of them, list: their names)\n"
 	"  --repeat N    run it N times: the trace hash must be the same\n";
 
 struct arguments {
 	struct sim_batch_run run;
 	uint64_t seed, repeat;
 	bool one, trace, frames;
+	const char *scenario;
 };
 
 static int run_one(const struct arguments *a)
@@ -61,13 +65,56 @@ static int run_one(const struct arguments *a)
 	return bad;
 }
 
+static int run_scenario(const struct arguments *a, const struct sim_scenario *scenario)
+{
+	struct sim *s = sim_new(a->one ? a->seed : (uint64_t)scenario->number);
+	bool bad;
+
+	s->trace = a->trace;
+	s->trace_frames = a->frames;
+	sim_scenario_run(s, scenario);
+	bad = s->violation;
+	printf("scenario %d: %s: %s%s%s, %llu operations, %.1f s\n", scenario->number,
+	       scenario->name, bad ? s->violation : "holds", bad ? ": " : "", bad ? s->why : "",
+	       (unsigned long long)s->done_ops, (double)s->now_us / 1e6);
+	sim_free(s);
+	return bad;
+}
+
+static int run_scenarios(const struct arguments *a)
+{
+	const struct sim_scenario *scenario;
+	int bad = 0, ran = 0;
+
+	for (size_t i = 0; (scenario = sim_scenario_at(i)); i++) {
+		if (strcmp(a->scenario, "list") == 0) {
+			printf("%d %s\n", scenario->number, scenario->name);
+			ran++;
+		} else if (strcmp(a->scenario, "all") == 0 ||
+			   atoi(a->scenario) == scenario->number) {
+			bad += run_scenario(a, scenario);
+			ran++;
+		}
+	}
+	if (!ran)
+		fprintf(stderr, "sim: there is no scenario %s; --scenario list names them\n",
+			a->scenario);
+	return bad > 0 || !ran;
+}
+
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seeds", 1, 0, 'n'},  {"from", 1, 0, 'f'},
-						{"seed", 1, 0, 's'},   {"trace", 0, 0, 't'},
-						{"repeat", 1, 0, 'r'}, {"jobs", 1, 0, 'j'},
-						{"frames", 0, 0, 'F'}, {"keep-going", 0, 0, 'k'},
-						{"ledger", 1, 0, 'l'}, {0}};
+	static const struct option options[] = {{"seeds", 1, 0, 'n'},
+						{"from", 1, 0, 'f'},
+						{"seed", 1, 0, 's'},
+						{"trace", 0, 0, 't'},
+						{"repeat", 1, 0, 'r'},
+						{"jobs", 1, 0, 'j'},
+						{"frames", 0, 0, 'F'},
+						{"scenario", 1, 0, 'S'},
+						{"keep-going", 0, 0, 'k'},
+						{"ledger", 1, 0, 'l'},
+						{0}};
 	struct arguments a = {.run = {.seeds = 1, .from = 1}, .repeat = 1};
 	int c;
 
@@ -87,6 +134,9 @@ int main(int argc, char **argv)
 			break;
 		case 't':
 			a.trace = true;
+			break;
+		case 'S':
+			a.scenario = optarg;
 			break;
 		case 'F':
 			a.trace = a.frames = true;
@@ -108,5 +158,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
+	if (a.scenario)
+		return run_scenarios(&a);
 	return a.one ? run_one(&a) : sim_run_many(&a.run);
 }

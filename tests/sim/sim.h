@@ -253,11 +253,14 @@ struct sim {
 		recalls;
 	bool fenced[SIM_SESSIONS_MAX];
 	uint64_t seen_lsn; /* the highest LSN that an answered request has seen */
-	int quarantined;   /* the node whose journal failed last; its disk is to be replaced */
+	/* what a script asks for: nodes that stay down; a number it keeps; no rest is to be expected */
+	bool held[SIM_NODES + 1], ends_broken;
+	uint64_t mark;
+	int quarantined; /* the node whose journal failed last; its disk is to be replaced */
 	uint64_t corrupt, corrupted, replaced, cas_flying;
 	bool healing, counts; /* counts: enough happened */
 	bool scripted;	      /* no fault is drawn: all asked for is enough */
-	bool tail_lost;	      /* a disk may have lost its last writes: only who serves must hold all */
+	bool tail_lost; /* a disk may have lost its last writes: only who serves must hold all */
 	uint64_t fault_index, fault_count[SIM_FAULTS];
 	bool skip[SIM_FAULTS_MAX];
 	/* supervisor */
@@ -277,6 +280,7 @@ struct sim *sim_new(uint64_t seed);
 void sim_run(struct sim *);
 /* The parts of a run, for who brings his own faults. */
 void sim_begin(struct sim *);
+void sim_finish(struct sim *); /* faults stop, and it must come to rest */
 void sim_until(struct sim *, uint64_t end_us, bool (*until)(struct sim *));
 bool sim_settled(struct sim *);
 void sim_free(struct sim *);

@@ -119,6 +119,11 @@ static void connect_event(struct sim *s, struct sim_event *e)
 		lose(s, c, 0, s->node[to].up ? -ETIMEDOUT : -ECONNREFUSED);
 		return;
 	}
+	/* Who stands still takes no connection. */
+	if (sim_is_node(to) && s->node[to].paused_until_us > s->now_us) {
+		sim_after(s, s->node[to].paused_until_us - s->now_us, from, connect_event)->ptr = c;
+		return;
+	}
 	c->id[1] = ++s->next_conn;
 	c->up = true;
 	tell_up(s, c, 1);

@@ -60,7 +60,7 @@ void sim_begin(struct sim *s)
 		sim_client_start(s, i);
 }
 
-static void finish(struct sim *s)
+void sim_finish(struct sim *s)
 {
 	uint64_t end_us = s->now_us + (uint64_t)HEAL_MS_MAX * SIM_US_MS;
 	char text[200];
@@ -93,7 +93,7 @@ void sim_run(struct sim *s)
 	sim_after(s, 400 * SIM_US_MS, 0, sim_fault);
 	sim_until(s, (uint64_t)SAFETY_MS_MAX * SIM_US_MS, safety_over);
 	if (!s->violation)
-		finish(s);
+		sim_finish(s);
 }
 
 void sim_free(struct sim *s)

@@ -54,7 +54,9 @@ void sim_super_tick(struct sim *s, struct sim_event *e)
 
 static void restart(struct sim *s, struct sim_event *e)
 {
-	if (!s->node[e->a].up)
+	if (s->held[e->a])
+		sim_after(s, 20 * SIM_US_MS, 0, restart)->a = e->a;
+	else if (!s->node[e->a].up)
 		sim_node_boot(s, (int)e->a);
 }
 

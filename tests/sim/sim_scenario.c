@@ -1,0 +1,777 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Named failures as scripted runs: a pair and its clients at work, what goes wrong at a chosen moment, what must be so then. All
+ * that is true of every run is checked as ever; at the end everybody must be at rest with everything done and both stores equal.
+ */
+#include "tests/sim/sim_scenario.h"
+#include "tests/sim/simdisk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MS = SIM_US_MS };
+
+static void expect(struct sim *s, bool holds, const char *what)
+{
+	if (!holds)
+		sim_fail(s, "scenario", "%s", what);
+}
+
+static void pass(struct sim *s, uint64_t ms)
+{
+	sim_until(s, s->now_us + ms * MS, NULL);
+}
+
+static bool wait_until(struct sim *s, bool (*what)(struct sim *), uint64_t ms)
+{
+	sim_until(s, s->now_us + ms * MS, what);
+	return what(s);
+}
+
+static enum ha_mode mode_of(struct sim *s, int node)
+{
+	return ha_mode(ctl_ha(s->node[node].ctl));
+}
+
+static bool has_active(struct sim *s)
+{
+	return sim_active(s) != 0;
+}
+
+static bool in_sync(struct sim *s)
+{
+	int a = sim_active(s);
+
+	return a && mode_of(s, a) == HA_SYNC;
+}
+
+static bool alone(struct sim *s)
+{
+	int a = sim_active(s);
+
+	return a && mode_of(s, a) == HA_ALONE && s->arbiter.members == 1u << (a - 1);
+}
+
+static bool promoting(struct sim *s)
+{
+	return s->node[1].role == PR_ROLE_PROMOTING || s->node[2].role == PR_ROLE_PROMOTING;
+}
+
+static bool flushing(struct sim *s)
+{
+	int a = sim_active(s);
+
+	return a && s->node[a].flush;
+}
+
+static int active(struct sim *s)
+{
+	expect(s, wait_until(s, has_active, 20000), "nobody is active");
+	return sim_active(s) ? sim_active(s) : 1;
+}
+
+static int kill_active(struct sim *s)
+{
+	int a = active(s);
+
+	sim_node_crash(s, a, "killed");
+	return a;
+}
+
+static int kill_standby(struct sim *s)
+{
+	int b = 3 - active(s);
+
+	sim_node_crash(s, b, "killed");
+	return b;
+}
+
+/* It stays down until it is let go. */
+static void hold_down(struct sim *s, int node, bool on)
+{
+	s->held[node] = on;
+	if (on)
+		sim_node_crash(s, node, "taken away");
+}
+
+static void served_again(struct sim *s)
+{
+	uint64_t done = s->done_ops;
+
+	active(s);
+	pass(s, 3000);
+	expect(s, s->done_ops > done, "no request is answered");
+}
+
+static void cut_link(struct sim *s, bool on)
+{
+	sim_cut(s, 1, 2, on);
+	sim_cut(s, 2, 1, on);
+}
+
+static void cut_clients(struct sim *s, int node, bool on)
+{
+	for (uint32_t i = 0; i < s->swarm.clients; i++) {
+		s->client[i].disturbed_us = s->now_us + 60000ull * MS;
+		sim_cut(s, SIM_CLIENT_END + (int)i, node, on);
+		sim_cut(s, node, SIM_CLIENT_END + (int)i, on);
+	}
+}
+
+/* ---- A. crash and power ---- */
+
+static void s1(struct sim *s)
+{
+	int a;
+
+	s->healing = true; /* idle */
+	pass(s, 500);
+	a = kill_active(s);
+	expect(s, wait_until(s, has_active, 2000) && sim_active(s) == 3 - a,
+	       "the standby is not active within two seconds");
+	s->healing = false;
+	served_again(s);
+}
+
+static void s2(struct sim *s)
+{
+	int a = active(s);
+
+	sim_cut(s, a, 3 - a, true);
+	pass(s, 5);
+	sim_node_crash(s, a, "killed before the send");
+	sim_cut(s, a, 3 - a, false);
+	served_again(s);
+}
+
+static void s3(struct sim *s)
+{
+	int a = active(s);
+
+	s->node[a].slow_disk_us = 50 * MS;
+	pass(s, 30);
+	sim_node_crash(s, a, "killed before its own write");
+	served_again(s);
+}
+
+static void s4(struct sim *s)
+{
+	int a = active(s);
+
+	cut_clients(s, a, true);
+	pass(s, 30);
+	sim_node_crash(s, a, "killed before the replies left");
+	cut_clients(s, a, false);
+	served_again(s);
+}
+
+static void s5(struct sim *s)
+{
+	int b = 3 - active(s);
+
+	hold_down(s, b, true);
+	expect(s, wait_until(s, alone, 5000), "it does not go on alone");
+	served_again(s);
+	s->held[b] = false;
+}
+
+static void s6(struct sim *s)
+{
+	kill_standby(s);
+	pass(s, 1000);
+	expect(s, wait_until(s, in_sync, 20000), "the standby does not rejoin");
+	kill_active(s);
+	served_again(s);
+}
+
+static void s7(struct sim *s)
+{
+	sim_node_crash(s, 1, "power lost");
+	sim_node_crash(s, 2, "power lost");
+	served_again(s);
+}
+
+/* A dies, B goes on alone, B dies, A returns. */
+static int only_the_stale(struct sim *s)
+{
+	int a = active(s), b = 3 - a;
+
+	hold_down(s, a, true);
+	expect(s, wait_until(s, alone, 10000), "the other does not go on alone");
+	served_again(s);
+	hold_down(s, b, true);
+	s->held[a] = false;
+	pass(s, 8000);
+	expect(s, !has_active(s) && s->refused > 0, "who lacks operations was promoted");
+	return b;
+}
+
+static void s8(struct sim *s)
+{
+	s->held[only_the_stale(s)] = false;
+}
+
+static void s9(struct sim *s)
+{
+	int b = only_the_stale(s);
+
+	s->held[b] = false;
+	expect(s, wait_until(s, has_active, 20000) && sim_active(s) == b, "not the holder serves");
+	expect(s, wait_until(s, in_sync, 20000), "the stale one is not resynced");
+}
+
+static bool epoch_grew(struct sim *s)
+{
+	return s->arbiter.epoch > s->mark;
+}
+
+static void s10(struct sim *s)
+{
+	int a;
+
+	s->mark = s->arbiter.epoch;
+	a = kill_active(s);
+	expect(s, wait_until(s, epoch_grew, 10000), "no promotion");
+	sim_node_crash(s, 3 - a, "killed before its state was saved");
+	served_again(s);
+}
+
+static void s11(struct sim *s)
+{
+	for (int i = 0; i < 25; i++) {
+		int b = kill_standby(s);
+
+		pass(s, s->swarm.restart_max_ms + 100 + sim_below(s, 60));
+		sim_node_crash(s, b, "killed in its resync");
+		pass(s, 500);
+	}
+	served_again(s);
+}
+
+static void s12(struct sim *s)
+{
+	for (int i = 0; i < 10; i++) {
+		int a = kill_active(s);
+
+		if (wait_until(s, promoting, 10000))
+			sim_node_crash(s, 3 - a, "killed in its promotion");
+		pass(s, 2000);
+	}
+	served_again(s);
+}
+
+static void s13(struct sim *s)
+{
+	for (int i = 0; i < 10; i++) {
+		kill_active(s);
+		wait_until(s, has_active, 10000);
+		pass(s, sim_below(s, 4));
+	}
+	served_again(s);
+}
+
+static void s14(struct sim *s)
+{
+	for (int i = 0; i < 10; i++) {
+		wait_until(s, flushing, 10000);
+		kill_active(s);
+		pass(s, 2000);
+	}
+	served_again(s);
+}
+
+/* Nobody writes: all that a life leaves in the journal is its epoch. */
+static void s15(struct sim *s)
+{
+	s->healing = true;
+	for (int i = 0; i < 250; i++) {
+		kill_active(s);
+		pass(s, 150);
+	}
+	expect(s, wait_until(s, has_active, 20000), "nobody is active after the loop");
+	s->healing = false;
+	served_again(s);
+}
+
+/* ---- B. network ---- */
+
+static void s16(struct sim *s)
+{
+	uint64_t crashes = s->crashes;
+
+	cut_link(s, true);
+	expect(s, wait_until(s, alone, 5000), "nobody goes on alone");
+	served_again(s);
+	expect(s, s->crashes == crashes, "somebody was stopped");
+	cut_link(s, false);
+}
+
+static void s17(struct sim *s)
+{
+	int a = active(s);
+
+	cut_clients(s, a, true);
+	pass(s, 2000);
+	expect(s, in_sync(s) && sim_active(s) == a, "the pair came apart");
+	cut_clients(s, a, false);
+}
+
+static void s18(struct sim *s)
+{
+	cut_link(s, true);
+	cut_clients(s, 1, true);
+	cut_clients(s, 2, true);
+	pass(s, 5000);
+	expect(s, s->arbiter.members == 1 || s->arbiter.members == 2, "no winner");
+	cut_link(s, false);
+	cut_clients(s, 1, false);
+	cut_clients(s, 2, false);
+}
+
+static void s19(struct sim *s)
+{
+	for (int from = 1; from <= 2; from++) {
+		sim_cut(s, from, 3 - from, true);
+		expect(s, wait_until(s, alone, 10000), "the session does not end");
+		sim_cut(s, from, 3 - from, false);
+		expect(s, wait_until(s, in_sync, 30000), "no new session");
+	}
+}
+
+static void s20(struct sim *s)
+{
+	uint64_t epoch = s->arbiter.epoch;
+
+	cut_link(s, true);
+	pass(s, 40);
+	cut_link(s, false);
+	pass(s, 3000);
+	expect(s, s->arbiter.epoch == epoch && in_sync(s), "a blip changed the epoch");
+}
+
+static void s21(struct sim *s)
+{
+	for (int i = 0; i < 100; i++) {
+		cut_link(s, i % 2 == 0);
+		pass(s, 600);
+	}
+	cut_link(s, false);
+	expect(s, wait_until(s, in_sync, 60000), "it does not come to rest");
+}
+
+static void s24(struct sim *s)
+{
+	for (int i = 0; i < 30; i++) {
+		s->corrupt++;
+		pass(s, 200);
+	}
+	expect(s, s->corrupted >= 25, "flipped bits were not seen");
+	served_again(s);
+}
+
+static void s26(struct sim *s)
+{
+	uint64_t done;
+
+	cut_clients(s, active(s), true);
+	pass(s, 200);
+	done = s->done_ops;
+	pass(s, 1500);
+	expect(s, s->done_ops == done, "the standby served");
+	cut_clients(s, active(s), false);
+}
+
+static void s27(struct sim *s)
+{
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; i < 6; i++) {
+			int a = 1 + (int)sim_below(s, 2 + s->swarm.clients),
+			    b = 1 + (int)sim_below(s, 2);
+
+			if (a != b)
+				sim_cut(s, a, b, sim_chance(s, 600));
+		}
+		pass(s, 300);
+	}
+	memset(s->cut, 0, sizeof(s->cut));
+	for (uint32_t i = 0; i < s->swarm.clients; i++)
+		s->client[i].disturbed_us = s->now_us;
+	served_again(s);
+}
+
+/* ---- C. fencing and membership ---- */
+
+static void s31(struct sim *s)
+{
+	int a = active(s);
+
+	s->swarm.fence_late = 1000;
+	s->node[a].paused_until_us = s->now_us + 30000ull * MS;
+	cut_link(s, true);
+	pass(s, 40000);
+	cut_link(s, false);
+	served_again(s);
+}
+
+static void s40(struct sim *s)
+{
+	s->arbiter_cut = true;
+	served_again(s);
+	expect(s, in_sync(s), "not SYNC without the arbiter");
+	s->arbiter_cut = false;
+}
+
+static void s41(struct sim *s)
+{
+	int b = 3 - active(s);
+	uint64_t done;
+
+	s->arbiter_cut = true;
+	hold_down(s, b, true);
+	pass(s, 300);
+	done = s->done_ops;
+	pass(s, 5000);
+	expect(s, s->done_ops == done && !alone(s), "it went on without the arbiter");
+	s->arbiter_cut = false;
+	served_again(s);
+	s->held[b] = false;
+}
+
+/* ---- D. storage ---- */
+
+static void fail_journal(struct sim *s, int node)
+{
+	s->node[node].journal_eio = true;
+	pass(s, 3000);
+	expect(s, s->quarantined == node || s->replaced > 0, "no write failed");
+	served_again(s);
+	expect(s, sim_active(s) == 3 - node, "who has a failed disk serves");
+}
+
+static void s43(struct sim *s)
+{
+	fail_journal(s, active(s));
+}
+
+static void s44(struct sim *s)
+{
+	fail_journal(s, 3 - active(s));
+}
+
+/* A bit in every page of a node's journal that holds something. */
+static void rot(struct sim *s, int node)
+{
+	for (uint32_t file = 1; file <= s->swarm.segments; file++) {
+		uint64_t bytes;
+		uint8_t *p = simdisk_bytes(s->node[node].disk, file, &bytes);
+
+		for (uint64_t at = 0; at + 4096 <= bytes; at += 4096)
+			if (pr_load32(p + at) && at / 4096 % 3 == 1)
+				simdisk_flip(s->node[node].disk, file, at + 200, 3);
+	}
+}
+
+static void s48(struct sim *s)
+{
+	int b = 3 - active(s);
+
+	hold_down(s, b, true);
+	rot(s, b);
+	s->held[b] = false;
+	expect(s, wait_until(s, in_sync, 60000), "it is not repaired from the active");
+	kill_active(s);
+	served_again(s);
+}
+
+static void s49(struct sim *s)
+{
+	int a = active(s);
+
+	hold_down(s, a, true);
+	rot(s, a);
+	s->held[a] = false;
+	served_again(s);
+	expect(s, wait_until(s, in_sync, 60000), "it is not repaired from the standby");
+}
+
+static void s50(struct sim *s)
+{
+	int a = active(s), b = 3 - a;
+
+	hold_down(s, b, true);
+	expect(s, wait_until(s, alone, 10000), "it does not go on alone");
+	served_again(s);
+	hold_down(s, a, true);
+	rot(s, a);
+	s->held[a] = false;
+	pass(s, 10000);
+	expect(s, !has_active(s), "the only copy was damaged, and somebody serves");
+	s->ends_broken = true;
+}
+
+static void s56(struct sim *s)
+{
+	int b = 3 - active(s);
+
+	s->node[b].slow_disk_us = 30000ull * MS;
+	expect(s, wait_until(s, alone, 20000), "a slow standby is not dropped");
+	served_again(s);
+	s->node[b].slow_disk_us = 0;
+}
+
+static void s57(struct sim *s)
+{
+	uint64_t promotions = s->promotions;
+
+	s->node[active(s)].slow_disk_us = 100 * MS;
+	pass(s, 30000);
+	expect(s, s->promotions <= promotions + 1, "a slow active flaps");
+	served_again(s);
+}
+
+static void s58(struct sim *s)
+{
+	int a = active(s);
+
+	s->node[a].slow_disk_us = 30000ull * MS;
+	pass(s, 500);
+	s->node[a].slow_disk_us = 0;
+	pass(s, 40000);
+	served_again(s);
+}
+
+static void s61(struct sim *s)
+{
+	int b;
+
+	pass(s, 25000);
+	b = 3 - active(s);
+	s->node[b].journal_eio = true;
+	pass(s, 8000);
+	expect(s, wait_until(s, in_sync, 60000), "the disk is not rebuilt");
+	expect(s, s->full_copies > 0, "there was no full copy");
+	kill_active(s);
+	served_again(s);
+}
+
+static bool copies(struct sim *s)
+{
+	return s->node[1].copy || s->node[2].copy;
+}
+
+static void s62(struct sim *s)
+{
+	int a, b;
+
+	pass(s, 25000); /* until the journal has forgotten its beginning */
+	a = active(s);
+	b = 3 - a;
+	s->node[b].journal_eio = true;
+	expect(s, wait_until(s, copies, 60000), "there was no full copy");
+	hold_down(s, a, true);
+	pass(s, 5000);
+	expect(s, !has_active(s), "half a copy was promoted");
+	s->held[a] = false;
+	expect(s, wait_until(s, has_active, 20000) && sim_active(s) == a,
+	       "not who holds everything serves");
+}
+
+/* ---- E. time ---- */
+
+static void s63(struct sim *s)
+{
+	for (int i = 0; i < 6; i++) {
+		s->node[1 + i % 2].clock_ns += (i % 3 ? -1 : 2) * 365ll * 86400 * 1000000000;
+		pass(s, 500);
+		kill_active(s);
+		served_again(s);
+	}
+}
+
+static void s64(struct sim *s)
+{
+	for (int i = 0; i < 5; i++) {
+		s->node[active(s)].paused_until_us = s->now_us + 4000ull * MS;
+		pass(s, 8000);
+	}
+	served_again(s);
+}
+
+/* ---- F. clients and LUNs ---- */
+
+static bool holds_layouts(struct sim *s, int client)
+{
+	for (int w = 0; w < SIM_WORKERS; w++)
+		if (s->client[client].worker[w].task.state == SIM_TASK_IO)
+			return true;
+	return false;
+}
+
+static bool first_writes(struct sim *s)
+{
+	return holds_layouts(s, 0);
+}
+
+static bool fenced_one(struct sim *s)
+{
+	return s->client_fences > s->mark;
+}
+
+static void s70(struct sim *s)
+{
+	s->mark = s->client_fences;
+	expect(s, wait_until(s, first_writes, 10000), "it never writes");
+	sim_client_crash(s, 0);
+	expect(s, wait_until(s, fenced_one, 60000), "it is not fenced");
+	served_again(s);
+}
+
+static void s71(struct sim *s)
+{
+	s->swarm.lun_stuck = 0;
+	for (int i = 0; i < 10 && s->lun_refused == 0; i++) {
+		wait_until(s, first_writes, 10000);
+		s->client[0].disturbed_us = s->client[0].paused_until_us =
+			s->now_us + 8ull * s->swarm.lease_ms * MS;
+		s->swarm.lun_stuck = 1000;
+		pass(s, 9ull * s->swarm.lease_ms);
+		s->swarm.lun_stuck = 0;
+		pass(s, 3000);
+	}
+	expect(s, s->evictions > 0, "it kept its session");
+	served_again(s);
+}
+
+static void s72(struct sim *s)
+{
+	s->mark = s->client_fences;
+	s->swarm.fence_fails = 1000;
+	expect(s, wait_until(s, first_writes, 10000), "it never writes");
+	sim_client_crash(s, 0);
+	pass(s, 4ull * s->swarm.lease_ms);
+	kill_active(s);
+	pass(s, 2000);
+	expect(s, s->client_fences == s->mark, "it was fenced without the LUN");
+	s->swarm.fence_fails = 0;
+	expect(s, wait_until(s, fenced_one, 60000), "the new active does not complete the fence");
+	served_again(s);
+}
+
+static void s74(struct sim *s)
+{
+	uint64_t evictions = s->evictions;
+
+	s->client[0].disturbed_us = s->client[0].paused_until_us =
+		s->now_us + 20ull * s->swarm.lease_ms * MS;
+	kill_active(s);
+	pass(s, 8ull * s->swarm.lease_ms);
+	expect(s, s->client_fences > 0, "who does not come back is not fenced");
+	expect(s, s->evictions == evictions, "others lost their sessions");
+	served_again(s);
+}
+
+static void s75(struct sim *s)
+{
+	kill_active(s);
+	wait_until(s, has_active, 10000);
+	pass(s, 1);
+	kill_active(s);
+	served_again(s);
+}
+
+static void s76(struct sim *s)
+{
+	expect(s, wait_until(s, first_writes, 10000), "it never writes");
+	s->client[0].disturbed_us = s->client[0].paused_until_us = s->now_us + 2000ull * MS;
+	kill_active(s);
+	served_again(s);
+}
+
+#define SCENARIO(number, name)          \
+	{                               \
+		number, name, s##number \
+	}
+static const struct sim_scenario scenarios[] = {
+	SCENARIO(1, "active killed while idle: the standby serves"),
+	SCENARIO(2, "killed after the local write, before the send"),
+	SCENARIO(3, "killed after the peer is durable, before the local write is"),
+	SCENARIO(4, "killed after commit, before the replies left"),
+	SCENARIO(5, "standby taken away: on alone"),
+	SCENARIO(6, "standby killed: it rejoins and can take over"),
+	SCENARIO(7, "both lose power"),
+	SCENARIO(8, "A dies, B writes alone, B dies, A returns: A refuses"),
+	SCENARIO(9, "as 8, then B returns: B serves, A resyncs"),
+	SCENARIO(10, "killed between arbiter and own state"),
+	SCENARIO(11, "killed at steps of a resync"),
+	SCENARIO(12, "killed during promotion"),
+	SCENARIO(13, "killed while clients rebind"),
+	SCENARIO(14, "killed during store flushes"),
+	SCENARIO(15, "a crash loop, 250 times"),
+	SCENARIO(16, "link down: alone by the arbiter, nobody is stopped"),
+	SCENARIO(17, "clients do not reach the active: the pair stays"),
+	SCENARIO(18, "all networks down: one winner"),
+	SCENARIO(19, "one-way loss, either way"),
+	SCENARIO(20, "a blip: the epoch stays"),
+	SCENARIO(21, "the link flaps 100 times"),
+	SCENARIO(24, "flipped bits in frames"),
+	SCENARIO(26, "clients reach only the standby: never served"),
+	SCENARIO(27, "random subsets of ways clogged"),
+	SCENARIO(31, "the fence is late"),
+	SCENARIO(40, "arbiter unreachable in SYNC: on"),
+	SCENARIO(41, "arbiter unreachable and peer lost: FROZEN"),
+	SCENARIO(43, "EIO on the active's journal: quarantine, failover"),
+	SCENARIO(44, "EIO on the standby's journal: it is dropped"),
+	SCENARIO(48, "bit rot on the standby: repaired from the active"),
+	SCENARIO(49, "bit rot on the active: repaired from the other"),
+	SCENARIO(50, "bit rot on the only copy: nobody serves"),
+	SCENARIO(56, "standby's disk far too slow: dropped"),
+	SCENARIO(57, "active's disk slow: no flapping"),
+	SCENARIO(58, "a disk stalls 30 s"),
+	SCENARIO(61, "standby's disk lost: rebuilt while serving"),
+	SCENARIO(62, "the source dies in mid-copy: the target never serves"),
+	SCENARIO(63, "clocks set years ahead and back"),
+	SCENARIO(64, "active stopped beyond its lease, resumed"),
+	SCENARIO(70, "client dies with a layout: fenced, then reuse"),
+	SCENARIO(71, "a paused client writes after its eviction: refused"),
+	SCENARIO(72, "failover during a client's fence: completed first"),
+	SCENARIO(74, "a client does not come back: fenced alone"),
+	SCENARIO(75, "a second failover while clients rebind"),
+	SCENARIO(76, "a conflicting layout meanwhile is delayed"),
+};
+
+const struct sim_scenario *sim_scenario_at(size_t i)
+{
+	return i < sizeof(scenarios) / sizeof(scenarios[0]) ? &scenarios[i] : NULL;
+}
+
+/* Calm weather but for what the script does. */
+static void calm(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+
+	w->clients = 4;
+	w->workers = 4;
+	w->think_us = 30000;
+	w->net_max_us = w->net_min_us + 200;
+	w->disk_max_us = w->disk_min_us + 300;
+	w->restart_min_ms = 20;
+	w->restart_max_ms = 200;
+	w->segments = 3;
+	w->flush_ms = 300;
+	w->lease_ms = 3000;
+	w->lun_stuck = w->fence_fails = w->fence_late = 0;
+	w->data = 300;
+	w->ops = UINT32_MAX;
+}
+
+void sim_scenario_run(struct sim *s, const struct sim_scenario *scenario)
+{
+	calm(s);
+	sim_begin(s);
+	pass(s, 2000);
+	expect(s, in_sync(s), "the pair does not come together");
+	scenario->script(s);
+	if (!s->violation && !s->ends_broken)
+		sim_finish(s);
+}
