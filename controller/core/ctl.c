@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include "controller/core/ctl_int.h"
 
-enum { STEP_CHUNK_BYTES = 64 << 10 };
+enum { STEP_CHUNK_BYTES = 64 << 10, SETTLE_ROUNDS = 4 };
 
 /* ---- memory of one step ---- */
 
@@ -598,6 +598,8 @@ static void timer_set(struct ctl *c)
 		at = sooner(at, c->flush_due_ms);
 	if (c->serving)
 		at = sooner(at, c->tick_ms);
+	if (!ctl_link_empty(&c->ready_ops))
+		at = c->now_ms;
 	if (at == UINT64_MAX)
 		return;
 	if (at <= c->now_ms)
@@ -619,9 +621,13 @@ static void drain_check(struct ctl *c)
 	ctl_pair_event(c, &e);
 }
 
-/* All that follows from what has become true, until nothing more does. */
+/*
+ * All that follows from what has become true, until nothing more does. An operation of very many steps goes on in the next
+ * millisecond: nobody else, and no heartbeat, waits for all of it.
+ */
 static void settle(struct ctl *c)
 {
+	unsigned int rounds = 0;
 	bool more;
 
 	do {
@@ -632,7 +638,7 @@ static void settle(struct ctl *c)
 		ctl_flush_step(c);
 		more |= ctl_batch_close(c, false);
 		drain_check(c);
-	} while (more || !ctl_link_empty(&c->ready_ops));
+	} while (more || (!ctl_link_empty(&c->ready_ops) && ++rounds < SETTLE_ROUNDS));
 	if (c->now_ms >= c->tick_ms && c->serving) {
 		c->tick_ms = c->now_ms + CTL_TICK_MS;
 		ctl_sessions_tick(c);

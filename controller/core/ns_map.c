@@ -2,6 +2,7 @@
 #include "controller/core/ns_map.h"
 
 #include <errno.h>
+#include <stdbool.h>
 
 enum {
 	FILL_PIECES = 64, /* allocated at once: bounds the search in a fragmented volume */
@@ -118,9 +119,8 @@ int map_insert(struct tx *tx, const struct ns_node *n, struct map_extent e)
 	} else if (r != -ENOENT) {
 		return r;
 	}
-	r = map_seek(tx, n->ino, e.at + 1, 1, &near);
+	r = map_seek(tx, n->ino, map_extent_end(&e), 1, &near);
 	if (r == 0) {
-		ASSERT(near.at >= map_extent_end(&e));
 		if (extents_join(&e, &near)) {
 			tx_del_map(tx, n->ino, near.at);
 			e.blocks += near.blocks;
@@ -267,10 +267,15 @@ int map_fill(struct tx *tx, struct ns_node *n, struct space_cursor *cursor, uint
 
 /* ---- states ---- */
 
+/*
+ * Neighbours that come to one state are joined in hand and become one row at the end: joined one by one, each would look for its
+ * neighbour across all the rows that went before it.
+ */
 int map_convert(struct tx *tx, const struct ns_node *n, uint64_t from, uint64_t to, uint8_t state)
 {
-	struct map_extent e, part;
+	struct map_extent e, part, run = {0};
 	unsigned int walked = 0;
+	bool changed = false;
 	int r;
 
 	while (from < to) {
@@ -280,17 +285,36 @@ int map_convert(struct tx *tx, const struct ns_node *n, uint64_t from, uint64_t 
 		if (r)
 			return r;
 		/* A record is full of changes or of work: what was converted is not looked at again. */
-		if (ns_step_full(tx) || (++walked > CONVERT_WALK && tx_change_count(tx) > 0))
-			return NS_AGAIN;
+		if (ns_step_full(tx) || (++walked > CONVERT_WALK && tx_change_count(tx) > 0)) {
+			r = changed ? map_insert(tx, n, run) : 0;
+			return r ? r : NS_AGAIN;
+		}
 		part = extent_part(&e, from, to);
 		from = map_extent_end(&part);
-		if (e.state == state)
+		if (e.state == state && changed && extents_join(&run, &e)) {
+			tx_del_map(tx, n->ino, e.at);
+			run.blocks += e.blocks;
 			continue;
+		}
+		if (e.state == state) {
+			r = changed ? map_insert(tx, n, run) : 0;
+			if (r)
+				return r;
+			run = e;
+			changed = false;
+			continue;
+		}
 		extent_cut(tx, n->ino, &e, part.at, from);
 		part.state = state;
-		r = map_insert(tx, n, part);
-		if (r)
-			return r;
+		if (run.blocks && extents_join(&run, &part)) {
+			run.blocks += part.blocks;
+		} else {
+			r = changed ? map_insert(tx, n, run) : 0;
+			if (r)
+				return r;
+			run = part;
+		}
+		changed = true;
 	}
-	return 0;
+	return changed ? map_insert(tx, n, run) : 0;
 }

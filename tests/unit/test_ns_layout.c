@@ -386,6 +386,23 @@ Test(ns_layout, holes_in_a_riddled_file_are_filled_in_bounded_steps)
 	fake_check();
 }
 
+Test(ns_layout, a_riddled_file_is_zeroed_in_steps)
+{
+	uint64_t f = file("f");
+
+	riddle(f, 1500);
+	cr_assert_eq(allocate(f, 1, 2997, 0x10), 0);
+	cr_assert_eq(get(f, 0, 3000, PR_LAYOUT_READ), 0);
+	cr_assert_eq(first.state, PR_EXTENT_WRITTEN);
+	cr_assert_eq(first.blocks, 1);
+	cr_assert_eq(get(f, 1, 2997, PR_LAYOUT_READ), 0);
+	for (struct pr_extent e; pr_extent_next(&got, &e);)
+		cr_assert_eq(e.state, PR_EXTENT_UNWRITTEN);
+	cr_assert_eq(get(f, 2998, 1, PR_LAYOUT_READ), 0);
+	cr_assert_eq(first.state, PR_EXTENT_WRITTEN);
+	fake_check();
+}
+
 Test(ns_layout, in_a_riddled_volume_the_search_is_bounded_and_finds_all)
 {
 	uint64_t f = file("f"), g, at = 0;
