@@ -85,6 +85,8 @@ struct mf_op {
 	uint64_t ino, offset;
 	size_t size, bytes;
 	uint32_t flags;
+	bool direct; /* a write past the kernel's page cache */
+	struct mf_op *later;
 	void *handle, *buffer;
 };
 
@@ -194,6 +196,8 @@ void mf_read(fuse_req_t, fuse_ino_t, size_t, off_t, struct fuse_file_info *);
 void mf_write_buf(fuse_req_t, fuse_ino_t, struct fuse_bufvec *, off_t, struct fuse_file_info *);
 void mf_fsync(fuse_req_t, fuse_ino_t, int, struct fuse_file_info *);
 void mf_fallocate(fuse_req_t, fuse_ino_t, int, off_t, off_t, struct fuse_file_info *);
+/* Direct writes are answered by a thread of their own; ends it, before the session goes. */
+void mf_direct_stop(void);
 void mf_lseek(fuse_req_t, fuse_ino_t, off_t, int, struct fuse_file_info *);
 
 /* An open file. A read whose process was killed may outlive the kernel's handle. */
