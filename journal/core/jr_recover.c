@@ -499,9 +499,10 @@ static void act(struct jr *jr, const struct verdict *v)
 
 /* ---- the walk ---- */
 
-/* The first batch at or after lsn that the ring tells of. */
-static const struct jr_found *found_from(const struct jr_recovery *r, uint64_t lsn)
+/* The first batch at or after lsn that the ring tells of; NULL, and a HALT: there is none before the tail it names. */
+static const struct jr_found *found_from(struct jr *jr, uint64_t lsn)
 {
+	const struct jr_recovery *r = &jr->rec;
 	uint32_t low = 0, high = r->found_count;
 
 	while (low < high) {
@@ -512,8 +513,10 @@ static const struct jr_found *found_from(const struct jr_recovery *r, uint64_t l
 		else
 			high = middle;
 	}
-	ASSERT(low < r->found_count);
-	return &r->found[low];
+	if (low < r->found_count)
+		return &r->found[low];
+	halt(jr, "the ring names a tail that none of its entries tells of");
+	return NULL;
 }
 
 /*
@@ -601,7 +604,9 @@ static void walk_step(struct jr *jr)
 		r->phase = PHASE_BEYOND;
 		return;
 	}
-	f = found_from(r, r->lsn);
+	f = found_from(jr, r->lsn);
+	if (!f)
+		return;
 	if (f->first_lsn == r->lsn)
 		walk_known(jr, f, proof);
 	else
@@ -615,10 +620,12 @@ static void walk_step(struct jr *jr)
 static void gap_step(struct jr *jr)
 {
 	struct jr_recovery *r = &jr->rec;
-	const struct jr_found *f = found_from(r, r->lsn + 1);
+	const struct jr_found *f = found_from(jr, r->lsn + 1);
 	const uint8_t *p;
 	struct jr_header h;
 
+	if (!f)
+		return;
 	if (r->gap_scan < f->page) {
 		p = jr_window_get(jr, false, r->gap_scan, 1, JR_NO_PAGE);
 		if (!p)

@@ -3,6 +3,7 @@ fuzz_programs = \
 	tests/fuzz/fuzz-arbiter \
 	tests/fuzz/fuzz-conf \
 	tests/fuzz/fuzz-frame \
+	tests/fuzz/fuzz-journal \
 	tests/fuzz/fuzz-label \
 	tests/fuzz/fuzz-message \
 	tests/fuzz/fuzz-row \
@@ -10,6 +11,7 @@ fuzz_programs = \
 
 fuzz_common = tests/fuzz/fuzz.c tests/fuzz/fuzz.h
 fuzz_wire = tests/unit/wire_dice.h tests/unit/wire_kinds.h
+fuzz_disk = tests/sim/simdisk.c tests/sim/simdisk.h
 fuzz_conf = controller/io/conf.c controller/io/conf.h
 fuzz_ldflags = $(AM_LDFLAGS) $(MDC_FUZZ_LDFLAGS)
 
@@ -22,6 +24,9 @@ tests_fuzz_fuzz_conf_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c $(fuzz_common)
 tests_fuzz_fuzz_frame_LDADD = libmdccore.la
 tests_fuzz_fuzz_frame_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_journal_SOURCES = tests/fuzz/fuzz_journal.c $(fuzz_disk) $(fuzz_common)
+tests_fuzz_fuzz_journal_LDADD = libmdccore.la
+tests_fuzz_fuzz_journal_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_label_SOURCES = tests/fuzz/fuzz_label.c $(fuzz_common)
 tests_fuzz_fuzz_label_LDADD = libmdcio.la libmdccore.la
 tests_fuzz_fuzz_label_LDFLAGS = $(fuzz_ldflags)
@@ -41,11 +46,12 @@ tests_fuzz_replay_SOURCES = \
 	tests/fuzz/fuzz_arbiter.c \
 	tests/fuzz/fuzz_conf.c \
 	tests/fuzz/fuzz_frame.c \
+	tests/fuzz/fuzz_journal.c \
 	tests/fuzz/fuzz_label.c \
 	tests/fuzz/fuzz_message.c \
 	tests/fuzz/fuzz_row.c \
 	tests/fuzz/fuzz_state.c \
-	$(fuzz_conf) $(fuzz_wire) $(fuzz_common)
+	$(fuzz_conf) $(fuzz_disk) $(fuzz_wire) $(fuzz_common)
 tests_fuzz_replay_LDADD = libmdcio.la libmdccore.la $(INIH_LIBS)
 
 EXTRA_PROGRAMS = $(fuzz_programs)
