@@ -79,20 +79,22 @@ endif
 
 AM_TESTS_ENVIRONMENT = \
 	NM='$(NM)' enable_asan='$(enable_asan)' enable_coverage='$(enable_coverage)'; \
-	top_srcdir='$(top_srcdir)'; \
-	export NM enable_asan enable_coverage top_srcdir;
+	top_srcdir='$(top_srcdir)'; VALGRIND='$(VALGRIND)' UNIT_LIMIT_S='$(UNIT_LIMIT_S)'; \
+	export NM enable_asan enable_coverage top_srcdir VALGRIND UNIT_LIMIT_S;
 TEST_EXTENSIONS = .sh
 LOG_COMPILER = $(top_srcdir)/tests/run-unit
 
 EXTRA_DIST += \
 	tests/README.md \
 	tests/core-symbols.sh \
+	tests/coverage \
 	tests/lint \
 	tests/rooms.sh \
 	tests/run \
 	tests/sim/SCENARIOS.md \
 	tests/sim/seeds.txt \
-	tests/run-unit
+	tests/run-unit \
+	tests/tsan
 
 .PHONY: check-integration check-asan lint
 check-integration: all
@@ -108,8 +110,21 @@ check-asan:
 	$(AM_V_at)test -e asan/Makefile || (cd asan && $(abs_srcdir)/configure --enable-asan --enable-werror)
 	$(AM_V_at)$(MAKE) -C asan check
 
+# VALGRIND_TESTS=tests/unit/test_x: only that. Threads are for check-tsan.
+VALGRIND_TESTS = $(unit_tests)
+.PHONY: check-valgrind check-tsan
+check-valgrind: all
+	$(AM_V_at)$(MAKE) check TESTS='$(VALGRIND_TESTS)' VALGRIND=yes UNIT_LIMIT_S=3600
+
+check-tsan:
+	$(AM_V_at)$(MKDIR_P) tsan
+	$(AM_V_at)test -e tsan/Makefile || \
+		(cd tsan && $(abs_srcdir)/configure --disable-shared CFLAGS='-O1 -g -fsanitize=thread' LDFLAGS=-fsanitize=thread)
+	$(AM_V_at)$(MAKE) -C tsan all
+	$(AM_V_at)$(top_srcdir)/tests/tsan tsan
+
 clean-local:
-	$(AM_V_at)rm -rf asan
+	$(AM_V_at)rm -rf asan coverage tsan
 
 SEEDS = 1000
 .PHONY: check-sim
@@ -176,3 +191,16 @@ check-mutants:
 check_PROGRAMS += tests/work/treework
 tests_work_treework_SOURCES = tests/work/treework.c
 tests_work_treework_LDADD =
+
+# What unit tests, the corpora and some seeds reach in what must not err. COVERAGE=--list: and each line with a branch they do not.
+covered = $(filter %.c,$(journal_core) $(ha_core)) controller/core/reply.c controller/core/session.c controller/core/boot.c
+COVERAGE_SEEDS = 200
+.PHONY: coverage
+coverage:
+	$(AM_V_at)$(MKDIR_P) coverage
+	$(AM_V_at)test -e coverage/Makefile || (cd coverage && $(abs_srcdir)/configure --enable-coverage --disable-shared)
+	$(AM_V_at)find coverage -name '*.gcda' -delete
+	$(AM_V_at)$(MAKE) -C coverage check
+	$(AM_V_at)coverage/tests/sim/ha_sim --seeds $(COVERAGE_SEEDS)
+	$(AM_V_at)coverage/tests/sim/sim --seeds $(COVERAGE_SEEDS)
+	$(AM_V_at)$(top_srcdir)/tests/coverage $(COVERAGE) coverage $(covered)
