@@ -9,6 +9,12 @@
 void ha_on_switchover(struct ha *h, uint64_t ticket, bool demote)
 {
 	if (h->role != PR_ROLE_ACTIVE) {
+		if (demote && (h->p == HA_P_SAVE || h->p == HA_P_ADOPT)) {
+			/* The record names it alone already: what stands here stays eligible, by a new process. */
+			ha_result(h, ticket, 0, "the promotion ends with the process");
+			ha_die(h, "demoted while it was being promoted");
+			return;
+		}
 		if (demote && h->role == PR_ROLE_PROMOTING)
 			ha_promote_cancel(h, -ECANCELED, "demoted before the promotion was done");
 		ha_result(h, ticket, demote ? 0 : -EINVAL,

@@ -3,6 +3,7 @@ fuzz_programs = \
 	tests/fuzz/fuzz-arbiter \
 	tests/fuzz/fuzz-conf \
 	tests/fuzz/fuzz-frame \
+	tests/fuzz/fuzz-ha \
 	tests/fuzz/fuzz-journal \
 	tests/fuzz/fuzz-label \
 	tests/fuzz/fuzz-message \
@@ -24,6 +25,9 @@ tests_fuzz_fuzz_conf_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c $(fuzz_common)
 tests_fuzz_fuzz_frame_LDADD = libmdccore.la
 tests_fuzz_fuzz_frame_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_ha_SOURCES = tests/fuzz/fuzz_ha.c $(fuzz_common)
+tests_fuzz_fuzz_ha_LDADD = libmdccore.la
+tests_fuzz_fuzz_ha_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_journal_SOURCES = tests/fuzz/fuzz_journal.c $(fuzz_disk) $(fuzz_common)
 tests_fuzz_fuzz_journal_LDADD = libmdccore.la
 tests_fuzz_fuzz_journal_LDFLAGS = $(fuzz_ldflags)
@@ -46,6 +50,7 @@ tests_fuzz_replay_SOURCES = \
 	tests/fuzz/fuzz_arbiter.c \
 	tests/fuzz/fuzz_conf.c \
 	tests/fuzz/fuzz_frame.c \
+	tests/fuzz/fuzz_ha.c \
 	tests/fuzz/fuzz_journal.c \
 	tests/fuzz/fuzz_label.c \
 	tests/fuzz/fuzz_message.c \

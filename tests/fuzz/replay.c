@@ -19,7 +19,7 @@
 #include "proto/assert_stderr.h"
 
 static const struct fuzz_target *const targets[] = {
-	&fuzz_arbiter, &fuzz_conf,    &fuzz_frame, &fuzz_journal,
+	&fuzz_arbiter, &fuzz_conf,    &fuzz_frame, &fuzz_ha,	&fuzz_journal,
 	&fuzz_label,   &fuzz_message, &fuzz_row,   &fuzz_state,
 };
 enum { TARGETS = sizeof(targets) / sizeof(targets[0]) };

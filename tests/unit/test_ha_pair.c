@@ -1344,6 +1344,23 @@ Test(ha_pair, after_a_restart_only_what_is_known_to_be_committed_is_applied)
 	cr_assert(saw("apply 3") && !saw("apply 4"));
 }
 
+/* A write of the state is under way, and the record names this controller alone. */
+Test(ha_pair, a_demotion_after_the_record_was_written_ends_the_process)
+{
+	start(3, 2);
+	log_of(3);
+	boot();
+	fenced();
+	T.hold_saves = true;
+	ev((struct ha_event){.type = HA_EV_PROMOTE, .ticket = 1});
+	cr_assert_eq(ha_role(T.h), PR_ROLE_PROMOTING);
+	cr_assert_eq(T.arb.members, 1);
+	forget();
+	ev((struct ha_event){.type = HA_EV_DEMOTE, .ticket = 2});
+	ORDER("result 0", "DIE");
+	cr_assert(!saw("SERVE"));
+}
+
 Test(ha_pair, an_override_jumps_the_epoch_and_is_counted)
 {
 	start(2, 2);
