@@ -324,8 +324,10 @@ static int grow_map(struct store *s, struct env *e)
 	pthread_rwlock_wrlock(&s->env_lock);
 	s->map_bytes = (s->map_bytes * 2 + MAP_GRAIN - 1) / MAP_GRAIN * MAP_GRAIN;
 	rc = mdb_env_set_mapsize(e->mdb, s->map_bytes);
-	s->stats.map_grown++;
 	pthread_rwlock_unlock(&s->env_lock);
+	pthread_mutex_lock(&s->lock);
+	s->stats.map_grown++;
+	pthread_mutex_unlock(&s->lock);
 	return rc;
 }
 
@@ -630,7 +632,9 @@ static int make_room(struct store *s, struct env *e, int rc, bool *waits)
 		return grow_map(s, e);
 	if (!is_full(e, rc) || stopping(s))
 		return rc;
+	pthread_mutex_lock(&s->lock);
 	s->stats.no_space++;
+	pthread_mutex_unlock(&s->lock);
 	if (!*waits)
 		tell_space(s, -ENOSPC);
 	*waits = true;
@@ -653,9 +657,11 @@ static void do_flush(struct store *s, struct task *t)
 	t->done.error = rc ? failed(t, rc, "flush") : 0;
 	if (rc)
 		return;
+	pthread_mutex_lock(&s->lock);
 	s->stats.flushes++;
 	s->stats.flushed_rows += ctl_flush_count(t->flush);
 	s->stats.flush_ms = (now_us() - begun_us) / 1000;
+	pthread_mutex_unlock(&s->lock);
 }
 
 static int copy_begin(struct store *s)
@@ -951,7 +957,9 @@ void store_get_stats(struct store *s, struct store_stats *ret)
 	MDB_envinfo info;
 	MDB_stat stat;
 
+	pthread_mutex_lock(&s->lock);
 	*ret = s->stats;
+	pthread_mutex_unlock(&s->lock);
 	ret->lsn = s->reported_lsn;
 	if (pthread_rwlock_tryrdlock(&s->env_lock) != 0)
 		return;
