@@ -6,9 +6,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <linux/falloc.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -289,6 +292,55 @@ static void punched(void)
 	close(to);
 }
 
+/* Brings the file's pages back again and again. */
+static pid_t start_reader(void)
+{
+	static char b[65536];
+	pid_t pid = fork();
+	int fd;
+
+	if (pid)
+		return pid;
+	fd = open("direct", O_RDONLY);
+	for (;;)
+		if (pread(fd, b, sizeof(b), 0) < 0)
+			_exit(1);
+}
+
+/* What an asynchronous write past the page cache has written is what readers through it see. */
+static void written_past_the_pages(void)
+{
+	static char seen[65536];
+	int fd = open("direct", O_RDWR | O_CREAT | O_DIRECT, 0644);
+	int through = open("direct", O_RDONLY);
+	char *b = aligned_alloc(4096, sizeof(seen));
+	struct iocb io = {.aio_lio_opcode = IOCB_CMD_PWRITE,
+			  .aio_fildes = (uint32_t)fd,
+			  .aio_buf = (uintptr_t)b,
+			  .aio_nbytes = sizeof(seen)},
+		    *ios = &io;
+	struct io_event event;
+	aio_context_t context = 0;
+	pid_t reader;
+
+	CHECK(syscall(SYS_io_setup, 1, &context) == 0);
+	reader = start_reader();
+	for (int i = 1; i <= 600; i++) {
+		memset(b, i, sizeof(seen));
+		CHECK(syscall(SYS_io_submit, context, 1, &ios) == 1);
+		CHECK(syscall(SYS_io_getevents, context, 1, 1, &event, NULL) == 1);
+		CHECK(event.res == sizeof(seen));
+		CHECK(pread(through, seen, sizeof(seen), 0) == sizeof(seen));
+		CHECK(memcmp(seen, b, sizeof(seen)) == 0);
+		if (i == 300)
+			kill_active();
+	}
+	CHECK(kill(reader, SIGKILL) == 0 && waitpid(reader, NULL, 0) == reader);
+	close(through);
+	close(fd);
+	free(b);
+}
+
 static bool same(struct timespec a, struct timespec b)
 {
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
@@ -377,6 +429,7 @@ int main(int argc, char **argv)
 	names();
 	holes();
 	punched();
+	written_past_the_pages();
 	times();
 	listed_while_entries_come_and_go(argc > 2 ? atoi(argv[2]) : 1500);
 	return 0;
