@@ -136,6 +136,16 @@ check-sim: tests/sim/ha_sim tests/sim/sim
 
 EXTRA_DIST += \
 	tests/mutants/run \
+	tests/mutants/crash-01-journal-not-durable.patch \
+	tests/mutants/crash-02-flush-not-durable.patch \
+	tests/mutants/crash-03-state-not-durable.patch \
+	tests/mutants/crash-04-arbiter-not-durable.patch \
+	tests/mutants/crash-05-store-made-in-place.patch \
+	tests/mutants/crash-06-copy-not-synced.patch \
+	tests/mutants/crash-07-failed-write-again.patch \
+	tests/mutants/crash-08-short-write-is-whole.patch \
+	tests/mutants/crash-09-write-error-ignored.patch \
+	tests/mutants/crash-10-flush-before-commit.patch \
 	tests/mutants/ha-01-ack-before-peer.patch \
 	tests/mutants/ha-02-stale-ack.patch \
 	tests/mutants/ha-03-no-membership.patch \

@@ -513,7 +513,8 @@ void machines_begin(const char *dir, uint8_t id[16])
 void crash_nodes_stop(void)
 {
 	for (int n = 1; n <= SIM_NODES; n++) {
-		disk_node(0);
+		disk_node(n);
+		disk_kill(DISK_KEPT);
 		machine_close(n);
 		disk_settle(n);
 	}
