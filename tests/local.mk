@@ -42,6 +42,8 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim_run.c \
 	tests/sim/sim_scenario.c \
 	tests/sim/sim_scenario.h \
+	tests/sim/sim_shrink.c \
+	tests/sim/sim_shrink.h \
 	tests/sim/sim_super.c \
 	tests/sim/sim_totals.c \
 	tests/sim/sim_totals.h \
@@ -183,7 +185,6 @@ EXTRA_DIST += \
 	tests/mutants/sim-22-bind-overtaken.patch \
 	tests/mutants/sim-23-lease-ignored.patch \
 	tests/mutants/sim-24-no-rest.patch \
-	tests/mutants/sim-25-return-of-old.patch \
 	tests/mutants/sim-26-reap-while-open.patch \
 	tests/mutants/sim-27-inodes-twice.patch \
 	tests/mutants/sim-28-flush-beyond.patch \

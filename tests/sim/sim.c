@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The command: seeds one after the other, on several processors, with a ledger; or one seed, told, repeated or shrunk. */
 #include "tests/sim/sim_scenario.h"
+#include "tests/sim/sim_shrink.h"
 #include "tests/sim/sim_totals.h"
 
 #include <getopt.h>
@@ -10,7 +11,7 @@
 
 static const char usage[] =
 	"usage: sim --seeds N [--from S] [--jobs N] [--keep-going] [--ledger FILE]\n"
-	"       sim --seed S [--trace | --frames | --repeat N]\n"
+	"       sim --seed S [--trace | --frames | --repeat N] [--only FAULTS] | --seed S --shrink\n"
 	"       sim --scenario N|all [--seed S] [--trace | --frames]\n"
 	"\n"
 	"  --seeds N     run N seeds, from S (1) on, and stop at the first that breaks a rule\n"
@@ -20,13 +21,16 @@ static const char usage[] =
 	"  --trace       print every event of note\n"
 	"  --frames      the same, with every frame that arrives\n"
 	"  --scenario N  run a scripted failure (all: each of them, list: their names)\n"
+	"  --shrink      leave out faults as long as the same rule is broken\n"
+	"  --only LIST   only these faults happen: 3,17,42\n"
 	"  --repeat N    run it N times: the trace hash must be the same\n";
 
 struct arguments {
 	struct sim_batch_run run;
 	uint64_t seed, repeat;
 	bool one, trace, frames;
-	const char *scenario;
+	const char *scenario, *only;
+	bool shrink;
 };
 
 static int run_one(const struct arguments *a)
@@ -39,6 +43,8 @@ static int run_one(const struct arguments *a)
 
 		s->trace = a->trace;
 		s->trace_frames = a->frames;
+		if (a->only)
+			sim_only(s, a->only);
 		if (i == 0)
 			sim_swarm_print(s);
 		sim_run(s);
@@ -111,6 +117,8 @@ int main(int argc, char **argv)
 						{"repeat", 1, 0, 'r'},
 						{"jobs", 1, 0, 'j'},
 						{"frames", 0, 0, 'F'},
+						{"shrink", 0, 0, 'H'},
+						{"only", 1, 0, 'O'},
 						{"scenario", 1, 0, 'S'},
 						{"keep-going", 0, 0, 'k'},
 						{"ledger", 1, 0, 'l'},
@@ -135,6 +143,12 @@ int main(int argc, char **argv)
 		case 't':
 			a.trace = true;
 			break;
+		case 'H':
+			a.shrink = true;
+			break;
+		case 'O':
+			a.only = optarg;
+			break;
 		case 'S':
 			a.scenario = optarg;
 			break;
@@ -158,6 +172,8 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
+	if (a.shrink)
+		return sim_shrink(a.seed);
 	if (a.scenario)
 		return run_scenarios(&a);
 	return a.one ? run_one(&a) : sim_run_many(&a.run);

@@ -255,8 +255,9 @@ struct sim {
 	uint64_t seen_lsn; /* the highest LSN that an answered request has seen */
 	/* what a script asks for: nodes that stay down; a number it keeps; no rest is to be expected */
 	bool held[SIM_NODES + 1], ends_broken;
-	uint64_t mark;
-	int quarantined; /* the node whose journal failed last; its disk is to be replaced */
+	uint64_t mark, until_us,
+		healed_us; /* until: faults stop then at the latest; healed: when they did */
+	int quarantined;   /* the node whose journal failed last; its disk is to be replaced */
 	uint64_t corrupt, corrupted, replaced, cas_flying;
 	bool healing, counts; /* counts: enough happened */
 	bool scripted;	      /* no fault is drawn: all asked for is enough */

@@ -243,7 +243,7 @@ void sim_fault(struct sim *s, struct sim_event *e)
 	/* Where so much goes wrong that nothing gets done, it becomes less with time. */
 	wait_ms = sim_between(s, 1, 2ull * s->swarm.faults_mean_ms) *
 		  (1 + s->now_us / (30000ull * SIM_US_MS));
-	if (s->fault_index >= SIM_FAULTS_MAX || !s->skip[s->fault_index]) {
+	if (!s->skip[s->fault_index < SIM_FAULTS_MAX ? s->fault_index : SIM_FAULTS_MAX - 1]) {
 		s->faults++;
 		s->fault_count[kind]++;
 		strike(s, kind);
@@ -256,6 +256,7 @@ void sim_fault(struct sim *s, struct sim_event *e)
 void sim_heal(struct sim *s)
 {
 	s->healing = true;
+	s->healed_us = s->now_us;
 	s->arbiter_cut = false;
 	s->corrupt = 0;
 	memset(s->cut, 0, sizeof(s->cut));

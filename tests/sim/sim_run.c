@@ -34,6 +34,8 @@ static bool has_volume(struct sim *s)
 
 static bool safety_over(struct sim *s)
 {
+	if (s->until_us)
+		return s->now_us >= s->until_us;
 	return sim_enough(s);
 }
 
@@ -92,7 +94,7 @@ void sim_run(struct sim *s)
 	sim_begin(s);
 	sim_after(s, 400 * SIM_US_MS, 0, sim_fault);
 	sim_until(s, (uint64_t)SAFETY_MS_MAX * SIM_US_MS, safety_over);
-	if (!s->violation)
+	if (!s->violation && !s->ends_broken)
 		sim_finish(s);
 }
 
