@@ -166,7 +166,6 @@ EXTRA_DIST += \
 	tests/mutants/sim-02-runs-again.patch \
 	tests/mutants/sim-03-reply-before-commit.patch \
 	tests/mutants/sim-04-flush-before-commit.patch \
-	tests/mutants/sim-05-reuse-under-layout.patch \
 	tests/mutants/sim-06-fence-not-awaited.patch \
 	tests/mutants/sim-07-layout-to-two.patch \
 	tests/mutants/sim-08-unbound-forgotten.patch \
@@ -180,11 +179,8 @@ EXTRA_DIST += \
 	tests/mutants/sim-16-new-sequence.patch \
 	tests/mutants/sim-18-entry-is-enough.patch \
 	tests/mutants/sim-19-failed-write-ignored.patch \
-	tests/mutants/sim-20-batch-not-renumbered.patch \
-	tests/mutants/sim-21-old-epoch-request.patch \
 	tests/mutants/sim-22-bind-overtaken.patch \
 	tests/mutants/sim-23-lease-ignored.patch \
-	tests/mutants/sim-24-no-rest.patch \
 	tests/mutants/sim-26-reap-while-open.patch \
 	tests/mutants/sim-27-inodes-twice.patch \
 	tests/mutants/sim-28-flush-beyond.patch \
