@@ -184,11 +184,9 @@ EXTRA_DIST += \
 	tests/mutants/sim-26-reap-while-open.patch \
 	tests/mutants/sim-27-inodes-twice.patch \
 	tests/mutants/sim-28-flush-beyond.patch \
-	tests/mutants/sim-29-late-fetch.patch \
 	tests/mutants/sim-30-no-cluster-remembered.patch \
 	tests/mutants/sim-31-quarantine-forgotten.patch \
 	tests/mutants/sim-32-lease-of-clients.patch \
-	tests/mutants/sim-33-recall-forgotten.patch \
 	tests/mutants/sim-34-rename-leaves-name.patch
 
 .PHONY: check-mutants
