@@ -66,6 +66,8 @@ mdcd_io = \
 	controller/io/ports.h \
 	controller/io/store.c \
 	controller/io/store.h \
+	controller/io/store_head.c \
+	controller/io/store_head.h \
 	controller/io/store_rows.c \
 	controller/io/store_rows.h
 
@@ -114,7 +116,7 @@ dist_man_MANS += \
 unit_tests += tests/unit/test_conf tests/unit/test_store
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c \
 	controller/io/conf.c controller/io/lun_tool.c controller/io/pair_dir.c
-tests_unit_test_store_SOURCES = tests/unit/test_store.c controller/io/store.c controller/io/store_rows.c
+tests_unit_test_store_SOURCES = tests/unit/test_store.c controller/io/store.c controller/io/store_head.c controller/io/store_rows.c
 
 EXTRA_DIST += \
 	tests/integration/0-pair-lib.sh \

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "controller/io/store_head.h"
 #include "controller/io/store_rows.h"
 #include "proto/assert.h"
 
@@ -221,7 +222,9 @@ static int open_env(struct store *s, const char *path, unsigned flags, struct en
 
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return errno;
-	rc = mdb_env_create(&e.mdb);
+	rc = store_head_check(path);
+	if (!rc)
+		rc = mdb_env_create(&e.mdb);
 	if (!rc)
 		rc = mdb_env_set_mapsize(e.mdb, s->map_bytes);
 	if (!rc)

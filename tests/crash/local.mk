@@ -3,6 +3,7 @@ tests_crash_crash_SOURCES = \
 	controller/io/lun_tool.c \
 	controller/io/lun_tool.h \
 	controller/io/store.c \
+	controller/io/store_head.c \
 	controller/io/store.h \
 	controller/io/store_rows.c \
 	controller/io/store_rows.h \
