@@ -131,7 +131,7 @@ clean-local:
 SEEDS = 1000
 .PHONY: check-sim
 check-sim: tests/sim/ha_sim tests/sim/sim
-	tests/sim/ha_sim --seeds $(SEEDS)
+	tests/sim/ha_sim --seeds $(if $(HA_SEEDS),$(HA_SEEDS),$(SEEDS))
 	sed -n 's/^\([0-9][0-9]*\) .*/--seed \1/p' $(srcdir)/tests/sim/seeds.txt | xargs -r -L 1 tests/sim/sim
 	tests/sim/sim --scenario all
 	tests/sim/sim --seeds $(SEEDS) $(if $(FROM),--from $(FROM)) $(if $(LEDGER),--ledger $(LEDGER))

@@ -46,7 +46,8 @@ static void journal_done(struct sim *s, struct sim_event *e)
 	while (n->tags[i] != e->a)
 		i++;
 	memmove(n->tags + i, n->tags + i + 1, (--n->tag_count - i) * sizeof(n->tags[0]));
-	if (n->journal_eio && may_lose_journal(s, e->node)) {
+	/* This write, not one that comes when the other may be gone. */
+	if (n->journal_eio && simdisk_is_write(n->disk, i) && may_lose_journal(s, e->node)) {
 		n->journal_eio = false;
 		s->quarantined = e->node;
 		simdisk_fail_write(n->disk, UINT32_MAX, 0, -EIO);

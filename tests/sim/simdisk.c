@@ -186,6 +186,12 @@ static int op_perform(struct simdisk *d, const struct simdisk_op *op)
 	}
 }
 
+bool simdisk_is_write(const struct simdisk *d, unsigned i)
+{
+	ASSERT(i < d->pending_count);
+	return d->pending[i].write;
+}
+
 int simdisk_complete(struct simdisk *d, unsigned i, uint64_t *ret_tag)
 {
 	struct simdisk_op op;
