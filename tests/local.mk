@@ -187,7 +187,8 @@ EXTRA_DIST += \
 	tests/mutants/sim-30-no-cluster-remembered.patch \
 	tests/mutants/sim-31-quarantine-forgotten.patch \
 	tests/mutants/sim-32-lease-of-clients.patch \
-	tests/mutants/sim-34-rename-leaves-name.patch
+	tests/mutants/sim-34-rename-leaves-name.patch \
+	tests/mutants/sim-36-standstill-counts.patch
 
 .PHONY: check-mutants
 check-mutants:

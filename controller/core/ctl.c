@@ -655,6 +655,7 @@ void ctl_step(struct ctl *c, const struct ctl_event *ev)
 	step_begin(c);
 	if (c->dead)
 		return;
+	ctl_served(c, ev->now_ms);
 	c->now_ms = ev->now_ms;
 	c->real_ns = ev->real_ns;
 	c->random = ev->random;

@@ -154,7 +154,7 @@ static void recall(struct ctl *c, struct ctl_held *h)
 	if (h->recalled_ms && c->now_ms < h->recall_sent_ms + RECALL_AGAIN_MS)
 		return;
 	if (!h->recalled_ms) {
-		h->recalled_ms = c->now_ms ? c->now_ms : 1;
+		h->recalled_ms = c->served_ms ? c->served_ms : 1;
 		c->recalls++;
 	}
 	h->recall_sent_ms = c->now_ms;
@@ -241,17 +241,6 @@ void ctl_held_return(struct ctl *c, uint64_t session, uint64_t ino, uint64_t gen
 	ctl_layouts_moved(c);
 }
 
-void ctl_held_stood_still(struct ctl *c, struct ctl_session *s, uint64_t ms)
-{
-	for (struct ctl_link *k = s->held.next; k != &s->held; k = k->next) {
-		struct ctl_held *h = CTL_OF(struct ctl_held, of_session, k);
-
-		if (h->recalled_ms)
-			h->recalled_ms =
-				c->now_ms - h->recalled_ms > ms ? h->recalled_ms + ms : c->now_ms;
-	}
-}
-
 void ctl_held_tick(struct ctl *c)
 {
 	if (c->recalls == 0)
@@ -264,7 +253,7 @@ void ctl_held_tick(struct ctl *c)
 
 			if (!h->recalled_ms)
 				continue;
-			if (c->now_ms - h->recalled_ms > CTL_RECALL_MS && !s->ending) {
+			if (c->served_ms > h->recalled_ms + CTL_RECALL_MS && !s->ending) {
 				ctl_log(c, 4,
 					"session %llu of %s returns no layout of inode %llu: it is fenced",
 					(unsigned long long)s->id, s->host,

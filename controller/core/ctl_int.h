@@ -121,7 +121,7 @@ struct ctl_session {
 	uint32_t pid;
 	int64_t opened_ns;
 	struct ctl_slot *slots;
-	uint64_t lease_ms;	/* its lease ends then */
+	uint64_t lease_ms;	/* its lease ends then, by served_ms */
 	bool rebound;		/* to this active, since it serves */
 	bool was_bound;		/* to this active, at any time: what it holds may be new */
 	bool evicted;		/* an administrator ends it */
@@ -138,7 +138,7 @@ struct ctl_held {
 	struct ctl_held *chain;
 	struct ctl_session *session;
 	uint64_t ino, generation;
-	uint64_t recalled_ms; /* 0: not recalled; when it was first */
+	uint64_t recalled_ms; /* 0: not recalled; when it was first, by served_ms */
 	uint64_t recall_sent_ms;
 	uint32_t opens;
 	uint16_t volume;
@@ -298,8 +298,10 @@ struct ctl {
 	struct ctl_volume *volumes;
 
 	/* timers */
-	uint64_t ha_timer_ms, timer_told_ms, tick_ms, ticked_ms;
-	uint32_t recalls; /* held layouts that were recalled */
+	uint64_t ha_timer_ms, timer_told_ms, tick_ms;
+	uint64_t served_ms; /* so long has it served: what leases and recalls run on */
+	uint64_t rebind_ms; /* by served_ms; a session that is not back then is fenced */
+	uint32_t recalls;   /* held layouts that were recalled */
 	struct ctl_admin_wait *admin_waits;
 	uint32_t admin_wait_count, admin_wait_cap;
 
@@ -376,6 +378,7 @@ void ctl_session_gone(struct ctl *, struct ctl_session *, const char *reason);
 void ctl_session_attach(struct ctl *, struct ctl_session *, struct ctl_conn *, bool alone);
 void ctl_session_detach(struct ctl *, struct ctl_conn *);
 void ctl_session_unbind(struct ctl *, struct ctl_session *); /* connections and holdings */
+void ctl_served(struct ctl *, uint64_t now_ms);
 void ctl_sessions_serve(struct ctl *);
 void ctl_sessions_tick(struct ctl *);
 /* An administrator ends it: behind a fence unless it holds nothing for sure. 0; -EALREADY: it is ending. */
@@ -407,7 +410,6 @@ void ctl_held_grant(struct ctl *, uint64_t session, uint64_t ino, uint8_t mode,
 		    uint64_t generation);
 void ctl_held_return(struct ctl *, uint64_t session, uint64_t ino, uint64_t generation);
 /* What was recalled is waited for so much longer. */
-void ctl_held_stood_still(struct ctl *, struct ctl_session *, uint64_t ms);
 void ctl_held_tick(struct ctl *);
 void ctl_layouts_moved(
 	struct ctl *); /* somebody gave something back: who waits for layouts tries again */

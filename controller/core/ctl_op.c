@@ -474,7 +474,7 @@ static void request(struct ctl *c, struct ctl_conn *conn, const struct pr_frame 
 		return;
 	}
 	if (conn->session)
-		conn->session->lease_ms = c->now_ms + c->cfg.lease_ms;
+		conn->session->lease_ms = c->served_ms + c->cfg.lease_ms;
 	ctl_op_run(c, &op);
 }
 

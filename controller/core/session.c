@@ -55,7 +55,7 @@ static struct ctl_session *session_new(struct ctl *c, uint64_t id, uint32_t slot
 	for (uint32_t i = 0; i < slots; i++)
 		s->slots[i].known = c->serving;
 	s->rebound = s->was_bound = c->serving;
-	s->lease_ms = c->now_ms + c->cfg.lease_ms;
+	s->lease_ms = c->served_ms + c->cfg.lease_ms;
 	ctl_link_init(&s->conns);
 	ctl_link_init(&s->held);
 	ctl_link_add(&c->sessions, &s->all);
@@ -135,8 +135,8 @@ void ctl_session_detach(struct ctl *c, struct ctl_conn *conn)
 	ctl_link_del(&conn->of_session);
 	conn->session = NULL;
 	conn->carries = false;
-	if (ctl_link_empty(&s->conns) && c->now_ms + c->cfg.lease_ms > s->lease_ms)
-		s->lease_ms = c->now_ms + c->cfg.lease_ms;
+	if (ctl_link_empty(&s->conns) && c->served_ms + c->cfg.lease_ms > s->lease_ms)
+		s->lease_ms = c->served_ms + c->cfg.lease_ms;
 }
 
 void ctl_session_unbind(struct ctl *c, struct ctl_session *s)
@@ -169,7 +169,7 @@ void ctl_session_attach(struct ctl *c, struct ctl_session *s, struct ctl_conn *c
 	}
 	if (alone)
 		conn->carries = true;
-	s->lease_ms = c->now_ms + c->cfg.lease_ms;
+	s->lease_ms = c->served_ms + c->cfg.lease_ms;
 }
 
 /* ---- greeting ---- */
@@ -266,6 +266,18 @@ void ctl_notices(struct ctl *c)
 }
 
 /* ---- lease ---- */
+
+/*
+ * Leases and recalls run on the time in which this controller served. While it stood still, which shows as a step that comes later than the
+ * tick it had asked for, what clients sent was not read; while it held its replies nobody could bind. Neither counts against them.
+ */
+void ctl_served(struct ctl *c, uint64_t now_ms)
+{
+	uint64_t gap_ms = now_ms - c->now_ms;
+
+	if (c->serving && !c->hold && !c->drain)
+		c->served_ms += gap_ms < CTL_TICK_MS ? gap_ms : CTL_TICK_MS;
+}
 
 void ctl_ping(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, const uint8_t *p)
 {
@@ -382,13 +394,13 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 void ctl_sessions_serve(struct ctl *c)
 {
 	c->unbound = 0;
-	c->ticked_ms = c->now_ms;
+	c->rebind_ms = c->served_ms + 3ull * c->cfg.lease_ms;
 	for (struct ctl_link *l = c->sessions.next; l != &c->sessions; l = l->next) {
 		struct ctl_session *s = CTL_OF(struct ctl_session, all, l);
 
 		s->bind_sequence = 0;
 		s->rebound = s->was_bound = s->binding = s->ending = s->fencing = false;
-		s->lease_ms = c->now_ms + c->cfg.lease_ms;
+		s->lease_ms = c->served_ms + c->cfg.lease_ms;
 		for (uint32_t i = 0; i < s->slot_count; i++)
 			s->slots[i] = (struct ctl_slot){0};
 		if (s->fence) {
@@ -430,7 +442,7 @@ uint64_t ctl_session_lease_left_ms(const struct ctl *c, const struct ctl_session
 
 	if (!ctl_link_empty(&s->conns))
 		end += 2ull * c->cfg.lease_ms;
-	return end > c->now_ms ? end - c->now_ms : 0;
+	return end > c->served_ms ? end - c->served_ms : 0;
 }
 
 int ctl_session_evict(struct ctl *c, struct ctl_session *s)
@@ -444,9 +456,9 @@ int ctl_session_evict(struct ctl *c, struct ctl_session *s)
 
 static void lease_check(struct ctl *c, struct ctl_session *s)
 {
-	bool silent = c->now_ms >= s->lease_ms + 2ull * c->cfg.lease_ms;
+	bool silent = c->served_ms >= s->lease_ms + 2ull * c->cfg.lease_ms;
 
-	if (!s->rebound && c->now_ms >= c->serving_since_ms + 3ull * c->cfg.lease_ms) {
+	if (!s->rebound && c->served_ms >= c->rebind_ms) {
 		end_session(c, s, true);
 		return;
 	}
@@ -460,7 +472,7 @@ static void lease_check(struct ctl *c, struct ctl_session *s)
 			ctl_conn_close(c, conn);
 			s->lease_ms = lease;
 		}
-	if (ctl_link_empty(&s->conns) && c->now_ms >= s->lease_ms)
+	if (ctl_link_empty(&s->conns) && c->served_ms >= s->lease_ms)
 		end_session(c, s, !s->rebound || ctl_session_holds_layouts(s));
 }
 
@@ -498,18 +510,10 @@ void ctl_client_fenced(struct ctl *c, uint64_t session, int error)
 
 void ctl_sessions_tick(struct ctl *c)
 {
-	uint64_t gap = c->now_ms - c->ticked_ms;
-
-	c->ticked_ms = c->now_ms;
 	for (struct ctl_link *l = c->sessions.next, *l_next; l_next = l->next, l != &c->sessions;
 	     l = l_next) {
 		struct ctl_session *s = CTL_OF(struct ctl_session, all, l);
 
-		/* this process stood still: what the client sent meanwhile is not read yet */
-		if (gap > 1000) {
-			s->lease_ms += gap;
-			ctl_held_stood_still(c, s, gap);
-		}
 		if (!s->ending && !c->hold)
 			lease_check(c, s);
 	}

@@ -437,6 +437,47 @@ Test(ctl, who_stood_still_itself_waits_for_the_returns_it_has_not_read)
 	rig_close(&g);
 }
 
+static uint32_t bind_anew(struct rig_client *cl)
+{
+	cl->conn = rig_connect(&g);
+	cr_assert_eq(rig_hello(&g, cl->conn, &cl->uuid, "vol1"), 0);
+	return rig_bind(&g, cl, NULL, 0);
+}
+
+/* It stands still for ms, and just looks at its timers then. */
+static void stand_still(uint64_t ms, unsigned int times)
+{
+	for (unsigned int i = 0; i < times; i++) {
+		g.now_ms += ms;
+		rig_wait(&g, 1);
+	}
+}
+
+Test(ctl, who_stands_still_for_short_again_and_again_counts_none_of_it)
+{
+	open_one();
+	rig_hang_up(&g, a.conn);
+	stand_still(900, 40);
+	cr_assert_eq(g.fence_asked, 0);
+	cr_assert_eq(bind_anew(&a), 0);
+	rig_hang_up(&g, a.conn);
+	rig_wait(&g, g.config.lease_ms + 1000);
+	cr_assert_eq(bind_anew(&a), PR_E_BAD_SESSION, "silence while it serves counts");
+	rig_close(&g);
+}
+
+Test(ctl, who_stands_still_after_its_promotion_waits_for_those_that_are_not_back)
+{
+	open_one();
+	rig_crash(&g);
+	rig_boot(&g);
+	rig_serve(&g);
+	stand_still(5000, 40);
+	cr_assert_eq(g.fence_asked, 0);
+	cr_assert_eq(bind_anew(&a), 0);
+	rig_close(&g);
+}
+
 /* Asks for blocks of the file to write to; the answer is in the mail, or comes later. */
 static void allocate(struct rig_client *cl, uint64_t ino, uint64_t block, uint64_t blocks)
 {
