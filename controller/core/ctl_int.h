@@ -409,7 +409,6 @@ void ctl_held_close(struct ctl *, uint64_t session, uint64_t ino, uint32_t opens
 void ctl_held_grant(struct ctl *, uint64_t session, uint64_t ino, uint8_t mode,
 		    uint64_t generation);
 void ctl_held_return(struct ctl *, uint64_t session, uint64_t ino, uint64_t generation);
-/* What was recalled is waited for so much longer. */
 void ctl_held_tick(struct ctl *);
 void ctl_layouts_moved(
 	struct ctl *); /* somebody gave something back: who waits for layouts tries again */
