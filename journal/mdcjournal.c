@@ -58,7 +58,7 @@ static const char usage[] =
 	"\n"
 	"Nothing is changed. A daemon may be running; then the tail moves while it is read.\n"
 	"\n"
-	"Exit status: 0 whole; 1 a torn tail, which recovery cuts by itself; 2 damaged:\n"
+	"Exit status: 0 whole; 1 a torn tail, which recovery leaves out; 2 damaged:\n"
 	"batches must come from the peer; 3 lost: only a full copy from the peer helps, or\n"
 	"the journal of another cluster; 64 wrong command line; 66 no journal there.\n";
 
@@ -70,7 +70,7 @@ static const char *const verdicts[] = {
 static const char *const advice[] = {
 	[JR_CLEAN] = "Recovery would open it as it is.",
 	[JR_EMPTY] = "Recovery would open it as a new journal.",
-	[JR_TORN] = "Recovery would cut the torn tail: it was never reported durable.",
+	[JR_TORN] = "Recovery would leave out the torn tail: it was never reported durable.",
 	[JR_REPAIR] =
 		"Recovery would fetch the damaged batches from the peer; without a peer the daemon stops.",
 	[JR_HALT] =

@@ -177,7 +177,7 @@ EXTRA_DIST += \
 	tests/mutants/sim-14-epochs-fill-journal.patch \
 	tests/mutants/sim-15-born-written.patch \
 	tests/mutants/sim-16-new-sequence.patch \
-	tests/mutants/sim-18-entry-is-enough.patch \
+	tests/mutants/sim-18-durable-at-once.patch \
 	tests/mutants/sim-19-failed-write-ignored.patch \
 	tests/mutants/sim-22-bind-overtaken.patch \
 	tests/mutants/sim-23-lease-ignored.patch \

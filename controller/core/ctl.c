@@ -401,7 +401,7 @@ struct ctl *ctl_new(const struct ctl_config *cfg, char ret_why[256])
 	}
 	c->gate = (struct ns_gate){.user = c, .may_reap = ctl_may_reap, .may_reuse = ctl_may_reuse};
 	c->open = pr_buf_on(c->batch, cfg->batch_bytes_max);
-	c->ha_timer_ms = c->timer_told_ms = UINT64_MAX;
+	c->ha_timer_ms = c->ring_due_ms = c->timer_told_ms = UINT64_MAX;
 	return c;
 }
 
@@ -589,9 +589,22 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* The journal's ring follows when there is time, and soon in any case. */
+static void ring_follow(struct ctl *c)
+{
+	if (jr_unnamed(c->jr) == 0) {
+		c->ring_due_ms = UINT64_MAX;
+	} else if (c->ring_due_ms == UINT64_MAX) {
+		c->ring_due_ms = c->now_ms + CTL_RING_MS;
+	} else if (c->now_ms >= c->ring_due_ms) {
+		jr_name(c->jr);
+		c->ring_due_ms = c->now_ms + CTL_RING_MS;
+	}
+}
+
 static void timer_set(struct ctl *c)
 {
-	uint64_t at = c->ha_timer_ms;
+	uint64_t at = sooner(c->ha_timer_ms, c->ring_due_ms);
 	struct ctl_effect *fx;
 
 	if (rowset_live_bytes(c->rows) > 0 && !c->flush && c->booted)
@@ -646,6 +659,7 @@ static void settle(struct ctl *c)
 	}
 	ctl_background(c);
 	ctl_ops_run(c);
+	ring_follow(c);
 	while (ctl_batch_close(c, false) || ctl_pair_run(c))
 		;
 }

@@ -20,6 +20,7 @@ enum {
 	CTL_QUEUE_MAX = 64 << 20, /* bytes a connection does not take: it is closed */
 	CTL_INO_RANGE = 4096,	  /* reserved at once in the volume row */
 	CTL_TICK_MS = 200,	  /* leases and recalls are looked at this often */
+	CTL_RING_MS = 5,	  /* so soon the journal's ring names what is durable */
 	CTL_RECALL_MS =
 		30000, /* a client that answers pings but returns no layout is fenced after this */
 	CTL_SPACE_WAIT_MS = 3000, /* an operation waits so long for resting blocks */
@@ -298,7 +299,7 @@ struct ctl {
 	struct ctl_volume *volumes;
 
 	/* timers */
-	uint64_t ha_timer_ms, timer_told_ms, tick_ms;
+	uint64_t ha_timer_ms, ring_due_ms, timer_told_ms, tick_ms;
 	uint64_t served_ms; /* so long has it served: what leases and recalls run on */
 	uint64_t rebind_ms; /* by served_ms; a session that is not back then is fenced */
 	uint32_t recalls;   /* held layouts that were recalled */

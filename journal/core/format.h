@@ -22,7 +22,7 @@
  *
  *	batch	0	4	CRC-32C of bytes 4.. to the end of the payload
  *	header	4	4	magic "mdcB"
- *		8	2	version 1
+ *		8	2	version 2
  *		10	2	128, bytes of this header
  *		12	4	payload bytes
  *		16	16	cluster
@@ -36,12 +36,13 @@
  *		100	28	zero
  *
  * Ring entry, 512 bytes, eight times in its page; entry seq lies in page seq % ring_slots. It is
- * written in parallel with the batch it announces and describes the whole journal as of that batch.
- * The valid entry with the highest seq is the head.
+ * written when the batch it names is durable, one at a time, so it passes over batches when they
+ * are many, and describes the whole journal as of that batch. The valid entry with the highest seq
+ * is the head.
  *
  *	entry	0	4	CRC-32C of bytes 4..511
  *		4	4	magic "mdcR"
- *		8	2	version 1
+ *		8	2	version 2
  *		10	1	kind: 1 BATCH, 2 BASE (begun anew), 3 CUT, 4 START (beginning moved),
  *				5 SETTLED (recovery kept batches without entries of their own)
  *		11	1	zero
@@ -52,7 +53,7 @@
  *		48	8	first_lsn of the tail batch
  *		56	8	tail_lsn, its last
  *		64	8	commit_lsn known then
- *		72	8	durable_lsn: reported durable when this entry was issued
+ *		72	8	zero
  *		80	16	prev_hash of the tail batch
  *		96	16	hash of the tail batch
  *		112	8	page number of the tail batch
@@ -79,7 +80,7 @@ enum {
 	JR_BODY_BYTES = JR_SECTOR_BYTES - JR_TRAILER_BYTES,
 	JR_PAGE_SECTORS = JR_PAGE_BYTES / JR_SECTOR_BYTES,
 	JR_HEADER_BYTES = 128,
-	JR_FORMAT_VERSION = 1,
+	JR_FORMAT_VERSION = 2,
 	JR_SECTOR_INDEX_BITS = 13,
 };
 
@@ -123,7 +124,7 @@ struct jr_entry_disk {
 	uint64_t first_lsn;
 	uint64_t tail_lsn;
 	uint64_t commit_lsn;
-	uint64_t durable_lsn;
+	uint64_t zero1;
 	uint8_t prev_hash[16];
 	uint8_t hash[16];
 	uint64_t page;
@@ -159,7 +160,7 @@ JR_AT(jr_entry_disk, epoch, 40);
 JR_AT(jr_entry_disk, first_lsn, 48);
 JR_AT(jr_entry_disk, tail_lsn, 56);
 JR_AT(jr_entry_disk, commit_lsn, 64);
-JR_AT(jr_entry_disk, durable_lsn, 72);
+JR_AT(jr_entry_disk, zero1, 72);
 JR_AT(jr_entry_disk, prev_hash, 80);
 JR_AT(jr_entry_disk, hash, 96);
 JR_AT(jr_entry_disk, page, 112);
@@ -214,6 +215,8 @@ enum jr_sector { JR_SECTOR_NEW, JR_SECTOR_OLD, JR_SECTOR_BAD };
  */
 enum jr_sector jr_sector_judge(const uint8_t *sector, uint64_t epoch, uint64_t first_lsn,
 			       uint32_t index);
+/* It is whole, and of a batch that begins with this LSN. */
+bool jr_sector_is_of(const uint8_t *sector, uint64_t first_lsn);
 
 /* ---- the ring ---- */
 
@@ -223,7 +226,7 @@ struct jr_entry {
 	enum jr_kind kind;
 	uint32_t in_flight;
 	uint8_t cluster[16];
-	uint64_t seq, epoch, first_lsn, tail_lsn, commit_lsn, durable_lsn;
+	uint64_t seq, epoch, first_lsn, tail_lsn, commit_lsn;
 	struct pr_hash prev_hash, hash;
 	uint64_t page;
 	uint32_t image_bytes, segment_bytes, segments, ring_slots;

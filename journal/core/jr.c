@@ -8,15 +8,15 @@
 #include "journal/core/jr_state.h"
 #include "proto/assert.h"
 
-/* Tags of jr_io: three for each flight, then these. */
-static uint32_t tag_start(const struct jr *jr)
+/* Tags of jr_io: two for each flight, then these. */
+static uint32_t tag_entry(const struct jr *jr)
 {
-	return 3 * jr->cfg.in_flight;
+	return 2 * jr->cfg.in_flight;
 }
 
 static uint32_t tag_job(const struct jr *jr)
 {
-	return 3 * jr->cfg.in_flight + 1;
+	return 2 * jr->cfg.in_flight + 1;
 }
 
 static bool config_ok(const struct jr_config *c)
@@ -30,7 +30,7 @@ static bool config_ok(const struct jr_config *c)
 
 struct jr *jr_new(const struct jr_config *cfg)
 {
-	size_t entry_bytes = (size_t)(cfg->in_flight + 3) * JR_PAGE_BYTES;
+	size_t entry_bytes = 3 * (size_t)JR_PAGE_BYTES;
 	struct jr *jr;
 	uintptr_t at;
 
@@ -187,7 +187,7 @@ static void job_read(struct jr *jr, uint8_t file, uint64_t offset, uint8_t *buff
 
 uint8_t *jr_job_page(struct jr *jr)
 {
-	return jr->entry_pages + (size_t)(jr->cfg.in_flight + 1) * JR_PAGE_BYTES;
+	return jr->entry_pages + JR_PAGE_BYTES;
 }
 
 static bool job_busy(const struct jr *jr)
@@ -329,15 +329,14 @@ void jr_entry_fill(const struct jr *jr, struct jr_entry *e, enum jr_kind kind, u
 		.kind = kind,
 		.in_flight = jr->cfg.in_flight,
 		.seq = seq,
-		.epoch = jr->tail.epoch,
-		.first_lsn = jr->tail.first_lsn,
-		.tail_lsn = jr->tail.lsn,
+		.epoch = jr->durable.epoch,
+		.first_lsn = jr->durable.first_lsn,
+		.tail_lsn = jr->durable.lsn,
 		.commit_lsn = jr->commit_lsn,
-		.durable_lsn = jr->durable_lsn,
-		.prev_hash = jr->tail.prev_hash,
-		.hash = jr->tail.hash,
-		.page = jr->tail.page,
-		.image_bytes = jr->tail.image_bytes,
+		.prev_hash = jr->durable.prev_hash,
+		.hash = jr->durable.hash,
+		.page = jr->durable.page,
+		.image_bytes = jr->durable.image_bytes,
 		.segment_bytes = jr->cfg.segment_bytes,
 		.segments = jr->cfg.segments,
 		.ring_slots = jr->cfg.ring_slots,
@@ -392,9 +391,13 @@ static bool start_move_one(struct jr *jr)
 		return false;
 	first = jr_index_get(&jr->index, n);
 	last = jr_index_get(&jr->index, n - 1);
-	/* A run of unknown batches stays until it is repaired: its hash is not known. */
+	/*
+	 * The batch that an entry names lies behind the beginning that it names. A run of unknown
+	 * batches stays until it is repaired: its hash is not known.
+	 */
 	if (jr->repair_count > 0 || first->first_lsn - 1 > jr->released_lsn ||
-	    last->marks & JR_MARK_GAP || first->page % jr->segment_pages != 0)
+	    first->first_lsn > jr->durable.lsn || last->marks & JR_MARK_GAP ||
+	    first->page % jr->segment_pages != 0)
 		return false;
 	jr->start = (struct jr_start){
 		.page = first->page,
@@ -457,14 +460,13 @@ static void index_add(struct jr *jr, const struct jr_batch *b, uint64_t page)
 int jr_append(struct jr *jr, struct jr_batch *b)
 {
 	uint64_t end = jr->tail.next_page, page = jr_place(jr, end, b->image_bytes / JR_PAGE_BYTES);
-	struct jr_entry e;
-	uint8_t *entry_page;
 	uint32_t slot;
 
 	if (jr->life == JR_LIFE_FAILED)
 		return -EIO;
 	ASSERT(jr->life == JR_LIFE_READY && !jr->cfg.look_only);
-	if (jr->flight_count == jr->cfg.in_flight || jr->cut_wanted || jr->reset_wanted)
+	if (jr->flight_count == jr->cfg.in_flight || jr->unnamed >= JR_UNNAMED_MAX ||
+	    jr->cut_wanted || jr->reset_wanted)
 		return -EBUSY;
 	ASSERT(b->first_lsn == jr->tail.lsn + 1);
 	ASSERT(pr_hash_equal(&b->prev_hash, &jr->tail.hash));
@@ -478,22 +480,13 @@ int jr_append(struct jr *jr, struct jr_batch *b)
 	cache_add(jr, b);
 	slot = (jr->flight_head + jr->flight_count) % jr->cfg.in_flight;
 	jr->flights[slot] = (struct jr_flight){
-		.batch = jr_batch_ref(b),
-		.end_done = page == end,
-		.start_page = jr->start.page,
-	};
+		.batch = jr_batch_ref(b), .tail = jr->tail, .end_done = page == end};
 	jr->flight_count++;
-
-	jr_entry_fill(jr, &e, JR_KIND_BATCH, ++jr->seq);
-	entry_page = jr->entry_pages + (size_t)slot * JR_PAGE_BYTES;
-	jr_entry_encode(entry_page, &e);
-	op_ask(jr, 3 * slot, true, jr_page_file(jr, page), jr_page_offset(jr, page), b->image,
+	op_ask(jr, 2 * slot, true, jr_page_file(jr, page), jr_page_offset(jr, page), b->image,
 	       b->image_bytes);
-	op_ask(jr, 3 * slot + 1, true, 0, e.seq % jr->cfg.ring_slots * JR_PAGE_BYTES, entry_page,
-	       JR_PAGE_BYTES);
 	/* What a dropped fork left in the rest of the segment must not be taken for this batch. */
 	if (page != end)
-		op_ask(jr, 3 * slot + 2, true, jr_page_file(jr, end), jr_page_offset(jr, end),
+		op_ask(jr, 2 * slot + 1, true, jr_page_file(jr, end), jr_page_offset(jr, end),
 		       jr->window.p - JR_PAGE_BYTES, JR_PAGE_BYTES);
 	return 0;
 }
@@ -503,34 +496,58 @@ static void flights_land(struct jr *jr)
 	while (jr->flight_count > 0) {
 		struct jr_flight *f = &jr->flights[jr->flight_head];
 
-		if (!f->entry_done || !f->data_done || !f->end_done)
+		if (!f->data_done || !f->end_done)
 			break;
-		jr->durable_lsn = f->batch->last_lsn;
-		jr->start_durable_page = f->start_page;
+		jr->durable = f->tail;
+		jr->unnamed++;
 		jr_batch_unref(f->batch);
 		f->batch = NULL;
 		jr->flight_head = (jr->flight_head + 1) % jr->cfg.in_flight;
 		jr->flight_count--;
-		jr_post(jr, &(struct jr_event){.type = JR_EV_APPENDED, .lsn = jr->durable_lsn});
+		jr_post(jr, &(struct jr_event){.type = JR_EV_APPENDED, .lsn = jr->durable.lsn});
 	}
 }
 
-/* The beginning moved and no batch is there to carry it: an entry of its own. */
-static void start_write(struct jr *jr)
+/*
+ * The ring follows, one entry at a time: it names the last durable batch when there are many that
+ * it does not name or when asked to, and the beginning as soon as it is another.
+ */
+static void entry_write(struct jr *jr)
 {
-	uint8_t *page = jr->entry_pages + (size_t)jr->cfg.in_flight * JR_PAGE_BYTES;
+	uint8_t *page = jr->entry_pages;
 	struct jr_entry e;
 
-	if (jr->life != JR_LIFE_READY || jr->cfg.look_only || jr->flight_count > 0 ||
-	    jr->start_mark_busy || jr->cut_wanted || jr->reset_wanted ||
-	    jr->start.page == jr->start_durable_page)
+	if (jr->life != JR_LIFE_READY || jr->cfg.look_only || jr->entry.busy || jr->cut_wanted ||
+	    jr->reset_wanted ||
+	    (jr->unnamed < JR_NAME_EVERY && !jr->entry.wanted &&
+	     jr->start.page == jr->start_durable_page))
 		return;
-	jr_entry_fill(jr, &e, JR_KIND_START, ++jr->seq);
+	jr_entry_fill(jr, &e, jr->unnamed ? JR_KIND_BATCH : JR_KIND_START, ++jr->seq);
 	jr_entry_encode(page, &e);
-	jr->start_mark_busy = true;
-	op_ask(jr, tag_start(jr), true, 0, e.seq % jr->cfg.ring_slots * JR_PAGE_BYTES, page,
+	jr->entry.busy = true;
+	jr->entry.wanted = false;
+	jr->entry.start_page = jr->start.page;
+	jr->entry.naming = jr->unnamed;
+	op_ask(jr, tag_entry(jr), true, 0, e.seq % jr->cfg.ring_slots * JR_PAGE_BYTES, page,
 	       JR_PAGE_BYTES);
-	jr->start_marked_page = jr->start.page;
+}
+
+static void entry_written(struct jr *jr)
+{
+	jr->entry.busy = false;
+	jr->unnamed -= jr->entry.naming;
+	jr->start_durable_page = jr->entry.start_page;
+}
+
+void jr_name(struct jr *jr)
+{
+	jr->entry.wanted = jr->unnamed > 0;
+	entry_write(jr);
+}
+
+uint32_t jr_unnamed(const struct jr *jr)
+{
+	return jr->unnamed;
 }
 
 void jr_io_done(struct jr *jr, uint64_t tag, int result)
@@ -551,19 +568,17 @@ void jr_io_done(struct jr *jr, uint64_t tag, int result)
 			jr->job_done = true;
 		else
 			window_read(jr, result);
-	} else if (tag == tag_start(jr)) {
-		jr->start_mark_busy = false;
-		if (jr->start_marked_page > jr->start_durable_page)
-			jr->start_durable_page = jr->start_marked_page;
+	} else if (tag == tag_entry(jr)) {
+		entry_written(jr);
 	} else {
-		struct jr_flight *f = &jr->flights[tag / 3];
+		struct jr_flight *f = &jr->flights[tag / 2];
 
-		f->data_done |= tag % 3 == 0;
-		f->entry_done |= tag % 3 == 1;
-		f->end_done |= tag % 3 == 2;
+		f->data_done |= tag % 2 == 0;
+		f->end_done |= tag % 2 == 1;
 		flights_land(jr);
+		start_move(jr);
 	}
-	start_write(jr);
+	entry_write(jr);
 	jr_kick(jr);
 }
 
@@ -576,7 +591,7 @@ void jr_release(struct jr *jr, uint64_t lsn)
 	if (jr->life != JR_LIFE_READY)
 		return;
 	start_move(jr);
-	start_write(jr);
+	entry_write(jr);
 }
 
 /* ---- what callers may know ---- */
@@ -593,7 +608,7 @@ uint64_t jr_tail_lsn(const struct jr *jr)
 
 uint64_t jr_durable_lsn(const struct jr *jr)
 {
-	return jr->durable_lsn;
+	return jr->durable.lsn;
 }
 
 struct pr_hash jr_tail_hash(const struct jr *jr)

@@ -86,9 +86,9 @@ enum jr_event_type {
 
 /* The verdicts of recovery; journal/README.md holds the decision table, tests visit every row. */
 enum jr_verdict {
-	JR_CLEAN,   /* every batch up to the tail is whole */
-	JR_EMPTY,   /* a new journal */
-	JR_TORN,    /* the last batches were not fully written, and never reported durable: cut */
+	JR_CLEAN, /* every batch up to the tail is whole */
+	JR_EMPTY, /* a new journal */
+	JR_TORN, /* a batch behind the tail was not fully written, nor reported durable: left out */
 	JR_REPAIR,  /* damaged_first..damaged_last must come from the peer before use */
 	JR_HALT,    /* nobody can tell what was acknowledged: only jr_reset and a full copy help */
 	JR_FOREIGN, /* the journal of another cluster or format */
@@ -127,6 +127,13 @@ void jr_reset(struct jr *, uint64_t common_lsn, uint64_t base_lsn, uint64_t base
  */
 int jr_append(struct jr *, struct jr_batch *); /* takes its own reference */
 bool jr_has_room(const struct jr *, uint32_t image_bytes);
+/*
+ * The ring names the last durable batch: to be called a few milliseconds after jr_unnamed, the
+ * number of durable batches behind the one that it names, is no longer 0. Recovery finds those too,
+ * but of them a write that the disk reported and lost is not missed.
+ */
+void jr_name(struct jr *);
+uint32_t jr_unnamed(const struct jr *);
 void jr_fetch(struct jr *, uint64_t lsn, uint64_t cookie);
 /*
  * Archive, then drop every batch that ends after lsn; lsn must end a batch, or be jr_first_lsn - 1

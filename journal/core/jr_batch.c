@@ -75,6 +75,11 @@ enum jr_sector jr_sector_judge(const uint8_t *sector, uint64_t epoch, uint64_t f
 	return JR_SECTOR_BAD;
 }
 
+bool jr_sector_is_of(const uint8_t *sector, uint64_t first_lsn)
+{
+	return sector_crc_ok(sector) && pr_load64(sector + JR_BODY_BYTES) == first_lsn;
+}
+
 static struct pr_hash hash_load(const uint8_t *p)
 {
 	struct pr_hash h;

@@ -200,7 +200,7 @@ static void verify_step(struct jr *jr)
 
 	if (i < 0)
 		i = 0;
-	if ((uint32_t)i >= jr->index.count || jr->verify_lsn > jr->durable_lsn) {
+	if ((uint32_t)i >= jr->index.count || jr->verify_lsn > jr->durable.lsn) {
 		jr->verify_wanted = false;
 		jr_post(jr, &(struct jr_event){.type = JR_EV_VERIFIED, .lsn = jr->verify_good});
 		jr_job_end(jr);
@@ -264,7 +264,9 @@ static void tail_set(struct jr *jr, uint32_t keep, uint64_t lsn)
 	}
 	jr_index_keep(&jr->index, keep);
 	jr_cache_drop(jr, lsn);
-	jr->durable_lsn = lsn;
+	jr->durable = jr->tail;
+	jr->unnamed = 0;
+	jr->entry.wanted = false;
 	if (jr->commit_lsn > lsn)
 		jr->commit_lsn = lsn;
 	if (jr->released_lsn > lsn)
@@ -548,7 +550,7 @@ static enum jr_job job_pick(const struct jr *jr)
 	if (jr->life == JR_LIFE_OPENING)
 		return JR_JOB_OPEN;
 	if (jr->cut_wanted || jr->reset_wanted) {
-		if (jr->flight_count == 0 && !jr->start_mark_busy)
+		if (jr->flight_count == 0 && !jr->entry.busy)
 			return jr->cut_wanted ? JR_JOB_CUT : JR_JOB_RESET;
 	}
 	if (jr_event_room(jr) <= JR_EVENTS_SPARE)

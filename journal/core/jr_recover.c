@@ -117,7 +117,6 @@ static void ring_step(struct jr *jr)
 static void found_add(struct jr_recovery *r, const struct jr_entry *e)
 {
 	r->found[r->found_count++] = (struct jr_found){
-		.seq = e->seq,
 		.epoch = e->epoch,
 		.first_lsn = e->first_lsn,
 		.last_lsn = e->tail_lsn,
@@ -137,13 +136,12 @@ static void found_drop(struct jr_recovery *r, uint64_t tail_lsn)
 {
 	while (r->found_count > 0 && r->found[r->found_count - 1].last_lsn > tail_lsn)
 		r->found_count--;
-	if (r->acked_lsn > tail_lsn)
-		r->acked_lsn = tail_lsn;
 }
 
 /*
- * Goes through the entries in the order in which they were issued: the batches that stand at the
- * end, and what is proven of them.
+ * Goes through the entries in the order in which they were issued: the batches that they name and
+ * that stand at the end. Each was issued when the one before it was durable: one that is not there
+ * was lost.
  */
 static void found_build(struct jr *jr)
 {
@@ -154,22 +152,21 @@ static void found_build(struct jr *jr)
 	for (; seq <= last; seq++) {
 		const struct jr_entry *e = &r->slots[seq % jr->cfg.ring_slots];
 
-		if (e->seq != seq)
+		if (e->seq != seq) {
+			if (r->states[seq % jr->cfg.ring_slots] != JR_SLOT_BAD)
+				ring_note(jr, (uint32_t)(seq % jr->cfg.ring_slots),
+					  "a ring entry was lost");
 			continue;
+		}
 		found_drop(r, e->kind == JR_KIND_BATCH ? e->first_lsn - 1 : e->tail_lsn);
 		if (e->kind == JR_KIND_BASE)
 			r->found_count = 0;
-		if (e->kind == JR_KIND_SETTLED || e->kind == JR_KIND_CUT)
-			r->settled_seq = e->seq;
-		if (e->image_bytes == 0)
-			r->empty_seq = e->seq;
 		if (e->kind == JR_KIND_BATCH)
 			found_add(r, e);
 		else if (e->image_bytes > 0 &&
 			 (r->found_count == 0 ||
 			  r->found[r->found_count - 1].last_lsn < e->tail_lsn))
 			found_add(r, e);
-		r->acked_lsn = larger(r->acked_lsn, larger(e->durable_lsn, e->commit_lsn));
 	}
 }
 
@@ -178,7 +175,6 @@ static void head_step(struct jr *jr)
 	struct jr_recovery *r = &jr->rec;
 
 	r->gap_scan = JR_NO_PAGE;
-	r->blank_page = JR_NO_PAGE;
 	r->slot = 0;
 	if (r->entries == 0 && r->foreign > 0) {
 		jr->foreign = true;
@@ -199,7 +195,6 @@ static void head_step(struct jr *jr)
 		if (r->slots[i].seq > r->head.seq)
 			r->head = r->slots[i];
 	found_build(jr);
-	r->last_seq = r->head.seq;
 	r->lsn = r->head.start_lsn;
 	r->page = r->head.start_page;
 	r->prev = r->head.start_hash;
@@ -278,6 +273,32 @@ static bool header_fits(const struct jr_recovery *r, const struct jr_header *h,
 	       (pr_hash_is_zero(&next->prev_hash) || pr_hash_equal(&h->hash, &next->prev_hash));
 }
 
+/* Space that nothing of what is kept lies in. */
+static bool may_blank(const struct jr *jr, uint64_t page)
+{
+	return page / jr->segment_pages < jr->start.page / jr->segment_pages + jr->cfg.segments;
+}
+
+/*
+ * A page that does not begin with the batch looked for. Damage in it matters if one of its sectors
+ * says that the batch was written here, or none says anything; else it is of what stood here before.
+ */
+static enum jr_data page_judge(const uint8_t *page, uint64_t first_lsn, uint32_t *ret_sector)
+{
+	uint32_t bad = 0;
+	bool witness = false;
+
+	for (uint32_t i = 0; i < JR_PAGE_SECTORS; i++) {
+		const uint8_t *sector = page + (size_t)i * JR_SECTOR_BYTES;
+
+		if (jr_sector_judge(sector, UINT64_MAX, UINT64_MAX, i) != JR_SECTOR_BAD)
+			witness |= jr_sector_is_of(sector, first_lsn);
+		else if (bad++ == 0)
+			*ret_sector = i;
+	}
+	return bad == JR_PAGE_SECTORS || (bad > 0 && witness) ? JR_DATA_BAD : JR_DATA_TORN;
+}
+
 /* Looks at one place for the batch that follows. False: being read. */
 static bool probe_at(struct jr *jr, uint64_t page, const struct jr_found *next)
 {
@@ -300,19 +321,10 @@ static bool probe_at(struct jr *jr, uint64_t page, const struct jr_found *next)
 				return false;
 			data = image_judge(jr, p, h.image_bytes, h.epoch, h.first_lsn, NULL, &h,
 					   &sector);
+			r->torn |= !next && data == JR_DATA_TORN;
 		}
 	} else {
-		/*
-		 * Whose the sectors of this page are is not known; that they are somebody's can be
-		 * seen.
-		 */
-		for (uint32_t i = 0; i < JR_PAGE_SECTORS && data == JR_DATA_TORN; i++) {
-			if (jr_sector_judge(p + (size_t)i * JR_SECTOR_BYTES, UINT64_MAX, UINT64_MAX,
-					    i) == JR_SECTOR_BAD) {
-				data = JR_DATA_BAD;
-				sector = i;
-			}
-		}
+		data = page_judge(p, r->lsn, &sector);
 	}
 	if (b->step == 0 || data == JR_DATA_WHOLE ||
 	    (data == JR_DATA_BAD && b->data == JR_DATA_TORN)) {
@@ -334,7 +346,8 @@ static bool probe_run(struct jr *jr, const struct jr_found *found)
 			return false;
 		r->probe.step = 1;
 	}
-	if (r->probe.step == 1 && r->probe.data != JR_DATA_WHOLE && next != r->page) {
+	if (r->probe.step == 1 && r->probe.data != JR_DATA_WHOLE && next != r->page &&
+	    (found || may_blank(jr, next))) {
 		if (!probe_at(jr, next, found))
 			return false;
 	}
@@ -413,38 +426,10 @@ static void gap_begin(struct jr *jr)
 	r->phase = PHASE_GAP;
 }
 
-/* Space that nothing of what is kept lies in. */
-static bool may_blank(const struct jr *jr, uint64_t page)
-{
-	return page / jr->segment_pages < jr->start.page / jr->segment_pages + jr->cfg.segments;
-}
-
-static void cut_here(struct jr *jr, uint64_t page)
-{
-	struct jr_recovery *r = &jr->rec;
-	uint32_t n = jr->index.count;
-
-	if (n > 0 && jr_index_get(&jr->index, n - 1)->marks & JR_MARK_GAP) {
-		halt(jr, "unreadable batches of unknown size right before a torn tail");
-		return;
-	}
-	r->cut = true;
-	r->blank_page = may_blank(jr, page) ? page : JR_NO_PAGE;
-	r->phase = PHASE_SETTLE;
-	if (r->damaged == 0) {
-		r->damaged_first = r->lsn;
-		r->damaged_last = r->head.tail_lsn;
-	}
-	snprintf(r->why, sizeof(r->why),
-		 "the last batches were not fully written: cut from LSN %llu on",
-		 (unsigned long long)r->lsn);
-}
-
 struct verdict {
-	enum jr_head head;
-	enum jr_data data;
 	enum jr_proof proof;
-	const struct jr_found *found; /* NULL: no entry tells of it */
+	enum jr_data data;
+	const struct jr_found *found; /* NULL: no entry names it */
 	const struct jr_header *header;
 	uint64_t page;
 	uint32_t sector;
@@ -455,25 +440,15 @@ static void act(struct jr *jr, const struct verdict *v)
 	struct jr_recovery *r = &jr->rec;
 	char why[120];
 
-	snprintf(why, sizeof(why), "batch at LSN %llu: entry %s, data %s, proof %s",
-		 (unsigned long long)r->lsn, jr_head_name(v->head), jr_data_name(v->data),
-		 jr_proof_name(v->proof));
-	switch (jr_decide(v->head, v->data, v->proof)) {
-	case JR_DO_KEEP_NOTE:
-		jr_damage(jr, r->lsn, v->page, 0, why);
-		/* fallthrough */
+	snprintf(why, sizeof(why), "batch at LSN %llu: %s, data %s", (unsigned long long)r->lsn,
+		 jr_proof_name(v->proof), jr_data_name(v->data));
+	switch (jr_decide(v->proof, v->data)) {
 	case JR_DO_KEEP:
 		batch_kept(jr, v->header, v->page);
-		r->settle |= v->head == JR_HEAD_OLD || v->head == JR_HEAD_BAD;
 		break;
 	case JR_DO_ADOPT:
-		jr_damage(jr, r->lsn, v->page, 0, why);
 		batch_kept(jr, v->header, v->page);
 		r->settle = true;
-		r->last_seq++;
-		break;
-	case JR_DO_CUT:
-		cut_here(jr, v->page);
 		break;
 	case JR_DO_END:
 		r->phase = PHASE_SETTLE;
@@ -491,9 +466,7 @@ static void act(struct jr *jr, const struct verdict *v)
 		halt(jr, why);
 		break;
 	default:
-		snprintf(why, sizeof(why), "batch at LSN %llu: states that exclude each other",
-			 (unsigned long long)r->lsn);
-		halt(jr, why);
+		ASSERT(!"a row of the decision table is not written");
 	}
 }
 
@@ -519,38 +492,11 @@ static const struct jr_found *found_from(struct jr *jr, uint64_t lsn)
 	return NULL;
 }
 
-/*
- * What happened to the entry of a batch that no entry tells of: it stood between those of its
- * neighbours.
- */
-static enum jr_head head_missing(const struct jr *jr, const struct jr_found *next)
-{
-	const struct jr_recovery *r = &jr->rec;
-	const struct jr_found *before = next > r->found ? next - 1 : NULL;
-	bool wrapped = r->head.seq > jr->cfg.ring_slots;
-	uint64_t seq = wrapped ? r->head.seq - jr->cfg.ring_slots + 1 : 1;
-
-	/* A recovery has judged this hole already, and wrote so. */
-	if (next->seq <= r->settled_seq)
-		return JR_HEAD_GONE;
-	if (before)
-		seq = before->seq + 1;
-	else if (r->empty_seq > 0)
-		seq = r->empty_seq + 1;
-	for (; seq < next->seq; seq++) {
-		uint32_t slot = (uint32_t)(seq % jr->cfg.ring_slots);
-
-		if (r->slots[slot].seq != seq && r->states[slot] == JR_SLOT_BAD)
-			return JR_HEAD_BAD;
-	}
-	return before || r->empty_seq > 0 || !wrapped ? JR_HEAD_OLD : JR_HEAD_GONE;
-}
-
-static void walk_known(struct jr *jr, const struct jr_found *f, enum jr_proof proof)
+static void walk_named(struct jr *jr, const struct jr_found *f)
 {
 	struct jr_recovery *r = &jr->rec;
 	uint32_t pages = f->image_bytes / JR_PAGE_BYTES;
-	struct verdict v = {.head = JR_HEAD_GOOD, .proof = proof, .found = f, .page = f->page};
+	struct verdict v = {.proof = JR_PROOF_DURABLE, .found = f, .page = f->page};
 	struct jr_header h;
 	const uint8_t *image;
 
@@ -577,28 +523,29 @@ static void walk_known(struct jr *jr, const struct jr_found *f, enum jr_proof pr
 	act(jr, &v);
 }
 
-static void walk_unknown(struct jr *jr, const struct jr_found *next, enum jr_proof proof)
+/* A batch that no entry names. False: being read. */
+static bool probe_verdict(struct jr *jr, const struct jr_found *next, struct verdict *v,
+			  struct jr_header *header)
 {
-	struct jr_recovery *r = &jr->rec;
-	struct verdict v = {.head = head_missing(jr, next), .proof = proof};
-	struct jr_probe b;
+	struct jr_probe *b = &jr->rec.probe;
 
 	if (!probe_run(jr, next))
-		return;
-	b = r->probe;
-	r->probe.step = 0;
-	v.data = b.data;
-	v.header = &b.header;
-	v.page = b.page;
-	v.sector = b.sector;
-	act(jr, &v);
+		return false;
+	b->step = 0;
+	*header = b->header;
+	v->data = b->data;
+	v->header = header;
+	v->page = b->page;
+	v->sector = b->sector;
+	return true;
 }
 
 static void walk_step(struct jr *jr)
 {
 	struct jr_recovery *r = &jr->rec;
-	enum jr_proof proof = r->lsn <= r->acked_lsn ? JR_PROOF_ACKED : JR_PROOF_NONE;
+	struct verdict v = {.proof = JR_PROOF_DURABLE};
 	const struct jr_found *f;
+	struct jr_header h;
 
 	if (r->lsn > r->head.tail_lsn) {
 		r->phase = PHASE_BEYOND;
@@ -608,9 +555,9 @@ static void walk_step(struct jr *jr)
 	if (!f)
 		return;
 	if (f->first_lsn == r->lsn)
-		walk_known(jr, f, proof);
-	else
-		walk_unknown(jr, f, proof);
+		walk_named(jr, f);
+	else if (probe_verdict(jr, f, &v, &h))
+		act(jr, &v);
 }
 
 /*
@@ -647,28 +594,17 @@ static void gap_step(struct jr *jr)
 }
 
 /*
- * The head is the newest entry that can be read. If the slot after it cannot, a newer one may have
- * stood there.
+ * Behind the batch that the head names: what was durable, and perhaps acknowledged, before an entry
+ * named it.
  */
 static void beyond_step(struct jr *jr)
 {
 	struct jr_recovery *r = &jr->rec;
-	bool bad = r->states[(r->last_seq + 1) % jr->cfg.ring_slots] == JR_SLOT_BAD;
-	struct verdict v = {
-		.head = bad ? JR_HEAD_BAD : JR_HEAD_OLD, .proof = JR_PROOF_BEYOND, .page = r->page};
-	struct jr_probe b;
+	struct verdict v = {.proof = JR_PROOF_BEYOND, .data = JR_DATA_TORN, .page = r->page};
+	struct jr_header h;
 
-	v.data = JR_DATA_TORN;
-	if (bad && may_blank(jr, r->page)) {
-		if (!probe_run(jr, NULL))
-			return;
-		b = r->probe;
-		r->probe.step = 0;
-		v.data = b.data;
-		v.header = &b.header;
-		v.page = b.page;
-		v.sector = b.sector;
-	}
+	if (may_blank(jr, r->page) && !probe_verdict(jr, NULL, &v, &h))
+		return;
 	act(jr, &v);
 }
 
@@ -689,21 +625,21 @@ static void settle_halt(struct jr *jr)
 		jr->tail.next_page = larger(jr->tail.next_page, e->start_page);
 	}
 	jr->tail.lsn = r->lsn > 0 ? r->lsn - 1 : 0;
-	jr->seq = r->last_seq;
+	jr->seq = r->head.seq;
 }
 
 static void settle_step(struct jr *jr)
 {
 	struct jr_recovery *r = &jr->rec;
 
-	jr->seq = r->last_seq;
+	jr->seq = r->head.seq;
 	if (r->halt)
 		settle_halt(jr);
 	if (!r->halt && r->head.commit_lsn > jr->commit_lsn)
 		jr->commit_lsn = r->head.commit_lsn;
 	if (jr->commit_lsn > jr->tail.lsn)
 		jr->commit_lsn = jr->tail.lsn;
-	jr->durable_lsn = jr->tail.lsn;
+	jr->durable = jr->tail;
 	jr->start_durable_page = jr->start.page;
 	jr->window.valid = false;
 	jr->job_done = false;
@@ -713,15 +649,13 @@ static void settle_step(struct jr *jr)
 static void write_step(struct jr *jr)
 {
 	struct jr_recovery *r = &jr->rec;
-	bool again = !r->cut && !r->settle && r->head.blank_page != JR_NO_PAGE &&
+	bool again = !r->settle && r->head.blank_page != JR_NO_PAGE &&
 		     jr->tail.lsn == r->head.tail_lsn &&
 		     (r->head.kind == JR_KIND_CUT || r->head.kind == JR_KIND_BASE);
 	bool done = true;
 
 	if (r->empty)
 		done = jr_mark_write(jr, JR_KIND_BASE, JR_NO_PAGE);
-	else if (r->cut)
-		done = jr_mark_write(jr, JR_KIND_CUT, r->blank_page);
 	else if (r->settle)
 		done = jr_mark_write(jr, JR_KIND_SETTLED, JR_NO_PAGE);
 	else if (again)
@@ -740,7 +674,7 @@ static enum jr_verdict verdict_of(const struct jr *jr)
 		return JR_HALT;
 	if (r->damaged > 0)
 		return JR_REPAIR;
-	if (r->cut)
+	if (r->torn)
 		return JR_TORN;
 	return jr->tail.lsn == 0 && jr->start.lsn == 1 ? JR_EMPTY : JR_CLEAN;
 }
@@ -761,6 +695,10 @@ static void report_step(struct jr *jr)
 		.damaged_last = r->damaged_last,
 	};
 
+	if (ev.verdict == JR_TORN)
+		snprintf(r->why, sizeof(r->why),
+			 "the batch at LSN %llu was not fully written: left out",
+			 (unsigned long long)r->lsn);
 	if (ev.verdict == JR_REPAIR)
 		snprintf(r->why, sizeof(r->why), "batches of LSN %llu to %llu are damaged",
 			 (unsigned long long)r->damaged_first, (unsigned long long)r->damaged_last);

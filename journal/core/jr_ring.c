@@ -23,7 +23,6 @@ void jr_entry_encode(uint8_t page[JR_PAGE_BYTES], const struct jr_entry *e)
 	pr_store64(p + ENTRY_AT(first_lsn), e->first_lsn);
 	pr_store64(p + ENTRY_AT(tail_lsn), e->tail_lsn);
 	pr_store64(p + ENTRY_AT(commit_lsn), e->commit_lsn);
-	pr_store64(p + ENTRY_AT(durable_lsn), e->durable_lsn);
 	memcpy(p + ENTRY_AT(prev_hash), e->prev_hash.b, sizeof(e->prev_hash.b));
 	memcpy(p + ENTRY_AT(hash), e->hash.b, sizeof(e->hash.b));
 	pr_store64(p + ENTRY_AT(page), e->page);
@@ -45,7 +44,7 @@ static const char *entry_reject(const uint8_t *p, const struct jr_entry *e)
 {
 	if (e->kind < JR_KIND_BATCH || e->kind > JR_KIND_SETTLED)
 		return "unknown kind of ring entry";
-	if (p[ENTRY_AT(zero)] != 0 ||
+	if (p[ENTRY_AT(zero)] != 0 || pr_load64(p + ENTRY_AT(zero1)) != 0 ||
 	    !jr_is_zero(p + ENTRY_AT(zero2), JR_SECTOR_BYTES - ENTRY_AT(zero2)))
 		return "reserved bytes are not zero";
 	if (e->seq == 0 || e->ring_slots == 0 || e->segments == 0)
@@ -85,7 +84,6 @@ const char *jr_entry_decode(const uint8_t p[JR_SECTOR_BYTES], struct jr_entry *r
 		.first_lsn = pr_load64(p + ENTRY_AT(first_lsn)),
 		.tail_lsn = pr_load64(p + ENTRY_AT(tail_lsn)),
 		.commit_lsn = pr_load64(p + ENTRY_AT(commit_lsn)),
-		.durable_lsn = pr_load64(p + ENTRY_AT(durable_lsn)),
 		.page = pr_load64(p + ENTRY_AT(page)),
 		.image_bytes = pr_load32(p + ENTRY_AT(image_bytes)),
 		.segment_bytes = pr_load32(p + ENTRY_AT(segment_bytes)),

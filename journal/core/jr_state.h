@@ -19,7 +19,9 @@ enum {
 	JR_WINDOW_BYTES = JR_BATCH_BYTES_MAX,
 	JR_READ_BYTES = 1 << 20,
 	JR_ARCHIVE = 255,
-	JR_OPS_MAX = 3 * JR_IN_FLIGHT_MAX + 2, /* three for each flight, START, the job's */
+	JR_NAME_EVERY = 16,  /* durable batches that no entry names yet: one is written unasked */
+	JR_UNNAMED_MAX = 64, /* and no more are appended */
+	JR_OPS_MAX = 2 * JR_IN_FLIGHT_MAX + 2, /* two for each flight, the entry's, the job's */
 };
 
 enum jr_life { JR_LIFE_NEW, JR_LIFE_OPENING, JR_LIFE_READY, JR_LIFE_HALTED, JR_LIFE_FAILED };
@@ -33,14 +35,6 @@ enum jr_job {
 	JR_JOB_REPAIR
 };
 
-/* A batch between jr_append and APPENDED. */
-struct jr_flight {
-	struct jr_batch *batch;
-	bool entry_done, data_done,
-		end_done; /* end_done: the zero page behind the last batch of the segment before */
-	uint64_t start_page; /* the beginning its ring entry names */
-};
-
 /* The last batch, or what the journal was begun after. */
 struct jr_tail {
 	uint64_t epoch, first_lsn, lsn;
@@ -48,6 +42,14 @@ struct jr_tail {
 	uint64_t page;
 	uint32_t image_bytes; /* 0: none */
 	uint64_t next_page;
+};
+
+/* A batch between jr_append and APPENDED. */
+struct jr_flight {
+	struct jr_batch *batch;
+	struct jr_tail tail; /* the journal's, once this batch is durable */
+	bool data_done,
+		end_done; /* end_done: the zero page behind the last batch of the segment before */
 };
 
 struct jr_start {
@@ -70,8 +72,6 @@ struct jr_window {
 };
 
 struct jr_found { /* a batch that the ring tells of */
-	/* seq of the entry that tells of it: its own, or a later one that names it as the tail. */
-	uint64_t seq;
 	uint64_t epoch, first_lsn, last_lsn, page;
 	struct pr_hash prev_hash, hash;
 	uint32_t image_bytes;
@@ -97,7 +97,6 @@ struct jr_recovery {
 	struct jr_found *found;
 	uint32_t found_count, entries, bad, foreign;
 	struct jr_entry stranger, head;
-	uint64_t acked_lsn, last_seq, settled_seq, empty_seq;
 
 	uint64_t lsn, page; /* the walk: the next batch's first_lsn, where */
 	struct pr_hash prev;
@@ -107,8 +106,7 @@ struct jr_recovery {
 	uint32_t damaged;
 	uint64_t damaged_first, damaged_last;
 
-	bool cut, settle, halt, empty;
-	uint64_t blank_page;
+	bool torn, settle, halt, empty;
 	char why[120];
 };
 
@@ -120,12 +118,17 @@ struct jr {
 	struct jr_config cfg;
 	uint32_t segment_pages;
 	enum jr_life life;
-	struct jr_tail tail;
+	struct jr_tail tail, durable; /* with what is in flight, and without */
 	struct jr_start start;
 	uint64_t start_durable_page; /* what the disk says: segments before it may be written */
-	uint64_t start_marked_page;  /* what the START entry on its way says */
-	uint64_t durable_lsn, commit_lsn, released_lsn;
+	uint64_t commit_lsn, released_lsn;
 	uint64_t seq; /* of the last entry issued */
+	struct {
+		bool busy, wanted;
+		uint64_t start_page; /* what the entry on its way says */
+		uint32_t naming;     /* batches it is the first to name, or to follow */
+	} entry;
+	uint32_t unnamed; /* durable batches behind the one that the last durable entry names */
 	struct jr_index index;
 
 	struct jr_flight flights[JR_IN_FLIGHT_MAX];
@@ -138,7 +141,7 @@ struct jr {
 	struct jr_op ops[JR_OPS_MAX];
 	uint32_t queue[JR_OPS_MAX];
 	uint32_t queue_head, queue_count;
-	uint8_t *entry_pages; /* one for each flight, one for START, one for jobs, one of zeros */
+	uint8_t *entry_pages; /* one for the entry on its way, one for jobs, one of zeros */
 
 	struct jr_event events[JR_EVENTS];
 	uint32_t event_head, event_count;
@@ -158,7 +161,7 @@ struct jr {
 	bool verify_wanted;
 	uint64_t verify_lsn, verify_good;
 	bool verify_bad;
-	bool cut_wanted, reset_wanted, start_mark_busy, foreign;
+	bool cut_wanted, reset_wanted, foreign;
 	uint64_t cut_lsn, blank_page, common_lsn;
 	uint32_t cut_keep, cut_next, cut_upto; /* batches of the index; after a HALT, pages */
 	struct jr_start reset_start;
@@ -204,7 +207,7 @@ static inline uint64_t jr_place(const struct jr *jr, uint64_t page, uint32_t pag
 
 static inline struct jr_op *jr_job_op(struct jr *jr)
 {
-	return &jr->ops[3 * jr->cfg.in_flight + 1];
+	return &jr->ops[2 * jr->cfg.in_flight + 1];
 }
 
 /* jr_job.c */

@@ -2,40 +2,26 @@
 /* The decision table of recovery and the names of its words. */
 #include "journal/core/jr_verdict.h"
 
-#define ROW(head, data, none, acked, beyond)        \
-	[JR_HEAD_##head][JR_DATA_##data] = {        \
-		[JR_PROOF_NONE] = JR_DO_##none,     \
-		[JR_PROOF_ACKED] = JR_DO_##acked,   \
-		[JR_PROOF_BEYOND] = JR_DO_##beyond, \
-	}
-
-/*
- * The three columns: nothing proves that it was acknowledged; proven; beyond the head.
- */
-const unsigned char jr_decisions[JR_HEADS][JR_DATAS][JR_PROOFS] = {
-	ROW(GOOD, WHOLE, KEEP, KEEP, NEVER),
-	ROW(GOOD, TORN, CUT, REPAIR, NEVER),
-	ROW(GOOD, BAD, REPAIR, REPAIR, NEVER),
-
-	ROW(OLD, WHOLE, KEEP, KEEP_NOTE, END),
-	ROW(OLD, TORN, CUT, REPAIR, END),
-	ROW(OLD, BAD, CUT, REPAIR, END),
-
-	ROW(BAD, WHOLE, KEEP_NOTE, KEEP_NOTE, ADOPT),
-	ROW(BAD, TORN, CUT, REPAIR, END),
-	ROW(BAD, BAD, REPAIR, REPAIR, HALT),
-
-	/* The ring reaches further back than in_flight batches: what is older is proven. */
-	ROW(GONE, WHOLE, NEVER, KEEP, NEVER),
-	ROW(GONE, TORN, NEVER, REPAIR, NEVER),
-	ROW(GONE, BAD, NEVER, REPAIR, NEVER),
+const unsigned char jr_decisions[JR_PROOFS][JR_DATAS] = {
+	[JR_PROOF_DURABLE] =
+		{
+			[JR_DATA_WHOLE] = JR_DO_KEEP,
+			[JR_DATA_TORN] = JR_DO_REPAIR,
+			[JR_DATA_BAD] = JR_DO_REPAIR,
+		},
+	[JR_PROOF_BEYOND] =
+		{
+			[JR_DATA_WHOLE] = JR_DO_ADOPT,
+			[JR_DATA_TORN] = JR_DO_END,
+			[JR_DATA_BAD] = JR_DO_HALT,
+		},
 };
 
-const char *jr_head_name(enum jr_head head)
+const char *jr_proof_name(enum jr_proof proof)
 {
-	static const char *const names[JR_HEADS] = {"good", "old", "bad", "gone"};
+	static const char *const names[JR_PROOFS] = {"durable by the ring", "behind the head"};
 
-	return names[head];
+	return names[proof];
 }
 
 const char *jr_data_name(enum jr_data data)
@@ -45,17 +31,10 @@ const char *jr_data_name(enum jr_data data)
 	return names[data];
 }
 
-const char *jr_proof_name(enum jr_proof proof)
-{
-	static const char *const names[JR_PROOFS] = {"none", "acked", "beyond"};
-
-	return names[proof];
-}
-
 const char *jr_action_name(enum jr_action action)
 {
 	static const char *const names[JR_DOS] = {
-		"UNWRITTEN", "KEEP", "KEEP_NOTE", "ADOPT", "CUT", "END", "REPAIR", "HALT", "NEVER",
+		"UNWRITTEN", "KEEP", "ADOPT", "END", "REPAIR", "HALT",
 	};
 
 	return names[action];

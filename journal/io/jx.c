@@ -13,7 +13,7 @@
 #include "journal/io/jx_files.h"
 #include "proto/assert.h"
 
-enum { OPS = 3 * 16 + 2 }; /* the most that a core has under way */
+enum { OPS = 2 * 16 + 2 }; /* the most that a core has under way */
 
 struct refused {
 	uint64_t tag;

@@ -114,10 +114,14 @@ static inline bool rig_step(struct rig *rig)
 	return true;
 }
 
+/* Until nothing is left to do, and the ring names the last batch. */
 static inline void rig_run(struct rig *rig)
 {
-	while (rig_step(rig))
-		;
+	do {
+		while (rig_step(rig))
+			;
+		jr_name(rig->jr);
+	} while (jr_unnamed(rig->jr) > 0 && !rig->failed);
 }
 
 static inline void rig_open_start(struct rig *rig)

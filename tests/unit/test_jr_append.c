@@ -123,9 +123,9 @@ Test(jr_append, batches_complete_out_of_order_and_are_told_in_order)
 		cr_assert_eq(rig_append(&rig, 1, 1, 100), 0);
 	cr_assert_eq(rig_append(&rig, 1, 1, 100), -EBUSY);
 	rig_poll(&rig);
-	cr_assert_eq(simdisk_pending(rig.disk), 8u);
-	/* All but the data of the first. */
-	for (unsigned i = 0; i < 7; i++) {
+	cr_assert_eq(simdisk_pending(rig.disk), 4u);
+	/* All but the first. */
+	for (unsigned i = 0; i < 3; i++) {
 		int r = simdisk_complete(rig.disk, 1, &tag);
 
 		jr_io_done(rig.jr, tag, r);
@@ -371,7 +371,9 @@ Test(jr_cut, a_crash_at_any_point_leaves_the_old_or_the_new_tail)
 			rig_crash(&rig, mode);
 			v = rig_open(&rig);
 			tail = jr_tail_lsn(rig.jr);
-			cr_assert(v == JR_CLEAN && (tail == 5 || tail == 8),
+			/* What was dropped may be half zeroed. */
+			cr_assert((v == JR_CLEAN && (tail == 5 || tail == 8)) ||
+					  (v == JR_TORN && tail == 5),
 				  "steps %u mode %u verdict %d tail %lu", steps, mode, v, tail);
 			rig_check(&rig);
 			rig_append_wait(&rig, 2, 1, 3000);
