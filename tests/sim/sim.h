@@ -165,7 +165,8 @@ struct sim_client {
 	uint64_t gen, paused_until_us;
 	uint64_t session, wake_us,
 		disturbed_us; /* disturbed: it may have been out of reach until then */
-	bool up, session_stands;
+	uint64_t unserved_us; /* since then it is not served */
+	bool up, session_stands, served;
 	struct sim_worker worker[SIM_WORKERS];
 	struct sim_op *unsent[SIM_WORKERS]; /* in the order they were asked */
 	int unsent_count;

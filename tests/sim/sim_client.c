@@ -115,15 +115,17 @@ static void ready(struct sim *s, int client, const struct pr_session_open_r *ope
 	}
 }
 
-/* Only who could not be heard for long may lose its session. */
+/* Only who could not be heard for long may lose its session, and hears of it before it is served again. */
 static void lost(struct sim *s, int client, const char *text)
 {
 	struct sim_client *c = &s->client[client];
+	uint64_t served_us = c->served ? s->now_us : c->unserved_us;
 
 	sim_note(s, "client %d: session %llu is lost: %s", client, (unsigned long long)c->session,
 		 text ? text : "");
 	s->evictions++;
-	if (c->session_stands && s->now_us > c->disturbed_us + 4ull * s->swarm.lease_ms * SIM_US_MS)
+	if (c->session_stands && served_us > c->disturbed_us + s->swarm.lease_ms * SIM_US_MS &&
+	    s->now_us > c->disturbed_us + 4ull * s->swarm.lease_ms * SIM_US_MS)
 		sim_fail(s, "eviction", "client %d lost its session, and was always there: %s",
 			 client, text ? text : "");
 	c->session_stands = false;
@@ -163,6 +165,8 @@ static void effects(struct sim *s, int client)
 		case CL_FX_SERVING:
 			sim_note(s, "client %d: %s (gap %u ms)", client,
 				 fx.on ? "served" : "not served", fx.gap_ms);
+			c->served = fx.on;
+			c->unserved_us = s->now_us;
 			if (fx.on && fx.lost)
 				sim_fail(s, "layout", "client %d lost %u of what it held", client,
 					 fx.lost);
