@@ -64,6 +64,7 @@ struct sim_conn {
 	int end[2];
 	int port; /* 0 access, 1 coordination, 2 heartbeat link */
 	bool open, up;
+	bool gone[2]; /* that end has closed it, or died: it says and hears no more */
 	uint64_t busy_us[2]; /* nothing overtakes: when the last byte sent by that end arrives */
 	struct sim_segment *queue[2], **last[2]; /* to that side */
 };
@@ -187,6 +188,7 @@ enum { SIM_OPS_MIN = 1000, SIM_FAULTS_MIN = 20, SIM_FAILOVERS_MIN = 2 };
 	SIM_FAULT(CLIENT_PAUSE, "client-pause") \
 	SIM_FAULT(LUN_CACHE, "lun-power-loss")  \
 	SIM_FAULT(RESET, "connection-reset")    \
+	SIM_FAULT(HALF_DEAD, "connection-half-dead") \
 	SIM_FAULT(CORRUPT, "bit-flip-in-frame") \
 	SIM_FAULT(CLOCK, "clock-jump")          \
 	SIM_FAULT(JOURNAL_EIO, "journal-eio")   \
@@ -321,6 +323,7 @@ void sim_send(struct sim *, int from, uint64_t id, const uint8_t *p, uint32_t le
 void sim_hang_up(struct sim *, int from, uint64_t id);
 void sim_drop_all(struct sim *, int end);	   /* that end died */
 void sim_net_reset(struct sim *);		   /* some connection breaks */
+void sim_net_half_dead(struct sim *); /* one end has lost it, the other hears late of what was under way */
 void sim_cut(struct sim *, int a, int b, bool on); /* what a sends to b */
 void sim_dial_link(struct sim *);		   /* node 2 dials node 1 unless a link stands */
 void sim_net_free(struct sim *);

@@ -176,6 +176,9 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 	case SIM_FAULT_RESET:
 		sim_net_reset(s);
 		break;
+	case SIM_FAULT_HALF_DEAD:
+		sim_net_half_dead(s);
+		break;
 	case SIM_FAULT_CORRUPT:
 		s->corrupt++;
 		break;

@@ -12,7 +12,7 @@ static struct sim_conn *find(struct sim *s, int end, uint64_t id, int *ret_side)
 		struct sim_conn *c = s->open[i];
 
 		for (int side = 0; side < 2; side++) {
-			if (c->end[side] == end && c->id[side] == id) {
+			if (c->end[side] == end && c->id[side] == id && !c->gone[side]) {
 				*ret_side = side;
 				return c;
 			}
@@ -32,7 +32,7 @@ static void queues_free(struct sim_conn *c)
 	}
 }
 
-/* Nobody finds it any more. */
+/* Nobody finds it any more, and what was under way is lost. */
 static void shut(struct sim *s, struct sim_conn *c)
 {
 	for (size_t i = 0; i < s->open_count; i++)
@@ -86,7 +86,24 @@ static void tell_down(struct sim *s, int end, uint64_t id, int port, int error)
 
 static void down_event(struct sim *s, struct sim_event *e)
 {
-	tell_down(s, (int)e->b, e->a, (int)e->c, e->error);
+	struct sim_conn *c = e->ptr;
+	int side = (int)e->a;
+
+	if (c->gone[side])
+		return;
+	if (e->b && c->open && c->queue[side]) { /* it hears of the end behind all that was sent */
+		struct sim_event *again = sim_after(s, 20 * SIM_US_MS, e->node, down_event);
+
+		again->ptr = c;
+		again->a = e->a;
+		again->b = e->b;
+		again->error = e->error;
+		return;
+	}
+	c->gone[side] = true;
+	if (c->open && c->gone[side ^ 1])
+		shut(s, c);
+	tell_down(s, c->end[side], c->id[side], c->port, e->error);
 }
 
 /* The end `side` learns that the stream is gone. */
@@ -101,10 +118,22 @@ static void lose(struct sim *s, struct sim_conn *c, int side, int error)
 		e = sim_after(s, c->busy_us[side ^ 1] - s->now_us, end, down_event);
 	else
 		e = sim_after(s, latency(s), end, down_event);
-	e->a = c->id[side];
-	e->b = (uint64_t)end;
-	e->c = (uint64_t)c->port;
+	e->ptr = c;
+	e->a = (uint64_t)side;
+	e->b = error == 0;
 	e->error = error ? error : -ECONNRESET;
+}
+
+/* That end closes it or dies. What it had sent is on its way and arrives. */
+static void leave(struct sim *s, struct sim_conn *c, int side)
+{
+	bool told = c->up ? !c->gone[side ^ 1] : side == 1;
+
+	c->gone[side] = true;
+	if (!c->up || c->gone[side ^ 1])
+		shut(s, c);
+	if (told)
+		lose(s, c, side ^ 1, 0);
 }
 
 static void connect_event(struct sim *s, struct sim_event *e)
@@ -112,7 +141,7 @@ static void connect_event(struct sim *s, struct sim_event *e)
 	struct sim_conn *c = e->ptr;
 	int from = c->end[0], to = c->end[1];
 
-	if (!c->open)
+	if (!c->open || c->gone[0])
 		return;
 	if (!s->node[to].up || s->cut[from][to] || s->cut[to][from]) {
 		shut(s, c);
@@ -154,7 +183,7 @@ void sim_dial_link(struct sim *s)
 	    s->node[2].role == PR_ROLE_STARTING)
 		return;
 	for (size_t i = 0; i < s->open_count; i++)
-		if (s->open[i]->port == 2)
+		if (s->open[i]->port == 2 && !s->open[i]->gone[0] && !s->open[i]->gone[1])
 			return;
 	sim_connect(s, 2, 1, 2, 0);
 }
@@ -192,7 +221,7 @@ static void frames(struct sim *s, struct sim_conn *c, int side, uint8_t *p, uint
 {
 	int to = c->end[side];
 
-	while (left > 0 && c->open) {
+	while (left > 0 && c->open && !c->gone[side]) {
 		struct pr_frame f;
 		int r = pr_frame_decode(&f, p, PR_PAYLOAD_MAX_LINK);
 
@@ -235,7 +264,7 @@ static void arrive(struct sim *s, struct sim_event *e)
 	struct sim_segment *g;
 	bool bad;
 
-	while (c->open && (g = c->queue[side]) && g->at_us <= s->now_us) {
+	while (c->open && !c->gone[side] && (g = c->queue[side]) && g->at_us <= s->now_us) {
 		if (!end_is_up(s, to))
 			return;
 		if (s->cut[from][to]) {
@@ -296,11 +325,8 @@ void sim_hang_up(struct sim *s, int from, uint64_t id)
 	int side;
 	struct sim_conn *c = find(s, from, id, &side);
 
-	if (!c)
-		return;
-	shut(s, c);
-	if (c->up)
-		lose(s, c, side ^ 1, 0);
+	if (c)
+		leave(s, c, side);
 }
 
 void sim_drop_all(struct sim *s, int end)
@@ -308,12 +334,13 @@ void sim_drop_all(struct sim *s, int end)
 	for (size_t i = 0; i < s->open_count;) {
 		struct sim_conn *c = s->open[i];
 
-		if (c->end[0] != end && c->end[1] != end) {
+		int side = c->end[1] == end;
+
+		if (c->end[side] == end && !c->gone[side])
+			leave(s, c, side);
+		/* leave() may have taken it out of the list */
+		if (i < s->open_count && s->open[i] == c)
 			i++;
-			continue;
-		}
-		shut(s, c);
-		lose(s, c, c->end[0] == end, 0);
 	}
 }
 
@@ -326,6 +353,28 @@ void sim_net_reset(struct sim *s)
 	shut(s, c);
 	lose(s, c, 0, -ECONNRESET);
 	lose(s, c, 1, -ECONNRESET);
+}
+
+/* The client connects anew and sends all again while the controller still gets what it had sent before, or the other way round. */
+void sim_net_half_dead(struct sim *s)
+{
+	struct sim_conn *c = s->open_count ? s->open[sim_below(s, s->open_count)] : NULL;
+	uint64_t late_us = sim_between(s, 1, sim_chance(s, 500) ? 100 : 3000) * SIM_US_MS;
+	int side = sim_chance(s, 700) ? 0 : 1;
+
+	if (!c || !c->up || c->gone[0] || c->gone[1])
+		return;
+	lose(s, c, side, -ECONNRESET);
+	for (struct sim_segment *g = c->queue[side ^ 1]; g; g = g->next) {
+		struct sim_event *e;
+
+		g->at_us += late_us;
+		e = sim_after(s, g->at_us - s->now_us, c->end[side ^ 1], arrive);
+		e->ptr = c;
+		e->a = (uint64_t)(side ^ 1);
+	}
+	c->busy_us[side] = (c->busy_us[side] > s->now_us ? c->busy_us[side] : s->now_us) + late_us;
+	lose(s, c, side ^ 1, 0);
 }
 
 void sim_cut(struct sim *s, int a, int b, bool on)
