@@ -37,8 +37,11 @@ static void set_rebound(struct ctl *c, struct ctl_session *s, bool rebound)
 		return;
 	s->rebound = rebound;
 	s->was_bound |= rebound;
-	if (c->serving)
-		c->unbound += rebound ? -1u : 1u;
+	if (!c->serving)
+		return;
+	c->unbound += rebound ? -1u : 1u;
+	if (rebound)
+		ctl_layouts_moved(c);
 }
 
 /* ---- rows ---- */
@@ -383,10 +386,8 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 	}
 	r.lost = bind_held(c, s, q.held);
 	s->binding = q.flags & PR_BIND_MORE;
-	if (!s->binding) {
+	if (!s->binding)
 		set_rebound(c, s, true);
-		ctl_layouts_moved(c);
-	}
 	ASSERT(pr_session_bind_r_encode(&b, &r) == 0);
 	ctl_reply(c, conn, f, err, bytes, (uint32_t)b.len, s->lsn, GATE_COMMIT);
 }

@@ -478,6 +478,24 @@ Test(ctl, who_stands_still_after_its_promotion_waits_for_those_that_are_not_back
 	rig_close(&g);
 }
 
+Test(ctl, a_session_opened_anew_after_a_promotion_keeps_nobody_waiting)
+{
+	uint64_t ino;
+
+	open_one();
+	cr_assert_eq(rig_client_open(&g, &b, 2, 0), 0);
+	cr_assert_eq(rig_create(&g, &a, "f", &ino), 0);
+	rig_crash(&g);
+	rig_boot(&g);
+	rig_serve(&g);
+	cr_assert_eq(bind_anew(&a), 0);
+	cr_assert_eq(layout_get(&a, ino, PR_LAYOUT_WRITE, NULL), UINT32_MAX, "b may hold it");
+	cr_assert_eq(rig_client_open(&g, &b, 2, 0), 0, "it never heard that its session stands");
+	rig_wait(&g, 300);
+	cr_assert_eq(status_of(a.conn, PR_T_LAYOUT_GET_R), 0);
+	rig_close(&g);
+}
+
 /* Asks for blocks of the file to write to; the answer is in the mail, or comes later. */
 static void allocate(struct rig_client *cl, uint64_t ino, uint64_t block, uint64_t blocks)
 {
