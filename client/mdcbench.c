@@ -267,7 +267,7 @@ int main(int argc, char **argv)
 	mb_floor_measure(&report.floor);
 	while (done < count)
 		done += run_some(&report, (const char *const *)argv + optind + done, count - done);
-	mb_floor_measure(&report.floor_after);
+	mb_floor_measure(&report.floor_end);
 	mb_report_end(&report);
 	return 0;
 }

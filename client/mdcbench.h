@@ -144,7 +144,9 @@ void mb_load_run(struct mb_load *, struct mb_clients *, uint32_t lanes);
 /* ---- what is run ---- */
 
 struct mb_report {
-	struct mb_floor floor, floor_after; /* at the start, and behind what was run last */
+	struct mb_floor floor, floor_end; /* of the whole run: at its start and its end */
+	struct mb_floor floor_before,
+		floor_after; /* of what was run last: right before and behind */
 	json_t *results;
 };
 

@@ -16,6 +16,7 @@ static double window(struct mb_report *report, struct mb_clients *all, uint64_t 
 			       .limit = WINDOW};
 	struct mb_clients one = {.loop = all->loop, .count = 1, .mdc = all->mdc, .root = all->root};
 
+	mb_floor_measure(&report->floor_before);
 	mb_load_run(&load, &one, 1);
 	mb_floor_measure(&report->floor_after);
 	mb_report_load(report, &load, 1, 1);

@@ -249,6 +249,7 @@ static void run_kind(struct mb_report *report, struct state *s, const struct kin
 		load.first = s->made;
 		load.inos = NULL;
 	}
+	mb_floor_measure(&report->floor_before);
 	mb_load_run(&load, &s->clients, mb_options.inflight);
 	mb_floor_measure(&report->floor_after);
 	if (kind->makes) {

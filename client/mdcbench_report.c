@@ -86,9 +86,9 @@ static void print_figure(const char *format, const json_t *value)
 
 static void print_heading(void)
 {
-	mb_print("%-9s %8s %8s %9s %9s %9s %9s %9s %7s %7s %7s %7s\n", "OPERATION", "SESSIONS",
-		 "INFLIGHT", "OPS", "OPS/S", "P50 us", "P99 us", "MAX us", "P50/F", "CPU us",
-		 "DISK1 B", "DISK2 B");
+	mb_print("%-9s %8s %8s %9s %9s %9s %9s %9s %7s %7s %7s %7s %7s\n", "OPERATION", "SESSIONS",
+		 "INFLIGHT", "OPS", "OPS/S", "P50 us", "P99 us", "MAX us", "F us", "P50/F",
+		 "CPU us", "DISK1 B", "DISK2 B");
 }
 
 void mb_report_load(struct mb_report *report, const struct mb_load *load, uint32_t sessions,
@@ -106,13 +106,16 @@ void mb_report_load(struct mb_report *report, const struct mb_load *load, uint32
 		json_object_set_new(o, "entries_per_s",
 				    json_real((double)load->entries / load->elapsed_s));
 	if (report->floor_after.with_disk) {
-		json_object_set_new(o, "f_us", json_real(report->floor_after.f_us));
-		json_object_set_new(o, "p50_per_f", json_real(p50 / report->floor_after.f_us));
+		double f = (report->floor_before.f_us + report->floor_after.f_us) / 2;
+
+		json_object_set_new(o, "f_us", json_real(f));
+		json_object_set_new(o, "p50_per_f", json_real(p50 / f));
 	}
 	if (json_array_size(report->results) == 0)
 		print_heading();
 	mb_print("%-9s %8u %8u %9llu %9.0f %9.0f %9.0f %9.0f", load->label, sessions, lanes,
 		 (unsigned long long)load->finished, rate, p50, p99, max);
+	print_figure(" %7.0f", json_object_get(o, "f_us"));
 	print_figure(" %7.2f", json_object_get(o, "p50_per_f"));
 	print_figure(" %7.1f", json_object_get(costs, "cpu_us_per_op"));
 	print_figure(" %7.0f", json_array_get(disks, 0));
@@ -142,9 +145,9 @@ void mb_report_end(struct mb_report *report)
 	json_t *o;
 
 	print_floor("before", &report->floor);
-	print_floor("after", &report->floor_after);
+	print_floor("after", &report->floor_end);
 	o = json_pack("{s:o, s:o, s:o}", "floor", mb_floor_json(&report->floor), "floor_after",
-		      mb_floor_json(&report->floor_after), "results", report->results);
+		      mb_floor_json(&report->floor_end), "results", report->results);
 	if (mb_options.pair) {
 		mb_usage_get(&usage);
 		mb_print("memory of the controllers (RssAnon): %.1f and %.1f MiB\n",
