@@ -15,6 +15,14 @@ EXTRA_DIST += \
 ocfdir = $(prefix)/lib/ocf/resource.d/mdcpair
 dist_ocf_SCRIPTS = deploy/cluster/controller
 
+# Under a name of its own, since "init" says too little outside this tree.
+install-data-hook:
+	$(MKDIR_P) "$(DESTDIR)$(sbindir)"
+	$(INSTALL_SCRIPT) $(srcdir)/deploy/cluster/init "$(DESTDIR)$(sbindir)/mdcd-cluster-init"
+
+uninstall-hook:
+	rm -f "$(DESTDIR)$(sbindir)/mdcd-cluster-init"
+
 noinst_PROGRAMS += labd
 labd_SOURCES = deploy/lab/labd.c
 
@@ -23,3 +31,28 @@ if HAVE_FUSE
 sbin_SCRIPTS = deploy/mount.mdcfs
 man_MANS += deploy/man/mdcfs.8 deploy/man/mount.mdcfs.8
 endif
+
+dist_man_MANS += deploy/man/mdcd-cluster-init.8
+if HAVE_CLUSTER
+dist_man_MANS += deploy/man/mdcd-pacemaker.8
+endif
+EXTRA_DIST += deploy/man/mdcd-pacemaker.8
+
+EXTRA_DIST += \
+	deploy/packages/build \
+	deploy/packages/check \
+	deploy/packages/debian \
+	deploy/packages/debian/mdcpair-controller.postrm \
+	deploy/packages/firewalld.xml \
+	deploy/packages/mdcd.conf \
+	deploy/packages/mdcpair.spec \
+	deploy/packages/mdcpair@.service \
+	deploy/packages/sysctl.conf
+
+deb rpm: dist
+	$(srcdir)/deploy/packages/build $@ $(distdir).tar.gz $(VERSION)
+
+# Root, and what apt has of Debian: installed, used and removed in a root of its own.
+check-packages: deb
+	$(srcdir)/deploy/packages/check deb
+.PHONY: deb rpm check-packages

@@ -142,7 +142,9 @@ Test(ha_codec, an_arbiter_record_comes_back_and_damage_is_seen)
 
 	ha_arbiter_encode(bytes, &a);
 	cr_assert_eq(ha_arbiter_decode(&b, bytes), 0);
-	cr_assert_eq(memcmp(&a, &b, sizeof(a)), 0);
+	cr_assert_eq(memcmp(a.cluster, b.cluster, sizeof(a.cluster)), 0);
+	cr_assert(a.seq == b.seq && a.epoch == b.epoch);
+	cr_assert(a.members == b.members && a.active == b.active);
 	for (unsigned i = 0; i < HA_ARBITER_BYTES; i++) {
 		bytes[i] ^= 0x40;
 		cr_assert_eq(ha_arbiter_decode(&b, bytes), -EBADMSG, "byte %u", i);
