@@ -6,6 +6,11 @@ EXTRA_DIST += \
 	deploy/check \
 	deploy/cluster/init \
 	deploy/lab/README.md \
+	deploy/lab/chaos/faults.sh \
+	deploy/lab/chaos/lib.sh \
+	deploy/lab/chaos/report.sh \
+	deploy/lab/chaos/scenarios.sh \
+	deploy/lab/chaos/timing.sh \
 	deploy/lab/fence_mdclab \
 	deploy/lab/mdcchaos \
 	deploy/lab/mdclab \

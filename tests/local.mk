@@ -198,6 +198,13 @@ check_PROGRAMS += tests/work/treework
 tests_work_treework_SOURCES = tests/work/treework.c
 tests_work_treework_LDADD =
 
+check_PROGRAMS += tests/work/registers
+tests_work_registers_SOURCES = tests/work/registers.c tests/work/history.c tests/work/history.h
+tests_work_registers_LDADD = libmdcpair.la -lpthread
+
+unit_tests += tests/unit/test_history
+tests_unit_test_history_SOURCES = tests/unit/test_history.c tests/work/history.c tests/work/history.h
+
 # What unit tests, the corpora and some seeds reach in what must not err. COVERAGE=--list: and each line with a branch they do not.
 covered = $(filter %.c,$(journal_core) $(ha_core)) controller/core/reply.c controller/core/session.c controller/core/boot.c
 COVERAGE_SEEDS = 200

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The faults of mdcchaos: each does its harm and mends it; $target is what it says of whom. To be sourced, with chaos/lib.sh before it.
+# shellcheck shell=bash disable=SC2034,SC2154
+
+isolated_s() { sleep $((RANDOM % 4 + 2)); }
+
+on_again() {
+	local pod
+	for pod in mdc1 mdc2; do
+		is_on "$pod" || lab power on "$pod" >/dev/null 2>&1
+	done
+}
+
+fault_kill_active() { target=$(active); lab kill "$target" mdcd; }
+fault_kill_standby() { target=$(standby); lab kill "$target" mdcd; }
+fault_kill_both() { target=both; lab kill mdc1 mdcd; lab kill mdc2 mdcd; }
+fault_power_active() { target=$(active); lab power off "$target"; isolated_s; }
+fault_power_standby() { target=$(standby); lab power off "$target"; isolated_s; }
+fault_power_both() { target=both; lab power off mdc1; lab power off mdc2; sleep 1; }
+fault_reboot_active() { target=$(active); lab power reboot "$target"; }
+fault_kill_corosync() { target=$(active); lab kill "$target" corosync; }
+fault_kill_pacemaker() { target=$(active); lab kill "$target" pacemakerd; }
+fault_cut_heartbeat() { target=$(active); lab link cut "$target" hb; isolated_s; lab link heal "$target" hb; }
+fault_cut_public() { target=$(active); lab link cut "$target" pub; isolated_s; lab link heal "$target" pub; }
+fault_cut_management() { target=$(standby); lab link cut "$target" mgmt; isolated_s; lab link heal "$target" mgmt; }
+fault_cut_all() { target=$(active); lab link cut "$target" all; sleep 5; lab link heal "$target" all; }
+fault_one_way() { target=$(standby); lab link one-way "$target" hb; isolated_s; lab link heal "$target" hb; }
+fault_flap_heartbeat() {
+	target=$(standby)
+	for _ in 1 2 3 4 5; do
+		lab link cut "$target" hb
+		sleep 0.2
+		lab link heal "$target" hb
+		sleep 0.2
+	done
+}
+fault_pause_active() { target=$(active); lab pause "$target"; isolated_s; ! is_on "$target" || lab resume "$target"; }
+fault_pause_standby() { target=$(standby); lab pause "$target"; isolated_s; ! is_on "$target" || lab resume "$target"; }
+fault_switch_fails() {
+	target=$(active)
+	lab switch "$target" fails
+	lab kill "$target" corosync
+	sleep 3
+	lab switch "$target" works
+}
+fault_slow_link() { target=$(standby); lab slow "$target" link 2000; sleep 3; lab slow "$target" link off; }
+fault_switchover() { target=$(active); lab exec "$target" -- mdcctl switchover; }
+

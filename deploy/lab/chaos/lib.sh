@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What the nemesis, its scenarios and its timing share: the lab, who is what in it, clients that keep their history. To be sourced
+# with $name (of the lab), $work (a directory) and $seed.
+# shellcheck shell=bash disable=SC2034,SC2154
+
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..
+dir=${TMPDIR:-/var/tmp}/mdclab-$name
+own_lab=no
+workers=()
+
+lab() {
+	"$here/mdclab" --name "$name" "$@"
+}
+
+now_ms() {
+	local stamp=$EPOCHREALTIME
+	echo $((${stamp/[.,]/} / 1000))
+}
+
+# until_true SECONDS COMMAND...
+until_true() {
+	local end=$(($(now_ms) + $1 * 1000))
+	shift
+	until "$@"; do
+		[ "$(now_ms)" -lt "$end" ] || return 1
+		sleep 0.1
+	done
+}
+
+# A lab of that name that is up is used, and left up.
+have_lab() {
+	command -v jq >/dev/null || { echo "mdcchaos: jq is missing: apt-get install jq" && exit 77; }
+	if ! lab view mdc1 >/dev/null 2>&1; then
+		lab up --clients 1 --lun-size 512M ${up_options[@]+"${up_options[@]}"} || exit
+		own_lab=yes
+	fi
+	# shellcheck source=/dev/null
+	build=$(. "$dir/etc/env" && echo "${build:?}")
+	for program in treework registers; do
+		[ -x "$build/tests/work/$program" ] || die "$build/tests/work/$program is missing: make check TESTS="
+	done
+}
+
+leave() {
+	local pid
+	for pid in ${workers[@]+"${workers[@]}"}; do
+		kill -KILL "$pid" 2>/dev/null
+	done
+	if [ "$own_lab" = yes ]; then
+		lab down >/dev/null
+	elif [ -e "$dir/run/c1.pid" ]; then
+		lab exec c1 -- pkill -KILL -x 'registers|treework'
+	fi
+	rm -rf "$work"
+}
+
+# in_client COMMAND...: in the client pod, instead of this process.
+in_client() {
+	local pid
+	pid=$(cat "$dir/run/c1.pid") || die "the client pod is off"
+	exec nsenter -t "$pid" -m -u -i -n -p -- "$@"
+}
+
+# ---- who is what ----
+
+active() { lab active || echo mdc1; }
+standby() { lab standby || echo mdc2; }
+other() { [ "$1" = mdc1 ] && echo mdc2 || echo mdc1; }
+is_on() { [ -e "$dir/run/$1.pid" ]; }
+
+# status POD FILTER: of what the controller in the pod says of itself, by jq.
+status() {
+	lab exec "$1" -- timeout 3 mdcctl status --json 2>/dev/null | jq -r ".controllers[0] | $2" 2>/dev/null
+}
+
+# ---- clients that write and read registers and keep their history ----
+
+# start_registers SESSIONS PAUSE_US
+start_registers() {
+	history=$work/history.$((++histories))
+	(in_client "$build/tests/work/registers" 10.77.0.1,10.77.0.2:/vol1 "$seed" "$1" "$2" "$history") >"$history.said" 2>&1 &
+	registers=$!
+	workers+=("$registers")
+	until_true 20 grep -q working "$history.said" || die "the clients cannot start: $(tail -n 1 "$history.said")"
+}
+
+registers_live() {
+	kill -0 "$registers" 2>/dev/null
+}
+
+# Ends them. True when they saw no error and their history can be explained; else $broken says what is wrong.
+end_registers() {
+	local code=0
+	lab exec c1 -- pkill -TERM -x registers
+	until_true 60 not registers_live || lab exec c1 -- pkill -KILL -x registers
+	wait "$registers" 2>/dev/null || code=$?
+	forget_worker "$registers"
+	explained=$("$build/tests/work/registers" --check "$history") || { broken=$explained && return 1; }
+	[ "$code" -eq 0 ] || { broken="the clients ended with $code: $(tail -n 1 "$history.said")" && return 1; }
+}
+
+forget_worker() {
+	local pid left=()
+	for pid in "${workers[@]}"; do
+		[ "$pid" = "$1" ] || left+=("$pid")
+	done
+	workers=(${left[@]+"${left[@]}"})
+}
+
+# How many answers they got until now.
+answers() {
+	grep -c ' got ' "$history"
+}
+
+# gap_ms FROM TO: the longest that one of the sessions was without an answer in that time.
+gap_ms() {
+	awk -v from="$1" -v to="$2" '
+		$2 != "got" { next }
+		{ at = $3 / 1000 }
+		at >= from && $1 in last && last[$1] < to && at - last[$1] > most { most = at - last[$1] }
+		{ last[$1] = at }
+		END {
+			for (s in last)
+				if (last[s] < to && to - last[s] > most) most = to - last[s]
+			printf "%.1f\n", most
+		}' "$history"
+}
+
+not() {
+	! "$@"
+}
+
+histories=0
