@@ -9,11 +9,13 @@
  *
  *	add POD NUMBER		a pod with the addresses 10.77.{0,1,2}.NUMBER
  *	on | off | reboot | status POD; list; ping
- *	link POD pub|hb|mgmt up|down|deaf|mute
- *				a cable; deaf: the pod hears nothing, mute: nobody hears it
+ *	link POD pub|hb|mgmt up|down|deaf|mute|small
+ *				a cable; deaf: the pod hears nothing, mute: nobody hears it, small: nobody hears its
+ *				frames of 1 KiB and more
  *	rate POD KBIT|0		of all its cables
- *	switch POD works|fails|lies
- *				how the power switch obeys the fence agent: fails says so, lies says ok and does nothing
+ *	switch POD works|fails|lies|hangs
+ *				how the power switch obeys the fence agent: fails says so, lies says ok and does nothing,
+ *				hangs does and says nothing until it works again
  *	quit
  *
  * A power cut sends no FIN: first the pod's cables go down, then its init is killed; "off" is said when init is reaped, which
@@ -46,7 +48,7 @@ enum { PODS_MAX = 40, NETS = 3, POST_MS = 1000, LINE_BYTES = 256, NOT_ALLOWED = 
 
 static const char *const net_name[NETS] = {"pub", "hb", "mgmt"};
 
-enum obedience { WORKS, FAILS, LIES };
+enum obedience { WORKS, FAILS, LIES, HANGS };
 
 struct pod {
 	char name[12];
@@ -54,6 +56,8 @@ struct pod {
 	pid_t pid;	   /* of its init; 0: off */
 	uint64_t on_at_ms; /* 0: nothing planned */
 	enum obedience obedience;
+	char held_order[8]; /* of a fence agent, while the switch hangs */
+	int held_fd;	    /* of that agent; 0: none */
 };
 
 static struct pod pods[PODS_MAX];
@@ -248,6 +252,19 @@ static const char *reboot_pod(struct pod *p)
 
 /* ---- cables ---- */
 
+/* IPv4 packets with any of the upper six bits of their length set do not pass. */
+static int pass_small(const struct pod *p, const char *net)
+{
+	int error = batch("tc", false, "qdisc add dev %s-%s ingress\n", p->name, net);
+
+	for (unsigned bit = 0x0400; bit <= 0x8000; bit <<= 1)
+		error |= batch("tc", false,
+			       "filter add dev %s-%s ingress protocol ip u32 "
+			       "match u16 0x%04x 0x%04x at 2 action drop\n",
+			       p->name, net, bit, bit);
+	return error;
+}
+
 static const char *set_link(struct pod *p, const char *net, const char *how)
 {
 	int i = 0, error;
@@ -274,8 +291,10 @@ static const char *set_link(struct pod *p, const char *net, const char *how)
 			      "qdisc add dev %s-%s ingress\n"
 			      "filter add dev %s-%s ingress matchall action drop\n",
 			      p->name, net, p->name, net);
+	} else if (strcmp(how, "small") == 0) {
+		error = pass_small(p, net);
 	} else {
-		return "err up, down, deaf or mute";
+		return "err up, down, deaf, mute or small";
 	}
 	book("%s %s %s", p->name, net, how);
 	return error ? "err tc or ip refused it" : "ok";
@@ -311,6 +330,7 @@ static const char *add_pod(const char *name, int number)
 	return "ok";
 }
 
+/* NULL: whoever asked gets no answer for the time being. */
 static const char *power_order(struct pod *p, const char *order, bool outside)
 {
 	bool obeys = outside || p->obedience == WORKS;
@@ -323,12 +343,39 @@ static const char *power_order(struct pod *p, const char *order, bool outside)
 		return "err unknown order";
 	book("%s is to be %s, asked by %s", p->name, order,
 	     outside ? "the operator" : "a fence agent");
+	if (!obeys && p->obedience == HANGS) {
+		snprintf(p->held_order, sizeof(p->held_order), "%s", order);
+		return NULL;
+	}
 	if (!obeys)
 		return p->obedience == LIES ? "ok off" : "err the relay is stuck";
 	return order[0] == 'o' ? power_off(p) : reboot_pod(p);
 }
 
-static const char *obey(char *line, bool outside)
+static void answer_held(struct pod *p, const char *answer)
+{
+	dprintf(p->held_fd, "%s\n", answer);
+	close(p->held_fd);
+	p->held_fd = 0;
+}
+
+/* An agent that has given up gets nothing done any more. */
+static const char *set_switch(struct pod *p, const char *how)
+{
+	char byte;
+
+	p->obedience = how[0] == 'f' ? FAILS : how[0] == 'l' ? LIES : how[0] == 'h' ? HANGS : WORKS;
+	book("%s switch %s", p->name, how);
+	if (p->held_fd && p->obedience != HANGS) {
+		bool waits = recv(p->held_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
+
+		answer_held(p, waits ? power_order(p, p->held_order, false) : "err too late");
+	}
+	return "ok";
+}
+
+/* *ret_pod: whom the order is for, NULL if for nobody. */
+static const char *obey(char *line, bool outside, struct pod **ret_pod)
 {
 	static char list[PODS_MAX * 16];
 	char *a[4] = {0};
@@ -351,7 +398,7 @@ static const char *obey(char *line, bool outside)
 	}
 	if (outside && n == 3 && strcmp(a[0], "add") == 0)
 		return add_pod(a[1], atoi(a[2]));
-	p = n >= 2 ? find(a[1]) : NULL;
+	*ret_pod = p = n >= 2 ? find(a[1]) : NULL;
 	if (!p)
 		return "err no such pod";
 	if (n == 2)
@@ -361,9 +408,7 @@ static const char *obey(char *line, bool outside)
 	if (outside && n == 3 && strcmp(a[0], "rate") == 0)
 		return set_rate(p, atoi(a[2]));
 	if (outside && n == 3 && strcmp(a[0], "switch") == 0) {
-		p->obedience = a[2][0] == 'f' ? FAILS : a[2][0] == 'l' ? LIES : WORKS;
-		book("%s switch %s", p->name, a[2]);
-		return "ok";
+		return set_switch(p, a[2]);
 	}
 	return "err unknown order";
 }
@@ -373,6 +418,7 @@ static void serve(int listen_fd)
 	struct timeval patience = {.tv_sec = 1};
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	char line[LINE_BYTES];
+	struct pod *pod = NULL;
 	const char *answer;
 	size_t len = 0;
 	ssize_t n;
@@ -387,9 +433,15 @@ static void serve(int listen_fd)
 		len += (size_t)n;
 	}
 	line[len] = '\0';
-	answer = len ? obey(line, listen_fd == outside_fd) : "err nothing was said";
-	dprintf(fd, "%s\n", answer);
-	close(fd);
+	answer = len ? obey(line, listen_fd == outside_fd, &pod) : "err nothing was said";
+	if (answer) {
+		dprintf(fd, "%s\n", answer);
+		close(fd);
+		return;
+	}
+	if (pod->held_fd)
+		answer_held(pod, "err another agent asks");
+	pod->held_fd = fd;
 }
 
 /* ---- the room itself ---- */

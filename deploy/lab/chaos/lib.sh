@@ -46,19 +46,15 @@ leave() {
 	for pid in ${workers[@]+"${workers[@]}"}; do
 		kill -KILL "$pid" 2>/dev/null
 	done
-	if [ "$own_lab" = yes ]; then
-		lab down >/dev/null
-	elif [ -e "$dir/run/c1.pid" ]; then
-		lab exec c1 -- pkill -KILL -x 'registers|treework'
-	fi
+	[ "$own_lab" = no ] || lab down >/dev/null
 	rm -rf "$work"
 }
 
-# in_client COMMAND...: in the client pod, instead of this process.
+# in_client COMMAND...: in the client pod, instead of this process; as no child of the pod's init, so that its PID is this one's.
 in_client() {
 	local pid
 	pid=$(cat "$dir/run/c1.pid") || die "the client pod is off"
-	exec nsenter -t "$pid" -m -u -i -n -p -- "$@"
+	exec nsenter -t "$pid" -m -u -i -n -- "$@"
 }
 
 # ---- who is what ----
@@ -91,8 +87,8 @@ registers_live() {
 # Ends them. True when they saw no error and their history can be explained; else $broken says what is wrong.
 end_registers() {
 	local code=0
-	lab exec c1 -- pkill -TERM -x registers
-	until_true 60 not registers_live || lab exec c1 -- pkill -KILL -x registers
+	kill -TERM "$registers" 2>/dev/null
+	until_true 60 not registers_live || kill -KILL "$registers" 2>/dev/null
 	wait "$registers" 2>/dev/null || code=$?
 	forget_worker "$registers"
 	explained=$("$build/tests/work/registers" --check "$history") || { broken=$explained && return 1; }

@@ -1,0 +1,633 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The scenarios of mdcchaos --scenario N. In each one, two sessions write and read all along, and in the end the pair must be whole,
+# they must have seen no error, and their history must have an explanation: so nothing acknowledged is lost and nothing ran
+# twice. What is asserted besides stands in the scenario. To be sourced, with chaos/lib.sh before it.
+# shellcheck shell=bash disable=SC2154
+
+# ---- the words they are told in; A is the active at the beginning, B the standby ----
+
+# within SECONDS COMMAND...: it becomes true.
+within() {
+	until_true "$@" || fails "not within $1 s: ${*:2}"
+}
+
+# for_all SECONDS COMMAND...: it stays true.
+for_all() {
+	! until_true "$1" not "${@:2}" || fails "not for $1 s: ${*:2}"
+}
+
+must() {
+	"$@" || fails "not so: $*"
+}
+
+fails() {
+	echo "$*"
+	exit 1
+}
+
+view_of() { lab view "$1" 2>/dev/null; }
+serves() { [[ $(view_of "$1") == active\ [SA]* ]]; }
+is_alone() { [[ $(view_of "$1") == "active ALONE "* ]]; }
+is_whole() { lab wait 0 2>/dev/null; }
+stands_by() { [[ $(view_of "$1") == "standby "* ]]; }
+members_are() { [[ $(view_of "$1") == *" $2" ]]; }
+epoch_of() { status "$1" .epoch; }
+epoch_is() { [ "$(epoch_of "$1")" = "$2" ]; }
+refuses_with() { tail -n +"$marked" "$dir/pods/$1/log/pacemaker/pacemaker.log" | grep -q "mdcd refused to promote: .*$2"; }
+was_fenced() { tail -n +"$booked" "$dir/events.log" | grep -q "$1 is to be .* by a fence agent"; }
+nobody_was_fenced() { ! was_fenced mdc; }
+number_of() { echo "${1#mdc}"; }
+
+# Clients are answered now, or they are not, for that many seconds.
+answered() { [ "$(answers)" -gt "$seen" ]; }
+go_on() { seen=$(answers) && within "$1" answered; }
+wait_for_it() { seen=$(answers) && for_all "$1" not answered; }
+
+# Pacemaker starts a lone host only when the other one has been seen, unless an operator says that it may.
+let_alone() { within 10 lab exec "$1" -- corosync-cmapctl -s quorum.cancel_wait_for_all u8 1; }
+runs_pacemaker() { lab exec "$1" -- crm_mon -1 2>/dev/null | grep -q "Current DC: mdc"; }
+# Somebody, or something, wants it promoted, whatever it says itself.
+force_score() { lab exec "$1" -- attrd_updater -n master-mdc -U 1000000 >/dev/null; }
+wait_for_all_off() { within 15 runs_pacemaker "$1"; let_alone "$1"; }
+
+# ---- A. Crash and power ----
+
+# 1. The active is killed while idle: the standby serves, nothing is lost.
+scenario_1() {
+	kill -STOP "$registers"
+	lab kill "$A" mdcd
+	within 3 serves "$B"
+	kill -CONT "$registers"
+	go_on 3
+}
+
+# 2. Killed after the local write, before the send: the link is cut, the active writes, and its power goes.
+scenario_2() {
+	lab link cut "$A" hb
+	sleep 0.3
+	lab power off "$A"
+	within 10 serves "$B"
+	go_on 5
+}
+
+# 4. Killed after the commit, before the reply leaves: nobody hears the active, then its power goes. The resend gets the same reply.
+scenario_4() {
+	lab link mute "$A" pub
+	sleep 0.5
+	lab power off "$A"
+	within 10 serves "$B"
+	go_on 5
+}
+
+# 5. The standby is killed: the active goes on alone by a new epoch.
+scenario_5() {
+	local epoch
+	epoch=$(epoch_of "$A")
+	lab freeze "$B" pacemakerd
+	lab kill "$B" mdcd
+	within 3 is_alone "$A"
+	must epoch_is "$A" $((epoch + 1))
+	go_on 1
+}
+
+# 6. The standby's daemon restarts: it rejoins, and is fit to take over.
+scenario_6() {
+	lab kill "$B" mdcd
+	within 30 is_whole
+	lab kill "$A" mdcd
+	within 5 serves "$B"
+	go_on 3
+}
+
+# 7. Both lose their power: a cold start.
+scenario_7() {
+	lab power off "$A"
+	lab power off "$B"
+	sleep 1
+	lab power on "$A"
+	lab power on "$B"
+	within 60 is_whole
+	go_on 5
+}
+
+# A dies, B writes alone, B dies, and only A returns, with an operator who lets it be alone.
+only_the_outdated_returns() {
+	lab power off "$A"
+	within 10 is_alone "$B"
+	go_on 5
+	sleep 1
+	lab switch "$B" lies
+	lab power off "$B"
+	marked=$(wc -l <"$dir/pods/$A/log/pacemaker/pacemaker.log")
+	${1:-true}
+	lab power on "$A"
+	wait_for_all_off "$A"
+	within 30 stands_by "$A"
+	force_score "$A"
+	within 15 refuses_with "$A" "names node $(number_of "$B") as holder of the latest operations"
+	for_all 5 not serves "$A"
+	wait_for_it 1
+}
+
+# 8. A dies, B alone writes, B dies, A returns: A refuses and names B.
+scenario_8() {
+	only_the_outdated_returns
+}
+
+# 9. As 8, then B returns too: B serves, A is resynced.
+scenario_9() {
+	only_the_outdated_returns
+	lab switch "$B" works
+	lab power on "$B"
+	within 60 serves "$B"
+	within 60 is_whole
+	must serves "$B"
+	go_on 3
+}
+
+# 12. A crash during the promotion, while it waits for the fence: it starts over.
+scenario_12() {
+	lab switch "$A" hangs
+	lab power off "$A"
+	sleep 3
+	lab kill "$B" mdcd
+	for_all 3 not serves "$B"
+	lab switch "$A" works
+	within 60 serves "$B"
+	go_on 5
+}
+
+# 13. A crash while clients rebind: the next one starts over, replies intact.
+scenario_13() {
+	lab kill "$A" mdcd
+	within 3 serves "$B"
+	lab kill "$B" mdcd
+	go_on 60
+}
+
+# 15. A crash loop, ten times without a pause: epochs only grow.
+scenario_15() {
+	local epoch=0 now
+	for _ in {1..10}; do
+		go_on 60
+		within 60 lab active
+		now=$(epoch_of "$(active)")
+		must [ "$now" -gt "$epoch" ]
+		epoch=$now
+		lab kill "$(active)" mdcd
+	done
+	go_on 60
+}
+
+# ---- B. Network ----
+
+# 16. The heartbeat link is down, the public network is up: alone by the arbiter, nobody is fenced.
+scenario_16() {
+	lab link cut "$B" hb
+	within 8 is_alone "$A"
+	must nobody_was_fenced
+	go_on 1
+	lab link heal "$B" hb
+	within 30 is_whole
+	must nobody_was_fenced
+}
+
+# 17. The public network is down, the heartbeat up: the pair stays, and replicates.
+scenario_17() {
+	local epoch
+	epoch=$(epoch_of "$A")
+	lab link cut "$A" pub
+	for_all 5 is_whole
+	must epoch_is "$A" "$epoch"
+	lab link heal "$A" pub
+	go_on 10
+	must epoch_is "$A" "$epoch"
+}
+
+# 18. All links are down: one winner of the record, and the loser acknowledges nothing.
+scenario_18() {
+	lab link cut "$A" all
+	within 10 serves "$B"
+	for_all 3 not serves "$A"
+	go_on 5
+	lab link heal "$A" all
+}
+
+# 19. One-way loss, A to B, then B to A: both sides end the session.
+scenario_19() {
+	for pod in "$B" "$A"; do
+		lab link one-way "$pod" hb
+		within 8 no_link
+		lab link heal "$pod" hb
+		within 60 is_whole
+	done
+}
+no_link() { [ "$(status "$A" .link_up)$(status "$B" .link_up)" = falsefalse ]; }
+
+# 20. A blip shorter than detection: the pair stays as it is.
+scenario_20() {
+	local epoch
+	epoch=$(epoch_of "$A")
+	lab link cut "$B" hb
+	sleep 0.3
+	lab link heal "$B" hb
+	within 10 is_whole
+	must epoch_is "$A" "$epoch"
+	must nobody_was_fenced
+	go_on 1
+}
+
+# 21. The link flaps a hundred times a minute, for 20 s: at most one resync per back-off, and nobody is fenced.
+scenario_21() {
+	local epoch
+	epoch=$(epoch_of "$A")
+	for _ in {1..33}; do
+		lab link cut "$B" hb
+		sleep 0.2
+		lab link heal "$B" hb
+		sleep 0.2
+	done
+	within 60 is_whole
+	must serves "$A"
+	must [ "$(epoch_of "$A")" -le $((epoch + 8)) ]
+	must nobody_was_fenced
+}
+
+# 26. Clients reach only the standby: it never serves them.
+scenario_26() {
+	lab link cut "$A" pub
+	sleep 0.5
+	wait_for_it 4
+	must stands_by "$B"
+	lab link heal "$A" pub
+	go_on 10
+}
+
+# 27. Links are cut and healed at random: it comes to rest.
+scenario_27() {
+	local pods=(mdc1 mdc2) nets=(pub hb mgmt) how=(cut heal one-way heal)
+	for _ in {1..20}; do
+		lab link "${how[RANDOM % 4]}" "${pods[RANDOM % 2]}" "${nets[RANDOM % 3]}" 2>/dev/null
+		sleep 0.4
+	done
+	mend
+	within 120 is_whole
+	go_on 10
+}
+
+# 28. Small frames pass the heartbeat link, data stalls: the data path's own time sees it.
+scenario_28() {
+	lab link small "$B" hb
+	within 15 is_alone "$A"
+	go_on 3
+	lab link heal "$B" hb
+}
+
+# ---- C. Fencing and membership ----
+
+# 29. Fencing fails: no promotion, however long it takes.
+scenario_29() {
+	lab switch "$A" fails
+	lab kill "$A" corosync
+	for_all 8 not serves "$B"
+	lab switch "$A" works
+	within 30 serves "$B"
+	go_on 5
+}
+
+# A lives, its corosync stands still, and Pacemaker on B is told that A is off.
+the_living_is_called_dead() {
+	lab freeze "$A" corosync
+	"$@"
+	within 20 serves "$B"
+	must is_on "$A"
+	for_all 4 not serves "$A"
+	go_on 3
+	must [ "$(epoch_of "$B")" -gt "$epoch" ]
+}
+confirm_wrongly() {
+	sleep 4
+	must not serves "$B"
+	lab exec "$B" -- stonith_admin --confirm "$A"
+}
+
+# 30. Fencing reports success and the node lives: the record stops it.
+scenario_30() {
+	local epoch
+	epoch=$(epoch_of "$A")
+	lab switch "$A" lies
+	the_living_is_called_dead true
+}
+
+# 31. The fence is late: no promotion until it is confirmed.
+scenario_31() {
+	lab switch "$A" hangs
+	lab power off "$A"
+	for_all 12 not serves "$B"
+	lab switch "$A" works
+	within 10 serves "$B"
+	go_on 5
+}
+
+# 32. Both fence each other: exactly one survives.
+scenario_32() {
+	lab link cut "$A" hb
+	lab link cut "$A" pub
+	within 10 one_was_fenced
+	for_all 3 one_was_fenced
+	lab link heal "$A" hb 2>/dev/null
+	lab link heal "$A" pub 2>/dev/null
+	within 60 is_whole
+	go_on 5
+}
+one_was_fenced() { was_fenced mdc && { ! was_fenced "$A" || ! was_fenced "$B"; }; }
+
+# 33. The rebooted node does not see its peer: it fences nobody, and starts nothing.
+scenario_33() {
+	lab power off "$A"
+	within 10 serves "$B"
+	sleep 2
+	lab power on "$A" 2>/dev/null
+	lab link cut "$A" hb
+	lab link cut "$A" pub
+	within 15 runs_pacemaker "$A"
+	for_all 10 not was_fenced "$B"
+	must not serves "$A"
+	go_on 1
+	lab link heal "$A" hb
+	lab link heal "$A" pub
+}
+
+# 34. The fence device lost its power with its node: no promotion, until an operator confirms the fence.
+scenario_34() {
+	lab switch "$A" fails
+	lab power off "$A"
+	for_all 8 not serves "$B"
+	lab exec "$B" -- stonith_admin --confirm "$A"
+	within 10 serves "$B"
+	go_on 5
+	lab switch "$A" works
+}
+
+# 35. corosync is killed on the active: it is fenced, the standby promoted.
+scenario_35() {
+	lab kill "$A" corosync
+	within 15 serves "$B"
+	must was_fenced "$A"
+	go_on 5
+}
+
+# 36. Pacemaker is killed, mdcd lives: never a second active.
+scenario_36() {
+	lab kill "$A" pacemakerd
+	for_all 8 not both_serve
+	go_on 10
+}
+both_serve() { serves mdc1 && serves mdc2 && [ "$(epoch_of mdc1)" = "$(epoch_of mdc2)" ]; }
+
+# 37. A stale promotion score: the outdated controller refuses.
+scenario_37() {
+	lab link cut "$B" hb
+	within 8 is_alone "$A"
+	go_on 1
+	marked=$(wc -l <"$dir/pods/$B/log/pacemaker/pacemaker.log")
+	lab exec "$B" -- crm_attribute -q -t crm_config -n maintenance-mode -v true
+	force_score "$B"
+	lab kill "$A" mdcd
+	lab exec "$B" -- mdcd-agent promote
+	must not serves "$B"
+	lab exec "$B" -- crm_attribute -q -t crm_config -n maintenance-mode -D
+	lab link heal "$B" hb
+	within 60 serves "$A"
+	go_on 5
+}
+
+# 38. The CIB is restored from before: the agent refuses by its own state.
+scenario_38() {
+	cp -a "$dir/pods/$A/pacemaker/cib" "$work/cib"
+	only_the_outdated_returns restore_cib
+}
+restore_cib() {
+	rm -rf "$dir/pods/$A/pacemaker/cib"
+	cp -a "$work/cib" "$dir/pods/$A/pacemaker/cib"
+}
+
+# 39. An operator wrongly confirms a fence: the record stops the node that lives.
+scenario_39() {
+	local epoch
+	epoch=$(epoch_of "$A")
+	lab switch "$A" fails
+	the_living_is_called_dead confirm_wrongly
+}
+
+# ---- D. Storage ----
+
+# with_B_off COMMAND...: done to B's disk.
+with_B_off() {
+	lab switch "$B" lies
+	lab power off "$B"
+	within 10 is_alone "$A"
+	go_on 1
+	"$@"
+	lab switch "$B" works
+	lab power on "$B"
+}
+takes_over() {
+	lab kill "$A" mdcd
+	within 5 serves "$B"
+	go_on 3
+}
+state_copies() { dd if=/dev/urandom of="$dir/pods/$B/disk/state" bs=4096 seek="$1" count="$2" conv=notrunc status=none; }
+
+# 54. One or two of the four copies of the state are damaged: it opens; three: it refuses, and the other serves.
+scenario_54() {
+	with_B_off state_copies 1 2
+	within 60 is_whole
+	cp -a "$dir/pods/$B/disk/state" "$work/state"
+	with_B_off state_copies 0 3
+	within 30 grep -q "fewer than two of its four copies agree" "$dir/pods/$B/mdcd.log"
+	must is_alone "$A"
+	go_on 1
+	with_B_off cp "$work/state" "$dir/pods/$B/disk/state"
+	within 60 is_whole
+}
+
+# 59. A controller restored from a snapshot: alone it refuses by the floor, with its peer it is resynced.
+scenario_59() {
+	lab pause "$B"
+	cp -a "$dir/pods/$B/disk" "$work/snapshot"
+	lab resume "$B"
+	within 30 is_whole
+	go_on 1
+	sleep 3
+	lab power off "$A"
+	lab power off "$B"
+	lab switch "$A" lies
+	rm -rf "$dir/pods/$B/disk"
+	mv "$work/snapshot" "$dir/pods/$B/disk"
+	lab power on "$B"
+	wait_for_all_off "$B"
+	within 30 stands_by "$B"
+	force_score "$B"
+	for_all 8 not serves "$B"
+	lab switch "$A" works
+	lab power on "$A"
+	within 60 is_whole
+	go_on 5
+}
+
+# 60. A disk of another cluster is refused by name.
+scenario_60() {
+	cp "$dir/etc/mdcd-$B.conf" "$work/conf"
+	with_B_off sed -i 's/^uuid = .*/uuid = 00000000-0000-4000-8000-000000000060/' "$dir/etc/mdcd-$B.conf"
+	within 30 grep -q "another cluster" "$dir/pods/$B/mdcd.log"
+	must is_alone "$A"
+	with_B_off cp "$work/conf" "$dir/etc/mdcd-$B.conf"
+	within 60 is_whole
+}
+
+# 61. The standby's disk is lost: it is rebuilt while the other serves, and then takes over.
+scenario_61() {
+	with_B_off rm -rf "$dir/pods/$B/disk"
+	within 60 is_whole
+	takes_over
+}
+
+# 62. The source of a rebuild dies: its target never serves.
+scenario_62() {
+	with_B_off rm -rf "$dir/pods/$B/disk"
+	lab slow "$B" link 300
+	within 60 is_target
+	lab switch "$A" lies
+	lab power off "$A"
+	lab slow "$B" link off
+	for_all 10 not serves "$B"
+	lab switch "$A" works
+	lab power on "$A"
+	within 60 serves "$A"
+	within 60 is_whole
+	go_on 5
+}
+is_target() { [[ $(view_of "$B") == *" SYNCTARGET "* ]]; }
+
+# ---- E. Time, pause, resources ----
+
+# 64. The active's process stands still past its lease, then goes on: it acknowledges nothing, and reads nothing stale.
+scenario_64() {
+	lab freeze "$A" mdcd
+	sleep 0.2
+	wait_for_it 2
+	lab thaw "$A" mdcd
+	go_on 15
+}
+
+# 67. Overload, 32 sessions without a pause for 10 s: no failover.
+scenario_67() {
+	local epoch crowd
+	epoch=$(epoch_of "$A")
+	in_client "$build/tests/work/registers" 10.77.0.1,10.77.0.2:/vol1 9 30 0 "$work/crowd" >"$work/crowd.said" 2>&1 &
+	crowd=$!
+	for_all 10 is_whole
+	kill -TERM "$crowd"
+	wait "$crowd" || fails "the crowd: $(tail -n 1 "$work/crowd.said")"
+	must "$build/tests/work/registers" --check "$work/crowd"
+	must epoch_is "$A" "$epoch"
+	must nobody_was_fenced
+}
+
+# ---- F. Clients ----
+
+# 68. Requests in flight at the active's death go to the new one: exactly once, same reply. Five deaths.
+scenario_68() {
+	for _ in 1 2 3 4 5; do
+		lab kill "$(active)" mdcd
+		go_on 5
+		within 60 is_whole
+	done
+}
+
+# 75. The second failover comes while clients rebind, by power.
+scenario_75() {
+	lab power reboot "$A"
+	within 10 serves "$B"
+	lab kill "$B" mdcd
+	go_on 60
+}
+
+# ---- playing them ----
+
+about() {
+	sed -n "s/^# \($1\)\. /\1. /p" "${BASH_SOURCE[0]}"
+}
+
+numbers() {
+	case $1 in
+	all) sed -n 's/^scenario_\([0-9]*\)() {$/\1/p' "${BASH_SOURCE[0]}" ;;
+	*) tr , '\n' <<<"$1" ;;
+	esac
+}
+
+mend() {
+	local pod net
+	for pod in mdc1 mdc2; do
+		lab switch "$pod" works
+		if is_on "$pod"; then
+			lab thaw "$pod" 'corosync|mdcd|pacemakerd'
+			for net in pub hb mgmt; do
+				lab link heal "$pod" "$net"
+			done
+			lab slow "$pod" link off
+		else
+			lab power on "$pod"
+		fi
+	done >>"$work/noise" 2>&1
+}
+
+# play N: 0 when all that it asserts held, else $wrong says what did not.
+play() {
+	local began code=0
+	wrong=()
+	mend
+	lab wait 90 >>"$work/noise" 2>&1 || { wrong=("the pair was not whole before it") && return 1; }
+	start_registers 2 1000
+	sleep 1
+	A=$(active) B=$(other "$A")
+	booked=$(($(wc -l <"$dir/events.log") + 1))
+	marked=1
+	began=$(now_ms)
+	(trap - EXIT && "scenario_$1") >"$work/scenario" 2>>"$work/noise" || code=$?
+	took=$(($(now_ms) - began))
+	[ "$code" -eq 0 ] || wrong+=("$(tail -n 1 "$work/scenario")")
+	kill -CONT "$registers" 2>/dev/null
+	mend
+	lab wait 90 >>"$work/noise" 2>&1 || wrong+=("the pair is not whole 90 s after it")
+	end_registers || wrong+=("$broken")
+	[ "$(answers)" -ge 200 ] || wrong+=("only $(answers) answers")
+	[ ${#wrong[@]} -eq 0 ]
+}
+
+# run_scenarios LIST: 0 when none failed.
+run_scenarios() {
+	local n list failed=() played=0 A B booked marked broken took seen wrong
+	if [ "$1" = list ]; then
+		about '[0-9]*'
+		return
+	fi
+	mapfile -t list < <(numbers "$1")
+	for n in "${list[@]}"; do
+		declare -F "scenario_$n" >/dev/null || wrong_usage "--scenario $n: there is none; mdcchaos --scenario list"
+	done
+	have_lab
+	for n in "${list[@]}"; do
+		if play "$n"; then
+			printf 'PASS %s (%d s, %s)\n' "$(about "$n")" $((took / 1000)) "$explained"
+		else
+			printf 'FAIL %s: %s\n' "$(about "$n")" "$(printf '%s; ' "${wrong[@]}")"
+			failed+=("$n")
+			[ ! -e "$history" ] || cp "$history" "mdcchaos-scenario-$n.history"
+		fi
+		played=$((played + 1))
+	done
+	echo "$played scenarios, ${#failed[@]} failed${failed[*]:+: ${failed[*]}}"
+	[ ${#failed[@]} -eq 0 ]
+}
