@@ -10,6 +10,10 @@ build_packages=(
 	liblmdb-dev libqb-dev libjansson-dev libinih-dev libxxhash-dev uuid-dev
 	liburing-dev libfuse3-dev libiscsi-dev
 )
+cluster_packages=(
+	corosync pacemaker pacemaker-cli-utils pacemaker-resource-agents iproute2 util-linux procps
+	libcpg-dev libvotequorum-dev libcmap-dev libcorosync-common-dev pacemaker-dev
+)
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 say() {
