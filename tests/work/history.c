@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/work/history.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -31,10 +33,13 @@ static int compare_zones(const void *a, const void *b)
 	return (x->low > y->low) - (x->low < y->low);
 }
 
-static bool say(char *why, const char *format, uint64_t reg, uint64_t one, uint64_t two)
+static bool __attribute__((format(printf, 2, 3))) say(char *why, const char *format, ...)
 {
-	snprintf(why, HISTORY_WHY_BYTES, format, (unsigned long long)reg, (unsigned long long)one,
-		 (unsigned long long)two);
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(why, HISTORY_WHY_BYTES, format, ap);
+	va_end(ap);
 	return false;
 }
 
@@ -45,15 +50,18 @@ static bool make_zone(const struct history_op *ops, size_t n, struct zone *ret_z
 	bool is_initial = ops[0].value == 0;
 
 	if (!is_initial && !ops[0].is_write)
-		return say(why, "register %llu: %llu was read and never written", ops[0].reg,
-			   ops[0].value, 0);
+		return say(why, "register %" PRIu64 ": %" PRIu64 " was read and never written",
+			   ops[0].reg, ops[0].value);
 	if (n > 1 && ops[1].is_write)
-		return say(why, "register %llu: %llu is in the history twice as a write",
-			   ops[0].reg, ops[0].value, 0);
+		return say(why,
+			   "register %" PRIu64 ": %" PRIu64 " is in the history twice as a write",
+			   ops[0].reg, ops[0].value);
 	for (size_t i = 0; i < n; i++) {
 		if (!ops[i].is_write && ops[i].answered_us < ops[0].asked_us)
-			return say(why, "register %llu: %llu was read before it was written",
-				   ops[0].reg, ops[0].value, 0);
+			return say(why,
+				   "register %" PRIu64 ": %" PRIu64
+				   " was read before it was written",
+				   ops[0].reg, ops[0].value);
 		if (ops[i].answered_us < first_answer)
 			first_answer = ops[i].answered_us;
 		if ((ops[i].is_write || ops[i].answered_us != HISTORY_UNKNOWN) &&
@@ -78,12 +86,16 @@ static bool zones_fit(struct zone *zones, size_t n, uint64_t reg, char *why)
 	qsort(zones, n, sizeof(*zones), compare_zones);
 	for (size_t i = 0; i < n && zones[i].low != HISTORY_UNKNOWN; i++) {
 		if (standing && zones[i].standing && zones[i].low < standing->high)
-			return say(why, "register %llu: %llu was seen when %llu had replaced it",
+			return say(why,
+				   "register %" PRIu64 ": %" PRIu64 " was seen when %" PRIu64
+				   " had replaced it",
 				   reg, standing->value, zones[i].value);
 		if (standing && !zones[i].standing && standing->low < zones[i].low &&
 		    zones[i].high < standing->high)
-			return say(why, "register %llu: %llu was seen before and behind %llu", reg,
-				   standing->value, zones[i].value);
+			return say(why,
+				   "register %" PRIu64 ": %" PRIu64
+				   " was seen before and behind %" PRIu64,
+				   reg, standing->value, zones[i].value);
 		if (zones[i].standing)
 			standing = &zones[i];
 	}
@@ -119,7 +131,7 @@ bool history_is_linear(struct history_op *ops, size_t n, char why[static HISTORY
 	size_t run;
 
 	if (!zones)
-		return say(why, "no memory for %llu operations", n, 0, 0);
+		return say(why, "no memory for %zu operations", n);
 	qsort(ops, n, sizeof(*ops), compare_ops);
 	for (size_t at = 0; at < n && linear; at += run) {
 		run = run_of(ops + at, n - at, false);
