@@ -47,7 +47,7 @@ static const struct field fields[] = {
 	RANGE("journal", "segment_mib", segment_mib, 8, 1024, 64),
 	RANGE("journal", "segments", segments, 3, 64, 8),
 	RANGE("tuning", "cache_mib", cache_mib, 1, 65536, 32),
-	RANGE("tuning", "overlay_mib", overlay_mib, 1, 65536, 40),
+	RANGE("tuning", "overlay_mib", overlay_mib, 1, 65536, 36),
 	RANGE("tuning", "map_mib", map_mib, 1, 64 << 20, 16384),
 	RANGE("tuning", "readers", readers, 1, 16, 2),
 	RANGE("tuning", "priority", priority, 0, 20, 10),
