@@ -30,6 +30,7 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim.h \
 	tests/sim/sim_check.c \
 	tests/sim/sim_client.c \
+	tests/sim/sim_damage.c \
 	tests/sim/sim_data.c \
 	tests/sim/sim_fault.c \
 	tests/sim/sim_history.c \
@@ -39,6 +40,8 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim_model.h \
 	tests/sim/sim_net.c \
 	tests/sim/sim_node.c \
+	tests/sim/sim_node.h \
+	tests/sim/sim_records.c \
 	tests/sim/sim_run.c \
 	tests/sim/sim_scenario.c \
 	tests/sim/sim_scenario.h \
@@ -94,6 +97,7 @@ EXTRA_DIST += \
 	tests/rooms.sh \
 	tests/run \
 	tests/sim/SCENARIOS.md \
+	tests/sim/same \
 	tests/sim/seeds.txt \
 	tests/run-unit \
 	tests/tsan
@@ -135,6 +139,12 @@ check-sim: tests/sim/ha_sim tests/sim/sim
 	sed -n 's/^\([0-9][0-9]*\) .*/--seed \1/p' $(srcdir)/tests/sim/seeds.txt | xargs -r -L 1 tests/sim/sim
 	tests/sim/sim --scenario all
 	tests/sim/sim --seeds $(SEEDS) $(if $(FROM),--from $(FROM)) $(if $(LEDGER),--ledger $(LEDGER))
+
+# Each seed is the same run, whatever the compiler does, 1,000 times over.
+SAME = --seeds 200 --repeat 1000
+.PHONY: check-sim-same
+check-sim-same:
+	$(AM_V_at)CC='$(CC)' $(top_srcdir)/tests/sim/same $(SAME)
 
 EXTRA_DIST += \
 	tests/mutants/run \

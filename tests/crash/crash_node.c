@@ -301,8 +301,10 @@ void sim_node_crash(struct sim *s, int node, const char *why)
 	sim_super_died(s, node);
 }
 
-void sim_node_free(struct sim_node *n)
+void sim_node_free(struct sim *s, int node)
 {
+	struct sim_node *n = &s->node[node];
+
 	ctl_free(n->ctl);
 	simstore_free(n->store);
 }

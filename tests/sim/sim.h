@@ -31,7 +31,16 @@ enum {
 	SIM_SESSIONS_MAX = 4096
 };
 /* How soon the network, the disks and the supervisor do what is asked, in us. */
-enum { SIM_US_MS = 1000, SIM_ARCHIVE = 255 };
+enum { SIM_US_MS = 1000, SIM_ARCHIVE = 255, SIM_STATE_COPIES = 4, SIM_DAMAGE_MAX = 8 };
+
+/* What a disk does without saying so. */
+enum sim_harm {
+	SIM_HARM_NONE,
+	SIM_HARM_ROT,
+	SIM_HARM_UNREADABLE,
+	SIM_HARM_LOSE,
+	SIM_HARM_MISDIRECT
+};
 
 struct sim;
 struct simdisk;
@@ -64,7 +73,7 @@ struct sim_conn {
 	int end[2];
 	int port; /* 0 access, 1 coordination, 2 heartbeat link */
 	bool open, up;
-	bool gone[2]; /* that end has closed it, or died: it says and hears no more */
+	bool gone[2];	     /* that end has closed it, or died: it says and hears no more */
 	uint64_t busy_us[2]; /* nothing overtakes: when the last byte sent by that end arrives */
 	struct sim_segment *queue[2], **last[2]; /* to that side */
 };
@@ -82,8 +91,8 @@ struct sim_node {
 	bool pump;
 	uint64_t tags[256]; /* journal I/O under way, in order */
 	unsigned tag_count;
-	uint8_t state[HA_STATE_BYTES];
-	bool has_state;
+	uint8_t state[SIM_STATE_COPIES][HA_STATE_BYTES];
+	bool lose_state, rot_state; /* a copy of it misses the next write, or rots */
 	struct sim_event *saving;
 	uint64_t timer_us, paused_until_us, settle_us;
 	uint64_t
@@ -94,12 +103,21 @@ struct sim_node {
 	struct ctl_flush *flush;
 	uint64_t flush_lsn;
 	uint64_t slow_disk_us;
-	int64_t clock_ns;	     /* how far its clock is off */
-	bool journal_eio, store_eio; /* the next write fails */
+	int64_t clock_ns;		/* how far its clock is off */
+	int journal_error, store_error; /* so the next write fails */
+	enum sim_harm harm;		/* what its disk does next */
 	/* the batches in its journal by LSN, as sim_witness.c saw them written */
 	struct sim_batch **log;
 	uint64_t log_count, seen_commit;
+	bool lags;	    /* started with a damaged journal, it does not hold everything yet */
 	bool log_recovered; /* log ends where recovery found the tail */
+};
+
+/* Bytes of a journal that are not what was written there. */
+struct sim_damage {
+	uint32_t file, bytes;
+	uint64_t at;
+	uint8_t *is, *was;
 };
 
 /* One request of a client, from its first run to its answer and beyond. */
@@ -127,7 +145,7 @@ struct sim_task {
 		SIM_TASK_COMMIT,
 		SIM_TASK_RETURN
 	} state;
-	bool write, failed, recalled;
+	bool write, failed, recalled, cut;
 	uint64_t ino, at, blocks, size, generation, stamp,
 		power;		       /* power: the LUN's when it was written */
 	unsigned extent_count, flying; /* flying: blocks on their way to the LUN */
@@ -178,24 +196,34 @@ struct sim_client {
 /* What a run needs to count. */
 enum { SIM_OPS_MIN = 1000, SIM_FAULTS_MIN = 20, SIM_FAILOVERS_MIN = 2 };
 
-#define SIM_FAULT_KINDS                         \
-	SIM_FAULT(CRASH, "crash")               \
-	SIM_FAULT(CRASH_BOTH, "power-loss")     \
-	SIM_FAULT(CUT_LINK, "link-cut")         \
-	SIM_FAULT(CUT_CLIENT, "client-cut")     \
-	SIM_FAULT(CLIENT_OFF, "client-cut-off") \
-	SIM_FAULT(CLIENT_CRASH, "client-crash") \
-	SIM_FAULT(CLIENT_PAUSE, "client-pause") \
-	SIM_FAULT(LUN_CACHE, "lun-power-loss")  \
-	SIM_FAULT(RESET, "connection-reset")    \
-	SIM_FAULT(HALF_DEAD, "connection-half-dead") \
-	SIM_FAULT(CORRUPT, "bit-flip-in-frame") \
-	SIM_FAULT(CLOCK, "clock-jump")          \
-	SIM_FAULT(JOURNAL_EIO, "journal-eio")   \
-	SIM_FAULT(STORE_EIO, "store-eio")       \
-	SIM_FAULT(SLOW_DISK, "slow-disk")       \
-	SIM_FAULT(PAUSE, "pause")               \
-	SIM_FAULT(SWITCHOVER, "switchover")     \
+#define SIM_FAULT_KINDS                                             \
+	SIM_FAULT(CRASH, "crash")                                   \
+	SIM_FAULT(CRASH_BOTH, "power-loss")                         \
+	SIM_FAULT(CUT_LINK, "link-cut")                             \
+	SIM_FAULT(CUT_CLIENT, "client-cut")                         \
+	SIM_FAULT(CLIENT_OFF, "client-cut-off")                     \
+	SIM_FAULT(CLIENT_CRASH, "client-crash")                     \
+	SIM_FAULT(CLIENT_PAUSE, "client-pause")                     \
+	SIM_FAULT(LUN_CACHE, "lun-power-loss")                      \
+	SIM_FAULT(RESET, "connection-reset")                        \
+	SIM_FAULT(HALF_DEAD, "connection-half-dead")                \
+	SIM_FAULT(CORRUPT, "bit-flip-in-frame")                     \
+	SIM_FAULT(CLOCK, "clock-jump")                              \
+	SIM_FAULT(JOURNAL_EIO, "journal-eio")                       \
+	SIM_FAULT(JOURNAL_ENOSPC, "journal-enospc")                 \
+	SIM_FAULT(JOURNAL_ROT, "journal-bit-rot")                   \
+	SIM_FAULT(JOURNAL_UNREADABLE, "journal-unreadable")         \
+	SIM_FAULT(JOURNAL_LOST, "journal-lost-write")               \
+	SIM_FAULT(JOURNAL_MISDIRECTED, "journal-misdirected-write") \
+	SIM_FAULT(STATE_ROT, "state-bit-rot")                       \
+	SIM_FAULT(STATE_LOST, "state-lost-write")                   \
+	SIM_FAULT(ARBITER_ROT, "arbiter-bit-rot")                   \
+	SIM_FAULT(STORE_EIO, "store-eio")                           \
+	SIM_FAULT(STORE_ENOSPC, "store-enospc")                     \
+	SIM_FAULT(SLOW_DISK, "slow-disk")                           \
+	SIM_FAULT(PAUSE, "pause")                                   \
+	SIM_FAULT(SWITCHOVER, "switchover")                         \
+	SIM_FAULT(FENCE_LIES, "fence-lies")                         \
 	SIM_FAULT(ARBITER, "arbiter-unreachable")
 
 enum sim_fault_kind {
@@ -209,7 +237,8 @@ struct sim_swarm { /* drawn from the seed */
 	uint32_t clients, workers, ops, faults_mean_ms, net_min_us, net_max_us, disk_min_us,
 		disk_max_us, keep, tear;
 	uint32_t think_us, restart_min_ms, restart_max_ms, segments, overlay_kib, flush_ms;
-	uint32_t lease_ms, lun_blocks, lun_stuck, data, fence_fails, fence_late;
+	uint32_t cache_kib, fetch_max_us, lease_ms, lun_blocks, lun_stuck, data, fence_fails,
+		fence_late;
 	uint32_t weight[SIM_FAULTS];
 };
 
@@ -232,7 +261,8 @@ struct sim {
 	uint64_t next_conn;
 	/* the LUN */
 	struct ha_arbiter arbiter;
-	bool arbiter_set, arbiter_cut;
+	uint8_t arbiter_copy[2][HA_ARBITER_BYTES];
+	bool arbiter_set, arbiter_written, arbiter_cut;
 	uint64_t floor_epoch, floor_lsn;
 	/* network: broken[a][b]: what a sends to b stalls */
 	bool cut[SIM_ENDS][SIM_ENDS];
@@ -262,6 +292,13 @@ struct sim {
 		healed_us; /* until: faults stop then at the latest; healed: when they did */
 	int quarantined;   /* the node whose journal failed last; its disk is to be replaced */
 	uint64_t corrupt, corrupted, replaced, cas_flying;
+	struct sim_damage damage[SIM_DAMAGE_MAX];
+	unsigned damage_count;
+	int damaged;	  /* the node whose journal is */
+	bool damage_last; /* nothing was written behind it yet */
+	uint64_t damage_round, harmed, lies;
+	bool arbiter_rots;    /* a copy of the record does, when it is read next */
+	bool fence_lies;      /* the next fence is reported and does not happen */
 	bool healing, counts; /* counts: enough happened */
 	bool scripted;	      /* no fault is drawn: all asked for is enough */
 	bool tail_lost; /* a disk may have lost its last writes: only who serves must hold all */
@@ -321,9 +358,10 @@ uint64_t sim_connect(struct sim *, int from, int to, int port, uint64_t id_from)
 void sim_send(struct sim *, int from, uint64_t id, const uint8_t *p, uint32_t len,
 	      const uint8_t *p2, uint32_t len2);
 void sim_hang_up(struct sim *, int from, uint64_t id);
-void sim_drop_all(struct sim *, int end);	   /* that end died */
-void sim_net_reset(struct sim *);		   /* some connection breaks */
-void sim_net_half_dead(struct sim *); /* one end has lost it, the other hears late of what was under way */
+void sim_drop_all(struct sim *, int end); /* that end died */
+void sim_net_reset(struct sim *);	  /* some connection breaks */
+void sim_net_half_dead(
+	struct sim *); /* one end has lost it, the other hears late of what was under way */
 void sim_cut(struct sim *, int a, int b, bool on); /* what a sends to b */
 void sim_dial_link(struct sim *);		   /* node 2 dials node 1 unless a link stands */
 void sim_net_free(struct sim *);
@@ -332,7 +370,7 @@ void sim_net_free(struct sim *);
 void sim_node_boot(struct sim *, int node);
 void sim_node_crash(struct sim *, int node, const char *why);
 void sim_node_step(struct sim *, int node, struct ctl_event *);
-void sim_node_free(struct sim_node *);
+void sim_node_free(struct sim *, int node);
 
 /* sim_super.c */
 void sim_super_born(struct sim *, int node);
@@ -365,7 +403,8 @@ bool sim_data_begin(struct sim *, int client, int worker, uint64_t ino);
 bool sim_data_next(struct sim *, int client, int worker, struct model_op *ret);
 void sim_data_answered(struct sim *, struct sim_op *, int error, const uint8_t *p, uint32_t len);
 void sim_data_recalled(struct sim *, int client, uint64_t ino);
-bool sim_data_busy(const struct sim *, int client, uint64_t ino);
+/* May the client cut the file now? Its writes that are under way are not committed then. */
+bool sim_data_cut(struct sim *, int client, uint64_t ino);
 
 /* sim_lun.c */
 const char *sim_lun_volume_create(const struct sim *, char out[200]);

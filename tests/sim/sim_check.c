@@ -65,10 +65,12 @@ void sim_check_step(struct sim *s, int node)
 	if (st.commit_lsn > st.tail_lsn)
 		sim_fail(s, "I13", "node %d: committed %llu beyond its tail %llu", node,
 			 (unsigned long long)st.commit_lsn, (unsigned long long)st.tail_lsn);
+	if (st.tail_lsn >= s->acked_lsn)
+		s->node[node].lags = false;
 	if (st.role == PR_ROLE_ACTIVE)
 		check_active(s, node, &st);
 	/* I3: a member that is up and settled holds what was acknowledged. */
-	if (s->arbiter_set && !s->tail_lost && st.role == PR_ROLE_STANDBY &&
+	if (s->arbiter_set && !s->tail_lost && !s->node[node].lags && st.role == PR_ROLE_STANDBY &&
 	    s->arbiter.members >> (node - 1) & 1 && st.dstate == HA_INSYNC &&
 	    st.epoch == s->arbiter.epoch && st.tail_lsn < s->acked_lsn)
 		sim_fail(s, "I3", "node %d is a member with a tail of %llu, %llu was acknowledged",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a worker does with a file's data, as the library does it: a layout, writes, a flush, a commit, the return; or a layout, reads,
- * the return. One task of a client on a file at a time.
+ * the return. One task of a client on a file at a time, but the next may begin while the return of the last is under way, and the
+ * file may be cut while writes are: what was written then is not committed.
  */
 #include "tests/sim/sim.h"
 
@@ -17,22 +18,47 @@ static bool truncates(const struct sim_op *op, uint64_t ino)
 	return op && op->q.type == PR_T_SETATTR && (op->q.flags & PR_SET_SIZE) && op->q.ino == ino;
 }
 
-bool sim_data_busy(const struct sim *s, int client, uint64_t ino)
+static bool returning(const struct sim_worker *k)
+{
+	return k->task.state == SIM_TASK_RETURN && k->op;
+}
+
+static bool busy(const struct sim *s, int client, uint64_t ino)
 {
 	for (int w = 0; w < SIM_WORKERS; w++) {
 		const struct sim_worker *k = &s->client[client].worker[w];
 
-		if ((k->task.state != SIM_TASK_NONE && k->task.ino == ino) || truncates(k->op, ino))
+		if (k->task.state != SIM_TASK_NONE && k->task.ino == ino && !returning(k))
+			return true;
+		if (truncates(k->op, ino))
 			return true;
 	}
 	return false;
+}
+
+bool sim_data_cut(struct sim *s, int client, uint64_t ino)
+{
+	struct sim_client *c = &s->client[client];
+
+	for (int w = 0; w < SIM_WORKERS; w++) {
+		const struct sim_worker *k = &c->worker[w];
+		bool writes = k->task.state == SIM_TASK_IO && k->task.write && k->task.flying > 0;
+
+		if ((k->task.state != SIM_TASK_NONE && k->task.ino == ino && !writes) ||
+		    truncates(k->op, ino))
+			return false;
+	}
+	for (int w = 0; w < SIM_WORKERS; w++)
+		if (c->worker[w].task.state != SIM_TASK_NONE && c->worker[w].task.ino == ino)
+			c->worker[w].task.cut = true;
+	return true;
 }
 
 bool sim_data_begin(struct sim *s, int client, int worker, uint64_t ino)
 {
 	struct sim_task *t = &s->client[client].worker[worker].task;
 
-	if (sim_data_busy(s, client, ino))
+	if (busy(s, client, ino))
 		return false;
 	*t = (struct sim_task){.state = SIM_TASK_GET,
 			       .ino = ino,
@@ -75,10 +101,10 @@ static void land(struct sim *s, struct sim_event *e)
 	t->failed |= r < 0;
 	if (--t->flying > 0)
 		return;
-	if (!t->failed)
-		t->state = SIM_TASK_FLUSH;
-	else
+	if (t->failed)
 		t->state = SIM_TASK_NONE; /* fenced: it will hear of it */
+	else
+		t->state = t->cut ? SIM_TASK_RETURN : SIM_TASK_FLUSH;
 	pump_later(s, (int)(e->len & 0xff), sim_between(s, 50, 500));
 }
 

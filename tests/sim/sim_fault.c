@@ -5,6 +5,7 @@
  */
 #include "tests/sim/sim.h"
 
+#include <errno.h>
 #include <string.h>
 
 static const char *const fault_names[SIM_FAULTS] = {
@@ -40,6 +41,8 @@ void sim_swarm_draw(struct sim *s)
 	w->segments = (uint32_t)sim_between(s, 3, 8);
 	w->overlay_kib = (uint32_t)sim_between(s, 64, 512);
 	w->flush_ms = (uint32_t)sim_between(s, 20, 1500);
+	w->cache_kib = (uint32_t)sim_between(s, 16, 64);
+	w->fetch_max_us = (uint32_t)sim_between(s, 300, sim_chance(s, 500) ? 3000 : 100000);
 	w->lease_ms = (uint32_t)sim_between(s, 2000, 8000);
 	w->lun_blocks =
 		SIM_LUN_FIRST + (uint32_t)sim_between(s, 60, sim_chance(s, 500) ? 200 : 2000);
@@ -188,10 +191,40 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 			       (sim_chance(s, 500) ? 1 : -1);
 		break;
 	case SIM_FAULT_JOURNAL_EIO:
-		n->journal_eio = true;
+		n->journal_error = -EIO;
+		break;
+	case SIM_FAULT_JOURNAL_ENOSPC:
+		n->journal_error = -ENOSPC;
+		break;
+	case SIM_FAULT_JOURNAL_ROT:
+		n->harm = SIM_HARM_ROT;
+		break;
+	case SIM_FAULT_JOURNAL_UNREADABLE:
+		n->harm = SIM_HARM_UNREADABLE;
+		break;
+	case SIM_FAULT_JOURNAL_LOST:
+		n->harm = SIM_HARM_LOSE;
+		break;
+	case SIM_FAULT_JOURNAL_MISDIRECTED:
+		n->harm = SIM_HARM_MISDIRECT;
+		break;
+	case SIM_FAULT_STATE_ROT:
+		n->rot_state = true;
+		break;
+	case SIM_FAULT_STATE_LOST:
+		n->lose_state = true;
+		break;
+	case SIM_FAULT_ARBITER_ROT:
+		s->arbiter_rots = true;
 		break;
 	case SIM_FAULT_STORE_EIO:
-		n->store_eio = true;
+		n->store_error = -EIO;
+		break;
+	case SIM_FAULT_STORE_ENOSPC:
+		n->store_error = -ENOSPC;
+		break;
+	case SIM_FAULT_FENCE_LIES:
+		s->fence_lies = true;
 		break;
 	case SIM_FAULT_LUN_CACHE:
 		sim_lun_lose_cache(s);
@@ -262,10 +295,12 @@ void sim_heal(struct sim *s)
 	s->healed_us = s->now_us;
 	s->arbiter_cut = false;
 	s->corrupt = 0;
+	s->fence_lies = s->arbiter_rots = false;
 	memset(s->cut, 0, sizeof(s->cut));
 	for (int n = 1; n <= SIM_NODES; n++) {
 		s->node[n].slow_disk_us = 0;
-		s->node[n].journal_eio = s->node[n].store_eio = false;
+		s->node[n].journal_error = s->node[n].store_error = 0;
+		s->node[n].harm = SIM_HARM_NONE;
 	}
 	for (uint32_t i = 0; i < s->swarm.clients; i++)
 		if (s->client[i].paused_until_us > s->now_us)

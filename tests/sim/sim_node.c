@@ -3,7 +3,7 @@
  * A controller's machine: what the daemon's edge does with each effect, on virtual disks. A crash decides for every write that was
  * under way whether it was kept, dropped or torn.
  */
-#include "tests/sim/sim.h"
+#include "tests/sim/sim_node.h"
 #include "tests/sim/simdisk.h"
 #include "tests/sim/simstore.h"
 
@@ -13,7 +13,7 @@
 
 enum { COPY_BYTES = 64 << 10, FETCH_ROWS_MAX = 1024, RING_SLOTS = 64, SEGMENT_BYTES = 256 << 10 };
 
-static uint64_t disk_us(struct sim *s, int node)
+uint64_t sim_disk_us(struct sim *s, int node)
 {
 	return sim_between(s, s->swarm.disk_min_us, s->swarm.disk_max_us) +
 	       (s->healing ? 0 : s->node[node].slow_disk_us);
@@ -22,11 +22,12 @@ static uint64_t disk_us(struct sim *s, int node)
 /* ---- journal ---- */
 
 /* A node whose journal fails is out until its disk is replaced: never while the other does not hold everything. */
-static bool may_lose_journal(struct sim *s, int node)
+bool sim_may_lose_journal(struct sim *s, int node)
 {
 	struct ha_status mine, his, *active;
 
-	if (s->quarantined || s->healing || !s->node[3 - node].up || s->arbiter.members != 3)
+	if (s->quarantined || s->healing || s->damaged == 3 - node || !s->node[3 - node].up ||
+	    s->arbiter.members != 3)
 		return false;
 	ha_get_status(ctl_ha(s->node[node].ctl), &mine);
 	ha_get_status(ctl_ha(s->node[3 - node].ctl), &his);
@@ -47,10 +48,13 @@ static void journal_done(struct sim *s, struct sim_event *e)
 		i++;
 	memmove(n->tags + i, n->tags + i + 1, (--n->tag_count - i) * sizeof(n->tags[0]));
 	/* This write, not one that comes when the other may be gone. */
-	if (n->journal_eio && simdisk_is_write(n->disk, i) && may_lose_journal(s, e->node)) {
-		n->journal_eio = false;
+	if (n->journal_error && simdisk_op_at(n->disk, i)->write &&
+	    sim_may_lose_journal(s, e->node)) {
 		s->quarantined = e->node;
-		simdisk_fail_write(n->disk, UINT32_MAX, 0, -EIO);
+		simdisk_fail_write(n->disk, UINT32_MAX, 0, n->journal_error);
+		n->journal_error = 0;
+	} else {
+		sim_damage_now(s, e->node, i);
 	}
 	ev.error = simdisk_complete(n->disk, i, &tag);
 	sim_node_step(s, e->node, &ev);
@@ -71,7 +75,7 @@ static void journal_io(struct sim *s, int node, const struct jr_io *io)
 	sim_witness_write(s, node, io);
 	n->tags[n->tag_count++] = io->tag;
 	simdisk_submit(n->disk, &op);
-	sim_after(s, disk_us(s, node), node, journal_done)->a = io->tag;
+	sim_after(s, sim_disk_us(s, node), node, journal_done)->a = io->tag;
 }
 
 static void disk_crash(struct sim *s, struct sim_node *n)
@@ -146,10 +150,10 @@ static void flush_done(struct sim *s, struct sim_event *e)
 	struct sim_node *n = &s->node[e->node];
 	struct ctl_event ev = {.type = CTL_EV_FLUSHED, .lsn = n->flush_lsn};
 
-	if (n->store_eio) {
-		n->store_eio = false;
+	if (n->store_error) {
+		ev.error = n->store_error;
+		n->store_error = 0;
 		n->flush = NULL;
-		ev.error = -EIO;
 	} else {
 		flush_apply(s, e->node);
 	}
@@ -185,149 +189,7 @@ static void copy_read(struct sim *s, struct sim_event *e)
 	free(buf);
 }
 
-/* ---- state and arbiter ---- */
-
-static void state_put(struct sim *s, struct sim_event *e)
-{
-	struct sim_node *n = &s->node[e->node];
-	struct ha_state st;
-
-	memcpy(n->state, e->p, HA_STATE_BYTES);
-	n->has_state = true;
-	if (ha_state_decode(&st, n->state) < 0)
-		sim_fail(s, "format", "node %d wrote a state that does not decode", e->node);
-	else if (st.epoch < n->persisted_epoch)
-		sim_fail(s, "I4", "node %d: its persisted epoch went from %llu to %llu", e->node,
-			 (unsigned long long)n->persisted_epoch, (unsigned long long)st.epoch);
-	else
-		n->persisted_epoch = st.epoch;
-}
-
-static void state_done(struct sim *s, struct sim_event *e)
-{
-	struct ctl_event ev = {.type = CTL_EV_STATE_SAVED};
-
-	s->node[e->node].saving = NULL;
-	state_put(s, e);
-	sim_node_step(s, e->node, &ev);
-}
-
-struct arb_job {
-	struct ha_arbiter expect, next;
-};
-
-static bool same_record(const struct ha_arbiter *a, const struct ha_arbiter *b)
-{
-	uint8_t x[HA_ARBITER_BYTES], y[HA_ARBITER_BYTES];
-
-	ha_arbiter_encode(x, a);
-	ha_arbiter_encode(y, b);
-	return memcmp(x, y, sizeof(x)) == 0;
-}
-
-static bool blank(const struct ha_arbiter *a)
-{
-	return a->seq == 0;
-}
-
-/* What the LUN does with a compare-and-swap when it gets to it. */
-static int cas(struct sim *s, int node, struct arb_job *j)
-{
-	if (s->arbiter_set ? !same_record(&s->arbiter, &j->expect) : !blank(&j->expect))
-		return -ESTALE;
-	s->arbiter = j->next;
-	s->arbiter_set = true;
-	sim_note(s, "arbiter: by node %d: epoch %llu members %u active %u", node,
-		 (unsigned long long)j->next.epoch, j->next.members, j->next.active);
-	return 0;
-}
-
-/* Writes of a dead controller that are still on their way to the LUN land before another gets its lock. */
-static uint64_t arb_wait(struct sim *s, int node)
-{
-	struct sim_node *peer = &s->node[3 - node];
-	uint64_t us = disk_us(s, node);
-
-	if (peer->arb_busy_until_us > s->now_us)
-		us += peer->arb_busy_until_us - s->now_us;
-	return us;
-}
-
-static void arb_cas_late(struct sim *s, struct sim_event *e)
-{
-	/* The controller died with its write under way: it lands or not. */
-	if (sim_chance(s, s->swarm.keep))
-		cas(s, e->node, e->ptr);
-	s->cas_flying--;
-	free(e->ptr);
-}
-
-static void arb_cas_done(struct sim *s, struct sim_event *e)
-{
-	struct arb_job *j = e->ptr;
-	struct ctl_event ev = {.type = CTL_EV_ARB_CAS};
-
-	if (s->arbiter_cut) {
-		ev.error = -ETIMEDOUT;
-		if (e->a == 0) {
-			e->a = 1;
-			sim_node_step(s, e->node, &ev);
-		}
-		if (s->node[e->node].up && s->node[e->node].gen == e->gen) {
-			struct sim_event *again =
-				sim_after(s, 100 * SIM_US_MS, e->node, arb_cas_done);
-
-			again->drop = arb_cas_late;
-			again->ptr = j;
-			again->a = 1;
-		} else {
-			arb_cas_late(s, e);
-		}
-		return;
-	}
-	ev.error = cas(s, e->node, j);
-	s->cas_flying--;
-	ev.arbiter = &s->arbiter;
-	sim_node_step(s, e->node, &ev);
-	free(j);
-}
-
-static void arb_read(struct sim *s, struct sim_event *e)
-{
-	struct ctl_event ev = {
-		.type = CTL_EV_ARB_READ, .arbiter = &s->arbiter, .floor_lsn = s->floor_lsn};
-
-	if (s->arbiter_cut)
-		ev.error = -EIO;
-	else if (!s->arbiter_set)
-		ev.error = -ENOENT;
-	sim_node_step(s, e->node, &ev);
-}
-
-static void arb_floor(struct sim *s, struct sim_event *e)
-{
-	struct ctl_event ev = {.type = CTL_EV_ARB_FLOOR};
-
-	if (s->arbiter_cut) {
-		ev.error = -EIO;
-	} else {
-		s->floor_epoch = e->a;
-		s->floor_lsn = e->b;
-	}
-	sim_node_step(s, e->node, &ev);
-}
-
-static void preempted(struct sim *s, struct sim_event *e)
-{
-	struct ctl_event ev = {.type = CTL_EV_PREEMPTED};
-
-	/* The lock comes free with the death of its holder and of its last write. */
-	if (s->arbiter_cut)
-		ev.error = -EIO;
-	else if (s->node[3 - e->node].up && s->node[3 - e->node].role == PR_ROLE_ACTIVE)
-		ev.error = -EBUSY;
-	sim_node_step(s, e->node, &ev);
-}
+/* ---- the rest ---- */
 
 static void timer(struct sim *s, struct sim_event *e)
 {
@@ -397,7 +259,7 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		j->fetch = fx->fetch;
 		j->ticket = fx->ticket;
 		j->snapshot = sim_chance(s, 500) ? simstore_copy(n->store) : NULL;
-		e = sim_after(s, sim_between(s, 20, 3000), node, fetch_done);
+		e = sim_after(s, sim_between(s, 20, s->swarm.fetch_max_us), node, fetch_done);
 		e->ptr = j;
 		e->drop = fetch_drop;
 		break;
@@ -412,52 +274,39 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		sim_after(s, sim_between(s, 500, 60000), node, flush_done);
 		break;
 	case CTL_FX_COPY_READ:
-		sim_after(s, disk_us(s, node), node, copy_read)->a = fx->cookie;
+		sim_after(s, sim_disk_us(s, node), node, copy_read)->a = fx->cookie;
 		break;
 	case CTL_FX_COPY_BEGIN:
 		simstore_free(n->copy);
 		n->copy = simstore_new();
-		sim_after(s, disk_us(s, node), node, copy_answer);
+		sim_after(s, sim_disk_us(s, node), node, copy_answer);
 		break;
 	case CTL_FX_COPY_PUT:
 		if (!n->copy || simstore_copy_put(n->copy, fx->p, fx->len) < 0)
 			sim_fail(s, "copy", "node %d: rows that do not decode", node);
-		sim_after(s, disk_us(s, node), node, copy_answer);
+		sim_after(s, sim_disk_us(s, node), node, copy_answer);
 		break;
 	case CTL_FX_COPY_END:
 		simstore_set_lsn(n->copy, fx->lsn);
 		simstore_free(n->store);
 		n->store = n->copy;
 		n->copy = NULL;
-		sim_after(s, disk_us(s, node), node, copy_answer);
+		sim_after(s, sim_disk_us(s, node), node, copy_answer);
 		break;
 	case CTL_FX_SAVE_STATE:
-		e = sim_after(s, disk_us(s, node), node, state_done);
-		e->p = malloc(HA_STATE_BYTES);
-		ha_state_encode(e->p, fx->state);
-		n->saving = e;
+		sim_state_save(s, node, fx->state, sim_disk_us(s, node));
 		break;
 	case CTL_FX_ARB_READ:
-		sim_after(s, arb_wait(s, node), node, arb_read);
+		sim_arbiter_read(s, node);
 		break;
-	case CTL_FX_ARB_CAS: {
-		struct arb_job *j = malloc(sizeof(*j));
-
-		s->cas_flying++;
-		*j = (struct arb_job){.expect = fx->expect, .next = fx->next};
-		e = sim_after(s, arb_wait(s, node), node, arb_cas_done);
-		e->ptr = j;
-		e->drop = arb_cas_late;
-		n->arb_busy_until_us = e->at_us + 1;
+	case CTL_FX_ARB_CAS:
+		sim_arbiter_cas(s, node, &fx->expect, &fx->next);
 		break;
-	}
 	case CTL_FX_ARB_FLOOR:
-		e = sim_after(s, arb_wait(s, node), node, arb_floor);
-		e->a = fx->epoch;
-		e->b = fx->lsn;
+		sim_arbiter_floor(s, node, fx->epoch, fx->lsn);
 		break;
 	case CTL_FX_PREEMPT:
-		sim_after(s, arb_wait(s, node), node, preempted);
+		sim_arbiter_preempt(s, node);
 		break;
 	case CTL_FX_ASK_FENCE:
 		sim_super_fence(s, node, fx->incarnation);
@@ -564,7 +413,7 @@ static void replace_disk(struct sim *s, int node)
 	struct sim_node *n = &s->node[node];
 	struct ha_state st;
 
-	if (s->quarantined != node || !n->has_state || ha_state_decode(&st, n->state) < 0 ||
+	if (s->quarantined != node || sim_state_read(n, &st) < 0 ||
 	    s->arbiter.members >> (node - 1) & 1)
 		return;
 	sim_note(s, "node %d: gets a new disk", node);
@@ -572,7 +421,8 @@ static void replace_disk(struct sim *s, int node)
 	simstore_free(n->store);
 	n->disk = NULL;
 	n->store = NULL;
-	n->has_state = false;
+	memset(n->state, 0, sizeof(n->state));
+	sim_damage_forget(s);
 	n->persisted_epoch = 0;
 	n->log_count = 0;
 	free(n->log);
@@ -599,7 +449,7 @@ void sim_node_boot(struct sim *s, int node)
 		.lease_ms = s->swarm.lease_ms,
 		.sessions_max = 64,
 		.slots_max = 64,
-		.cache_bytes = 64 << 10,
+		.cache_bytes = (size_t)s->swarm.cache_kib << 10,
 		.overlay_bytes = (size_t)s->swarm.overlay_kib << 10,
 		.flush_ms = s->swarm.flush_ms,
 		.batch_bytes_max = 64 << 10,
@@ -625,6 +475,7 @@ void sim_node_boot(struct sim *s, int node)
 	n->slow_disk_us = 0;
 	n->pump = false;
 	n->flush = NULL;
+	n->lags = s->damaged == node;
 	n->ctl = ctl_new(&config, why);
 	if (!n->ctl) {
 		sim_fail(s, "start", "node %d: %s", node, why);
@@ -634,12 +485,9 @@ void sim_node_boot(struct sim *s, int node)
 	sim_note(s, "node %d: starts, incarnation %llu", node, (unsigned long long)n->incarnation);
 	ev.incarnation = n->incarnation;
 	ev.store_lsn = simstore_lsn(n->store);
-	if (n->has_state) {
-		ev.error = ha_state_decode(&st, n->state);
-		ev.state = &st;
-	} else {
-		ev.error = -ENOENT;
-	}
+	sim_state_rot(s, node);
+	ev.error = sim_state_read(n, &st);
+	ev.state = ev.error ? NULL : &st;
 	sim_node_step(s, node, &ev);
 	sim_super_born(s, node);
 }
@@ -656,12 +504,12 @@ void sim_node_crash(struct sim *s, int node, const char *why)
 		flush_apply(s, node);
 	n->flush = NULL;
 	/* Its successor holds the lock only once the last write is over, this way or that. */
-	if (n->saving && sim_chance(s, s->swarm.keep))
-		state_put(s, n->saving);
-	n->saving = NULL;
+	sim_state_crash(s, node);
 	n->up = false;
 	n->gen++;
 	n->role = PR_ROLE_STOPPED;
+	if (s->damaged == node && s->damage_last)
+		sim_damage_undo(s);
 	disk_crash(s, n);
 	simstore_free(n->copy);
 	n->copy = NULL;
@@ -672,8 +520,11 @@ void sim_node_crash(struct sim *s, int node, const char *why)
 	sim_super_died(s, node);
 }
 
-void sim_node_free(struct sim_node *n)
+void sim_node_free(struct sim *s, int node)
 {
+	struct sim_node *n = &s->node[node];
+
+	sim_damage_forget(s);
 	ctl_free(n->ctl);
 	simstore_free(n->store);
 	simstore_free(n->copy);

@@ -111,7 +111,7 @@ void sim_free(struct sim *s)
 	free(s->heap);
 	bury(s);
 	for (int n = 1; n <= SIM_NODES; n++)
-		sim_node_free(&s->node[n]);
+		sim_node_free(s, n);
 	sim_client_free(s);
 	sim_history_free(s);
 	sim_net_free(s);

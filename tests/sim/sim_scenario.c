@@ -442,7 +442,7 @@ static void s41(struct sim *s)
 
 static void fail_journal(struct sim *s, int node)
 {
-	s->node[node].journal_eio = true;
+	s->node[node].journal_error = -EIO;
 	pass(s, 3000);
 	expect(s, s->quarantined == node || s->replaced > 0, "no write failed");
 	served_again(s);
@@ -547,7 +547,7 @@ static void s61(struct sim *s)
 
 	pass(s, 25000);
 	b = 3 - active(s);
-	s->node[b].journal_eio = true;
+	s->node[b].journal_error = -EIO;
 	pass(s, 8000);
 	expect(s, wait_until(s, in_sync, 60000), "the disk is not rebuilt");
 	expect(s, s->full_copies > 0, "there was no full copy");
@@ -567,7 +567,7 @@ static void s62(struct sim *s)
 	pass(s, 25000); /* until the journal has forgotten its beginning */
 	a = active(s);
 	b = 3 - a;
-	s->node[b].journal_eio = true;
+	s->node[b].journal_error = -EIO;
 	expect(s, wait_until(s, copies, 60000), "there was no full copy");
 	hold_down(s, a, true);
 	pass(s, 5000);

@@ -87,8 +87,13 @@ static void fence_event(struct sim *s, struct sim_event *e)
 {
 	int peer = 3 - e->node;
 
-	if (s->node[peer].up && s->node[peer].incarnation == e->a)
+	if (s->node[peer].up && s->node[peer].incarnation == e->a && s->fence_lies) {
+		sim_note(s, "the fence of node %d is reported and did not happen", peer);
+		s->fence_lies = false;
+		s->lies++;
+	} else if (s->node[peer].up && s->node[peer].incarnation == e->a) {
 		sim_node_crash(s, peer, "fenced");
+	}
 	if (s->node[e->node].up)
 		tell_fenced(s, e->node, peer);
 }

@@ -23,6 +23,8 @@ void sim_totals_add(struct sim_totals *t, const struct sim *s)
 	t->copies += s->full_copies;
 	t->replaced += s->replaced;
 	t->corrupted += s->corrupted;
+	t->harmed += s->harmed;
+	t->lies += s->lies;
 	t->trees += s->trees;
 	t->compared += s->compared;
 	t->steps += s->steps;

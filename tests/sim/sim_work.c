@@ -72,11 +72,10 @@ static void choose(struct sim *s, struct model_op *q)
 	}
 }
 
-/* Changing a file's size by oneself: not while one works on its data. */
-static bool may_ask(const struct sim *s, int client, const struct model_op *q)
+static bool may_ask(struct sim *s, int client, const struct model_op *q)
 {
 	return q->type != PR_T_SETATTR || !(q->flags & PR_SET_SIZE) ||
-	       !sim_data_busy(s, client, q->ino);
+	       sim_data_cut(s, client, q->ino);
 }
 
 struct sim_op *sim_work_pick(struct sim *s, int client, int worker)

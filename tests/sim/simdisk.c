@@ -186,10 +186,10 @@ static int op_perform(struct simdisk *d, const struct simdisk_op *op)
 	}
 }
 
-bool simdisk_is_write(const struct simdisk *d, unsigned i)
+const struct simdisk_op *simdisk_op_at(const struct simdisk *d, unsigned i)
 {
 	ASSERT(i < d->pending_count);
-	return d->pending[i].write;
+	return &d->pending[i];
 }
 
 int simdisk_complete(struct simdisk *d, unsigned i, uint64_t *ret_tag)

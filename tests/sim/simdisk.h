@@ -38,7 +38,7 @@ uint8_t *simdisk_bytes(struct simdisk *, uint32_t file, uint64_t *ret_bytes);
  */
 void simdisk_submit(struct simdisk *, const struct simdisk_op *);
 unsigned simdisk_pending(const struct simdisk *);
-bool simdisk_is_write(const struct simdisk *, unsigned i);
+const struct simdisk_op *simdisk_op_at(const struct simdisk *, unsigned i);
 /*
  * Ends the i-th pending op, in the order they were submitted. Returns its result; *ret_tag is its
  * tag.

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the disk of a journal does wrong without a word: bits rot, pages cannot be read, writes are lost or land elsewhere. On one node
+ * at a time, and while the other holds everything: of what no good copy is left scenario 50 tells. What nobody came upon is as it was
+ * after a while, as if it had only been read wrongly; at once when the node is to go on alone. The last write of all, lost, looks
+ * like one that a crash dropped: nobody can know, and it is there when its node dies.
+ */
+#include "tests/sim/sim_node.h"
+#include "tests/sim/simdisk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAGE_BYTES = 4096 };
+
+static bool may_damage(struct sim *s, int node)
+{
+	return (!s->damaged || s->damaged == node) && s->damage_count + 2 <= SIM_DAMAGE_MAX &&
+	       sim_may_lose_journal(s, node);
+}
+
+static void undo_event(struct sim *s, struct sim_event *e)
+{
+	if (s->damage_round == e->a)
+		sim_damage_undo(s);
+}
+
+/* bytes of the file at `at` are now what they should not be. */
+static void note(struct sim *s, int node, uint32_t file, uint64_t at, const uint8_t *is,
+		 const uint8_t *was, uint32_t bytes)
+{
+	struct sim_damage *d = &s->damage[s->damage_count++];
+
+	*d = (struct sim_damage){.file = file, .at = at, .bytes = bytes};
+	d->is = malloc(bytes);
+	d->was = malloc(bytes);
+	memcpy(d->is, is, bytes);
+	memcpy(d->was, was, bytes);
+	if (!s->damaged)
+		sim_after(s, sim_between(s, 10, 20000) * SIM_US_MS, 0, undo_event)->a =
+			s->damage_round;
+	s->damaged = node;
+}
+
+static uint32_t some_file(struct sim *s)
+{
+	return sim_chance(s, 200) ? 0 : (uint32_t)sim_between(s, 1, s->swarm.segments);
+}
+
+/* A page that holds something, if one is found soon. */
+static uint64_t some_page(struct sim *s, struct simdisk *disk, uint32_t file)
+{
+	uint64_t bytes, at = 0;
+	uint8_t *p = simdisk_bytes(disk, file, &bytes);
+
+	for (int tries = 0; tries < 30; tries++) {
+		at = sim_below(s, bytes / PAGE_BYTES) * PAGE_BYTES;
+		if (pr_load32(p + at))
+			break;
+	}
+	return at;
+}
+
+static void rot(struct sim *s, int node)
+{
+	struct simdisk *disk = s->node[node].disk;
+	uint32_t file = some_file(s);
+	uint64_t at = some_page(s, disk, file) + sim_below(s, PAGE_BYTES);
+	uint8_t *p = simdisk_bytes(disk, file, NULL) + at, was = *p;
+
+	simdisk_flip(disk, file, at, (unsigned)sim_below(s, 8));
+	note(s, node, file, at, p, &was, 1);
+}
+
+static void unreadable(struct sim *s, int node)
+{
+	struct simdisk *disk = s->node[node].disk;
+	uint32_t file = some_file(s);
+	uint64_t at = some_page(s, disk, file);
+	uint8_t *p = simdisk_bytes(disk, file, NULL) + at;
+
+	simdisk_unreadable(disk, file, at, PAGE_BYTES);
+	note(s, node, file, at, p, p, PAGE_BYTES);
+}
+
+static void lose(struct sim *s, int node, const struct simdisk_op *op)
+{
+	struct simdisk *disk = s->node[node].disk;
+
+	note(s, node, op->file, op->offset, simdisk_bytes(disk, op->file, NULL) + op->offset,
+	     op->buffer, op->bytes);
+	s->damage_last = true;
+}
+
+static void misdirect(struct sim *s, int node, const struct simdisk_op *op)
+{
+	struct simdisk *disk = s->node[node].disk;
+	uint32_t to = (uint32_t)sim_between(s, 1, s->swarm.segments);
+	uint64_t bytes, at;
+	uint8_t *p = simdisk_bytes(disk, to, &bytes);
+
+	at = sim_below(s, (bytes - op->bytes) / PAGE_BYTES + 1) * PAGE_BYTES;
+	lose(s, node, op);
+	if (to == op->file && at < op->offset + op->bytes && at + op->bytes > op->offset) {
+		simdisk_lose_write(disk, UINT32_MAX, 0);
+		return;
+	}
+	note(s, node, to, at, op->buffer, p + at, op->bytes);
+	simdisk_misdirect_write(disk, UINT32_MAX, 0, to, at);
+}
+
+void sim_damage_now(struct sim *s, int node, unsigned i)
+{
+	struct sim_node *n = &s->node[node];
+	const struct simdisk_op *op = simdisk_op_at(n->disk, i);
+	enum sim_harm harm = n->harm;
+	bool waits_for_write = harm == SIM_HARM_LOSE || harm == SIM_HARM_MISDIRECT;
+	bool data = op->write && op->file != 0 && !op->append;
+
+	if (s->damaged == node && data)
+		s->damage_last = false;
+
+	if (harm == SIM_HARM_NONE || !may_damage(s, node) || (waits_for_write && !data))
+		return;
+	n->harm = SIM_HARM_NONE;
+	switch (harm) {
+	case SIM_HARM_ROT:
+		rot(s, node);
+		break;
+	case SIM_HARM_UNREADABLE:
+		unreadable(s, node);
+		break;
+	case SIM_HARM_LOSE:
+		lose(s, node, op);
+		simdisk_lose_write(n->disk, UINT32_MAX, 0);
+		break;
+	case SIM_HARM_MISDIRECT:
+		misdirect(s, node, op);
+		break;
+	case SIM_HARM_NONE:
+		break;
+	}
+	s->harmed++;
+	sim_note(s, "node %d: damage in file %u at %llu", node, s->damage[s->damage_count - 1].file,
+		 (unsigned long long)s->damage[s->damage_count - 1].at);
+}
+
+void sim_damage_forget(struct sim *s)
+{
+	while (s->damage_count > 0) {
+		struct sim_damage *d = &s->damage[--s->damage_count];
+
+		free(d->is);
+		free(d->was);
+	}
+	s->damaged = 0;
+	s->damage_last = false;
+	s->damage_round++;
+}
+
+void sim_damage_undo(struct sim *s)
+{
+	struct simdisk *disk = s->damaged ? s->node[s->damaged].disk : NULL;
+
+	for (unsigned i = s->damage_count; disk && i > 0; i--) {
+		const struct sim_damage *d = &s->damage[i - 1];
+		uint8_t *p = simdisk_bytes(disk, d->file, NULL) + d->at;
+
+		if (memcmp(p, d->is, d->bytes) == 0)
+			memcpy(p, d->was, d->bytes);
+	}
+	if (disk) {
+		simdisk_unreadable(disk, 0, 0, 0);
+		for (uint32_t i = 1; i <= s->swarm.segments; i++)
+			simdisk_unreadable(disk, i, 0, 0);
+	}
+	sim_damage_forget(s);
+}

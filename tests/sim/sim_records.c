@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The small records as they stand on their disks: each controller's state in four copies, the arbiter record in two. A crash may come
+ * between two copies, one may be torn, rot, or keep what it held; who reads chooses by the protocol's own rules.
+ */
+#include "tests/sim/sim_node.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- state ---- */
+
+int sim_state_read(const struct sim_node *n, struct ha_state *ret)
+{
+	const uint8_t *copies[SIM_STATE_COPIES];
+
+	for (int i = 0; i < SIM_STATE_COPIES; i++)
+		copies[i] = n->state[i];
+	return ha_state_pick(ret, copies, NULL);
+}
+
+static bool all_alike(const struct sim_node *n)
+{
+	for (int i = 1; i < SIM_STATE_COPIES; i++)
+		if (memcmp(n->state[0], n->state[i], HA_STATE_BYTES) != 0)
+			return false;
+	return true;
+}
+
+static void epoch_check(struct sim *s, int node)
+{
+	struct sim_node *n = &s->node[node];
+	struct ha_state st;
+	int r = sim_state_read(n, &st);
+
+	if (r == -ENOENT)
+		return;
+	if (r < 0)
+		sim_fail(s, "format", "node %d: its state cannot be read any more", node);
+	else if (st.epoch < n->persisted_epoch)
+		sim_fail(s, "I4", "node %d: its persisted epoch went from %llu to %llu", node,
+			 (unsigned long long)n->persisted_epoch, (unsigned long long)st.epoch);
+	else
+		n->persisted_epoch = st.epoch;
+}
+
+static void state_done(struct sim *s, struct sim_event *e)
+{
+	struct sim_node *n = &s->node[e->node];
+	struct ctl_event ev = {.type = CTL_EV_STATE_SAVED};
+	bool lose = n->lose_state && all_alike(n);
+	int lost = lose ? (int)sim_below(s, SIM_STATE_COPIES) : -1;
+
+	n->saving = NULL;
+	if (lose)
+		n->lose_state = false;
+	for (int i = 0; i < SIM_STATE_COPIES; i++)
+		if (i != lost)
+			memcpy(n->state[i], e->p, HA_STATE_BYTES);
+	epoch_check(s, e->node);
+	sim_node_step(s, e->node, &ev);
+}
+
+void sim_state_save(struct sim *s, int node, const struct ha_state *state, uint64_t us)
+{
+	struct sim_event *e = sim_after(s, us, node, state_done);
+
+	e->p = malloc(HA_STATE_BYTES);
+	ha_state_encode(e->p, state);
+	s->node[node].saving = e;
+}
+
+/* The copies are written one after the other: some have it, one perhaps a part, the others not. */
+void sim_state_crash(struct sim *s, int node)
+{
+	struct sim_node *n = &s->node[node];
+	uint64_t done = sim_below(s, SIM_STATE_COPIES + 1);
+	bool tears = all_alike(n) && sim_chance(s, s->swarm.tear);
+
+	if (!n->saving)
+		return;
+	for (uint64_t i = 0; i < done; i++)
+		memcpy(n->state[i], n->saving->p, HA_STATE_BYTES);
+	if (tears && done < SIM_STATE_COPIES)
+		memcpy(n->state[done], n->saving->p,
+		       sim_between(s, 1, HA_STATE_BYTES / 512 - 1) * 512);
+	n->saving = NULL;
+	epoch_check(s, node);
+}
+
+void sim_state_rot(struct sim *s, int node)
+{
+	struct sim_node *n = &s->node[node];
+	struct ha_state st;
+	bool rots = n->rot_state;
+
+	n->rot_state = false;
+	if (rots && sim_state_read(n, &st) == 0 && all_alike(n))
+		n->state[sim_below(s, SIM_STATE_COPIES)][sim_below(s, HA_STATE_BYTES)] ^=
+			(uint8_t)(1u << sim_below(s, 8));
+}
+
+/* ---- arbiter ---- */
+
+struct arb_job {
+	struct ha_arbiter expect, next;
+};
+
+static bool same_record(const struct ha_arbiter *a, const struct ha_arbiter *b)
+{
+	uint8_t x[HA_ARBITER_BYTES], y[HA_ARBITER_BYTES];
+
+	ha_arbiter_encode(x, a);
+	ha_arbiter_encode(y, b);
+	return memcmp(x, y, sizeof(x)) == 0;
+}
+
+/* What a reader finds, who first completes the other copy. */
+static void arbiter_look(struct sim *s)
+{
+	const uint8_t *copies[2] = {s->arbiter_copy[0], s->arbiter_copy[1]};
+	struct ha_arbiter is;
+	int rewrite;
+
+	if (!s->arbiter_written) {
+		ha_arbiter_encode(s->arbiter_copy[0], &s->arbiter);
+		ha_arbiter_encode(s->arbiter_copy[1], &s->arbiter);
+		s->arbiter_written = true;
+	}
+	if (s->arbiter_rots && memcmp(copies[0], copies[1], HA_ARBITER_BYTES) == 0)
+		s->arbiter_copy[sim_below(s, 2)][sim_below(s, HA_ARBITER_BYTES)] ^=
+			(uint8_t)(1u << sim_below(s, 8));
+	s->arbiter_rots = false;
+	if (ha_arbiter_pick(&is, copies, &rewrite) < 0) {
+		sim_fail(s, "format", "no copy of the arbiter record can be read");
+		return;
+	}
+	if (rewrite >= 0)
+		memcpy(s->arbiter_copy[rewrite], s->arbiter_copy[!rewrite], HA_ARBITER_BYTES);
+	if (!same_record(&is, &s->arbiter))
+		sim_fail(s, "arbiter", "the record went back from sequence %llu to %llu",
+			 (unsigned long long)s->arbiter.seq, (unsigned long long)is.seq);
+}
+
+/* What the LUN does with a compare-and-swap when it gets to it. copies: so many of the two are written. */
+static int cas(struct sim *s, int node, struct arb_job *j, int copies)
+{
+	arbiter_look(s);
+	if (!same_record(&s->arbiter, &j->expect))
+		return -ESTALE;
+	s->arbiter = j->next;
+	for (int i = 0; i < copies; i++)
+		ha_arbiter_encode(s->arbiter_copy[i], &j->next);
+	sim_note(s, "arbiter: by node %d: epoch %llu members %u active %u", node,
+		 (unsigned long long)j->next.epoch, j->next.members, j->next.active);
+	if (s->damaged && s->arbiter.members == 1u << (s->damaged - 1))
+		sim_damage_undo(s);
+	return 0;
+}
+
+/* Writes of a dead controller that are still on their way to the LUN land before another gets its lock. */
+static uint64_t arb_wait(struct sim *s, int node)
+{
+	struct sim_node *peer = &s->node[3 - node];
+	uint64_t us = sim_disk_us(s, node);
+
+	if (peer->arb_busy_until_us > s->now_us)
+		us += peer->arb_busy_until_us - s->now_us;
+	return us;
+}
+
+static void arb_cas_late(struct sim *s, struct sim_event *e)
+{
+	/* The controller died with its write under way: it lands, or half of it, or not. */
+	if (sim_chance(s, s->swarm.keep))
+		cas(s, e->node, e->ptr, (int)sim_between(s, 1, 2));
+	s->cas_flying--;
+	free(e->ptr);
+}
+
+static void arb_cas_done(struct sim *s, struct sim_event *e)
+{
+	struct arb_job *j = e->ptr;
+	struct ctl_event ev = {.type = CTL_EV_ARB_CAS};
+
+	if (s->arbiter_cut) {
+		ev.error = -ETIMEDOUT;
+		if (e->a == 0) {
+			e->a = 1;
+			sim_node_step(s, e->node, &ev);
+		}
+		if (s->node[e->node].up && s->node[e->node].gen == e->gen) {
+			struct sim_event *again =
+				sim_after(s, 100 * SIM_US_MS, e->node, arb_cas_done);
+
+			again->drop = arb_cas_late;
+			again->ptr = j;
+			again->a = 1;
+		} else {
+			arb_cas_late(s, e);
+		}
+		return;
+	}
+	ev.error = cas(s, e->node, j, 2);
+	s->cas_flying--;
+	ev.arbiter = &s->arbiter;
+	sim_node_step(s, e->node, &ev);
+	free(j);
+}
+
+void sim_arbiter_cas(struct sim *s, int node, const struct ha_arbiter *expect,
+		     const struct ha_arbiter *next)
+{
+	struct arb_job *j = malloc(sizeof(*j));
+	struct sim_event *e;
+
+	s->cas_flying++;
+	*j = (struct arb_job){.expect = *expect, .next = *next};
+	e = sim_after(s, arb_wait(s, node), node, arb_cas_done);
+	e->ptr = j;
+	e->drop = arb_cas_late;
+	s->node[node].arb_busy_until_us = e->at_us + 1;
+}
+
+static void arb_read(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = {
+		.type = CTL_EV_ARB_READ, .arbiter = &s->arbiter, .floor_lsn = s->floor_lsn};
+
+	if (s->arbiter_cut)
+		ev.error = -EIO;
+	else
+		arbiter_look(s);
+	sim_node_step(s, e->node, &ev);
+}
+
+void sim_arbiter_read(struct sim *s, int node)
+{
+	sim_after(s, arb_wait(s, node), node, arb_read);
+}
+
+static void arb_floor(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = {.type = CTL_EV_ARB_FLOOR};
+
+	if (s->arbiter_cut) {
+		ev.error = -EIO;
+	} else {
+		s->floor_epoch = e->a;
+		s->floor_lsn = e->b;
+	}
+	sim_node_step(s, e->node, &ev);
+}
+
+void sim_arbiter_floor(struct sim *s, int node, uint64_t epoch, uint64_t lsn)
+{
+	struct sim_event *e = sim_after(s, arb_wait(s, node), node, arb_floor);
+
+	e->a = epoch;
+	e->b = lsn;
+}
+
+static void preempted(struct sim *s, struct sim_event *e)
+{
+	struct ctl_event ev = {.type = CTL_EV_PREEMPTED};
+
+	/* The lock comes free with the death of its holder and of its last write. */
+	if (s->arbiter_cut)
+		ev.error = -EIO;
+	else if (s->node[3 - e->node].up && s->node[3 - e->node].role == PR_ROLE_ACTIVE)
+		ev.error = -EBUSY;
+	sim_node_step(s, e->node, &ev);
+}
+
+void sim_arbiter_preempt(struct sim *s, int node)
+{
+	sim_after(s, arb_wait(s, node), node, preempted);
+}
