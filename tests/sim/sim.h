@@ -403,6 +403,8 @@ bool sim_data_begin(struct sim *, int client, int worker, uint64_t ino);
 bool sim_data_next(struct sim *, int client, int worker, struct model_op *ret);
 void sim_data_answered(struct sim *, struct sim_op *, int error, const uint8_t *p, uint32_t len);
 void sim_data_recalled(struct sim *, int client, uint64_t ino);
+/* A file whose return is under way, or 0. */
+uint64_t sim_data_returning(const struct sim *, int client);
 /* May the client cut the file now? Its writes that are under way are not committed then. */
 bool sim_data_cut(struct sim *, int client, uint64_t ino);
 
@@ -428,6 +430,8 @@ struct sim_op *sim_op_new(struct sim *, int client, int worker);
 void sim_op_sent(struct sim *, struct sim_client *, const struct pr_frame *, const uint8_t *p);
 /* error, p, len: as in CL_FX_DONE. */
 void sim_op_answered(struct sim *, struct sim_op *, int error, const uint8_t *p, uint32_t len);
+/* These bytes of frames leave for a client: no operation is answered before its record is committed. */
+void sim_op_leaving(struct sim *, int node, const uint8_t *p, uint32_t len);
 void sim_op_executed(struct sim *, const struct pr_record *, const struct pr_row_slot *);
 const char *sim_op_waiting(const struct sim *, char out[200]); /* the oldest without an answer */
 void sim_history_free(struct sim *);

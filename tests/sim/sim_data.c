@@ -36,6 +36,14 @@ static bool busy(const struct sim *s, int client, uint64_t ino)
 	return false;
 }
 
+uint64_t sim_data_returning(const struct sim *s, int client)
+{
+	for (int w = 0; w < SIM_WORKERS; w++)
+		if (returning(&s->client[client].worker[w]))
+			return s->client[client].worker[w].task.ino;
+	return 0;
+}
+
 bool sim_data_cut(struct sim *s, int client, uint64_t ino)
 {
 	struct sim_client *c = &s->client[client];

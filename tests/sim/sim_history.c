@@ -149,6 +149,44 @@ void sim_op_executed(struct sim *s, const struct pr_record *rec, const struct pr
 
 /* ---- answers ---- */
 
+/* With success it has left a record. */
+static bool always_changes(uint16_t type)
+{
+	switch (type) {
+	case PR_T_MKDIR:
+	case PR_T_SYMLINK:
+	case PR_T_LINK:
+	case PR_T_UNLINK:
+	case PR_T_RMDIR:
+	case PR_T_SETATTR:
+	case PR_T_XATTR_SET:
+	case PR_T_XATTR_REMOVE:
+	case PR_T_LAYOUT_COMMIT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+void sim_op_leaving(struct sim *s, int node, const uint8_t *p, uint32_t len)
+{
+	struct pr_frame f;
+	char text[160];
+
+	for (; len > 0; p += PR_FRAME_BYTES + f.length, len -= PR_FRAME_BYTES + f.length) {
+		struct sim_op *op;
+
+		if (pr_frame_decode(&f, p, PR_PAYLOAD_MAX) < 0)
+			return; /* whoever gets it says so */
+		if (f.status || f.type < PR_T_REPLY || !always_changes(f.type - PR_T_REPLY))
+			continue;
+		op = find(s, f.session, f.slot, f.sequence);
+		if (op && !op->lsn && op->q.type == f.type - PR_T_REPLY)
+			sim_fail(s, "I1", "node %d answers %s before its record is committed", node,
+				 describe(op, text));
+	}
+}
+
 static void saw(struct sim *s, uint64_t lsn)
 {
 	if (lsn > s->seen_lsn)

@@ -239,6 +239,7 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 	case CTL_FX_SEND:
 		sim_witness_commit(s, node);
 		sim_check_serving(s, node);
+		sim_op_leaving(s, node, fx->p, fx->len);
 		sim_send(s, node, fx->conn, fx->p, fx->len, NULL, 0);
 		break;
 	case CTL_FX_CLOSE:

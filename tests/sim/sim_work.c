@@ -86,8 +86,11 @@ struct sim_op *sim_work_pick(struct sim *s, int client, int worker)
 	struct sim_op *op;
 
 	if (!over && w->task.state == SIM_TASK_NONE && !w->close_ino &&
-	    sim_chance(s, s->swarm.data))
-		sim_data_begin(s, client, worker, some_inode(s, S_IFREG, 40));
+	    sim_chance(s, s->swarm.data)) {
+		uint64_t back = sim_chance(s, 300) ? sim_data_returning(s, client) : 0;
+
+		sim_data_begin(s, client, worker, back ? back : some_inode(s, S_IFREG, 40));
+	}
 	if (w->task.state != SIM_TASK_NONE) {
 		if (!sim_data_next(s, client, worker, &q))
 			return NULL;
