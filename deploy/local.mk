@@ -31,6 +31,13 @@ uninstall-hook:
 noinst_PROGRAMS += labd
 labd_SOURCES = deploy/lab/labd.c
 
+if HAVE_FUSE
+noinst_PROGRAMS += faultfs
+endif
+faultfs_SOURCES = deploy/lab/faultfs.c
+faultfs_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
+faultfs_LDADD = $(FUSE_LIBS)
+
 EXTRA_DIST += deploy/mount.mdcfs deploy/man/mdcfs.8 deploy/man/mount.mdcfs.8
 if HAVE_FUSE
 sbin_SCRIPTS = deploy/mount.mdcfs

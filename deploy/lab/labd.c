@@ -11,7 +11,7 @@
  *	on | off | reboot | status POD; list; ping
  *	link POD pub|hb|mgmt up|down|deaf|mute|small
  *				a cable; deaf: the pod hears nothing, mute: nobody hears it, small: nobody hears its
- *				frames of 1 KiB and more
+ *				packets of 512 bytes and more
  *	rate POD KBIT|0		of all its cables
  *	switch POD works|fails|lies|hangs
  *				how the power switch obeys the fence agent: fails says so, lies says ok and does nothing,
@@ -252,12 +252,12 @@ static const char *reboot_pod(struct pod *p)
 
 /* ---- cables ---- */
 
-/* IPv4 packets with any of the upper six bits of their length set do not pass. */
+/* IPv4 packets with any of the upper seven bits of their length set do not pass. */
 static int pass_small(const struct pod *p, const char *net)
 {
 	int error = batch("tc", false, "qdisc add dev %s-%s ingress\n", p->name, net);
 
-	for (unsigned bit = 0x0400; bit <= 0x8000; bit <<= 1)
+	for (unsigned bit = 0x0200; bit <= 0x8000; bit <<= 1)
 		error |= batch("tc", false,
 			       "filter add dev %s-%s ingress protocol ip u32 "
 			       "match u16 0x%04x 0x%04x at 2 action drop\n",

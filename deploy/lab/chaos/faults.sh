@@ -46,3 +46,31 @@ fault_switch_fails() {
 fault_slow_link() { target=$(standby); lab slow "$target" link 2000; sleep 3; lab slow "$target" link off; }
 fault_switchover() { target=$(active); lab exec "$target" -- mdcctl switchover; }
 
+# Those of the disks and of the clock, where the lab has them.
+fault_slow_disk_active() { target=$(active); lab disk "$target" 200 ok; isolated_s; lab disk "$target" 0 ok; }
+fault_slow_disk_standby() { target=$(standby); lab disk "$target" 200 ok; isolated_s; lab disk "$target" 0 ok; }
+fault_stalled_disk() { target=$(active); lab disk "$target" 6000 ok; sleep 1; lab disk "$target" 0 ok; isolated_s; }
+fault_disk_fails_active() { target=$(active); replaced_disk; }
+fault_disk_fails_standby() { target=$(standby); replaced_disk; }
+fault_clock() {
+	target=$(active)
+	lab clock "$target" "$( ((RANDOM % 2)) && echo + || echo -)$((RANDOM * 900))"
+	isolated_s
+	lab clock "$target" right
+}
+
+# Writes to the disk fail until the other one serves alone, then it is replaced.
+replaced_disk() {
+	lab disk "$target" 0 fails
+	until_true 15 alone "$(other "$target")"
+	lab disk "$target" 0 ok
+	lab power off "$target"
+	lab disk "$target" new
+}
+alone() { [[ $(lab view "$1") == "active ALONE "* ]]; }
+
+# The faults that this lab can have.
+possible_faults() {
+	list_faults | if grep -q '^faulty=yes$' "$dir/etc/env"; then cat; else grep -v disk; fi |
+		if [ -e "/usr/lib/$(uname -m)-linux-gnu/faketime/libfaketime.so.1" ]; then cat; else grep -v '^clock$'; fi
+}

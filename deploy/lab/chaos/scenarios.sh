@@ -35,7 +35,7 @@ epoch_of() { status "$1" .epoch; }
 epoch_is() { [ "$(epoch_of "$1")" = "$2" ]; }
 refuses_with() { tail -n +"$marked" "$dir/pods/$1/log/pacemaker/pacemaker.log" | grep -qE "mdcd refused to promote: .*$2"; }
 was_fenced() { tail -n +"$booked" "$dir/events.log" | grep -q "$1 is to be .* by a fence agent"; }
-nobody_was_fenced() { ! was_fenced mdc; }
+nobody_was_fenced() { ! was_fenced 'mdc[12]'; }
 number_of() { echo "${1#mdc}"; }
 
 # Clients are answered now, or they are not, for that many seconds.
@@ -277,10 +277,10 @@ scenario_27() {
 
 # 28. Small frames pass the heartbeat link, data stalls: the data path's own time sees it.
 scenario_28() {
-	lab link small "$B" hb
+	lab link small "$A" hb
 	within 15 is_alone "$A"
 	go_on 3
-	lab link heal "$B" hb
+	lab link heal "$A" hb
 }
 
 # ---- C. Fencing and membership ----
@@ -328,18 +328,17 @@ scenario_31() {
 	go_on 5
 }
 
-# 32. Both fence each other: exactly one survives.
+# 32. Both fence each other: exactly one survives, the active, which has a head start.
 scenario_32() {
 	lab link cut "$A" hb
 	lab link cut "$A" pub
-	within 10 one_was_fenced
-	for_all 3 one_was_fenced
+	within 10 was_fenced "$B"
+	for_all 3 not was_fenced "$A"
 	lab link heal "$A" hb 2>/dev/null
 	lab link heal "$A" pub 2>/dev/null
 	within 60 is_whole
 	go_on 5
 }
-one_was_fenced() { was_fenced mdc && { ! was_fenced "$A" || ! was_fenced "$B"; }; }
 
 # 33. The rebooted node does not see its peer: it fences nobody, and starts nothing.
 scenario_33() {
@@ -436,6 +435,88 @@ takes_over() {
 }
 state_copies() { dd if=/dev/urandom of="$dir/pods/$B/disk/state" bs=4096 seek="$1" count="$2" conv=notrunc status=none; }
 
+# A new disk for a controller that is quarantined.
+new_disk() {
+	lab disk "$1" 0 ok
+	lab power off "$1"
+	lab disk "$1" new
+	lab power on "$1"
+}
+is_quarantined() { tail -n +"$logged" "$dir/pods/$1/mdcd.log" | grep -q QUARANTINED; }
+
+# 3. Killed after the peer is durable, before the local write is: the active's disk stalls, then its power goes.
+scenario_3() {
+	lab disk "$A" 700 ok
+	sleep 0.4
+	lab power off "$A"
+	lab disk "$A" 0 ok
+	within 10 serves "$B"
+	go_on 5
+}
+
+# 43. EIO on the active's journal: no retry, quarantine, the other serves.
+scenario_43() {
+	logged=$(wc -l <"$dir/pods/$A/mdcd.log")
+	lab disk "$A" 0 fails
+	within 10 serves "$B"
+	go_on 5
+	must not serves "$A"
+	for_all 5 not serves "$A"
+	new_disk "$A"
+	within 60 is_whole
+}
+
+# 44. EIO on the standby's journal: it is dropped, nothing of it is acknowledged.
+scenario_44() {
+	lab disk "$B" 0 fails
+	within 10 is_alone "$A"
+	go_on 2
+	must nobody_was_fenced
+	new_disk "$B"
+	within 60 is_whole
+}
+
+# 45. The active's disk is full: no wrong answer, and somebody serves.
+scenario_45() {
+	lab disk "$A" 0 full
+	sleep 4
+	lab disk "$A" 0 ok
+	go_on 60
+	new_disk "$A"
+	within 60 is_whole
+}
+
+# 56. The standby's disk takes seconds for each write: it is dropped, and taken back when it is well.
+scenario_56() {
+	lab disk "$B" 8000 ok
+	within 20 is_alone "$A"
+	go_on 2
+	lab disk "$B" 0 ok
+	within 90 is_whole
+	must nobody_was_fenced
+}
+
+# 57. The active's disk is a hundred times slower: it goes on or hands over once, no flapping.
+scenario_57() {
+	local epoch
+	epoch=$(epoch_of "$A")
+	lab disk "$A" 100 ok
+	sleep 20
+	go_on 5
+	must [ "$(epoch_of "$(active)")" -le $((epoch + 2)) ]
+	lab disk "$A" 0 ok
+	must nobody_was_fenced
+}
+
+# 58. The active's disk stalls 30 s, then returns: no late answer in an old epoch.
+scenario_58() {
+	lab disk "$A" 30000 ok
+	sleep 1
+	lab disk "$A" 0 ok
+	sleep 31
+	go_on 30
+}
+
 # 54. One or two of the four copies of the state are damaged: it opens; three: it refuses, and the other serves.
 scenario_54() {
 	with_B_off state_copies 1 2
@@ -518,6 +599,23 @@ scenario_64() {
 	go_on 15
 }
 
+# 63. The clock is set a year ahead on the active, two years back on the standby: nothing happens.
+scenario_63() {
+	local epoch
+	epoch=$(epoch_of "$A")
+	lab clock "$A" +31536000 || fails "no clock to be set here"
+	lab clock "$B" -63072000
+	sleep 2
+	go_on 1
+	for_all 3 is_whole
+	must epoch_is "$A" "$epoch"
+	lab clock "$A" right
+	lab clock "$B" right
+	lab kill "$A" mdcd
+	within 5 serves "$B"
+	go_on 3
+}
+
 # 67. Overload, 32 sessions without a pause for 10 s: no failover.
 scenario_67() {
 	local epoch crowd
@@ -568,6 +666,8 @@ mend() {
 	local pod net
 	for pod in mdc1 mdc2; do
 		lab switch "$pod" works
+		lab disk "$pod" 0 ok
+		lab clock "$pod" right
 		if is_on "$pod"; then
 			lab thaw "$pod" 'corosync|mdcd|pacemakerd'
 			for net in pub hb mgmt; do
@@ -605,7 +705,7 @@ play() {
 
 # run_scenarios LIST: 0 when none failed.
 run_scenarios() {
-	local n list failed=() played=0 A B booked marked broken took seen wrong
+	local n list failed=() played=0 A B booked marked logged broken took seen wrong
 	if [ "$1" = list ]; then
 		about '[0-9]*'
 		return
@@ -614,6 +714,7 @@ run_scenarios() {
 	for n in "${list[@]}"; do
 		declare -F "scenario_$n" >/dev/null || wrong_usage "--scenario $n: there is none; mdcchaos --scenario list"
 	done
+	up_options+=(--faulty-disks)
 	have_lab
 	for n in "${list[@]}"; do
 		if play "$n"; then
