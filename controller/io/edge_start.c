@@ -26,7 +26,21 @@ static int say(char *why, size_t size, int error, const char *what)
 	return error;
 }
 
-/* DIR/lock: locked by who uses the directory; holds its PID and counts its starts. */
+/*
+ * The number of this life: greater than that of the last one in this directory, and than any that the peer may remember of a disk
+ * that is lost or was newer than this one: what is proven dead up to a number must never be this process.
+ */
+static uint64_t next_life(uint64_t last)
+{
+	struct timespec t;
+	uint64_t now_ms;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	now_ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return now_ms > last ? now_ms : last + 1;
+}
+
+/* DIR/lock: locked by who uses the directory; holds its PID and the number of its life. */
 static int take_directory(struct edge *e, char *why, size_t size)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -42,7 +56,7 @@ static int take_directory(struct edge *e, char *why, size_t size)
 		return say(why, size, -errno, path);
 	n = pread(e->lock_fd, text, sizeof(text) - 1, 0);
 	if (n > 0)
-		sscanf(text, "pid %d\nstarts %" SCNu64, &pid, &e->incarnation);
+		sscanf(text, "pid %d\nlife %" SCNu64, &pid, &e->incarnation);
 	if (fcntl(e->lock_fd, F_OFD_SETLK, &lock) < 0) {
 		snprintf(
 			why, size,
@@ -50,8 +64,8 @@ static int take_directory(struct edge *e, char *why, size_t size)
 			e->conf.dir, pid);
 		return -EBUSY;
 	}
-	e->incarnation++;
-	n = snprintf(text, sizeof(text), "pid %-10d\nstarts %" PRIu64 "\n", (int)getpid(),
+	e->incarnation = next_life(e->incarnation);
+	n = snprintf(text, sizeof(text), "pid %-10d\nlife %" PRIu64 "\n", (int)getpid(),
 		     e->incarnation);
 	if (pwrite(e->lock_fd, text, (size_t)n, 0) != n || fdatasync(e->lock_fd) < 0)
 		return say(why, size, -errno, path);
@@ -270,8 +284,8 @@ int edge_open(struct edge *e, const struct conf *conf, char *why, size_t size)
 	edge_add_sources(e);
 	boot.store_lsn = store_lsn(e->store);
 	boot.incarnation = e->incarnation;
-	log_notice("node %u of \"%s\" starts (%" PRIu64 "): directory %s, rows as of LSN %" PRIu64
-		   ", clients on %s ports %u and %u",
+	log_notice("node %u of \"%s\" starts, life %" PRIu64
+		   ": directory %s, rows as of LSN %" PRIu64 ", clients on %s ports %u and %u",
 		   conf->node, conf->name, e->incarnation, conf->dir, boot.store_lsn,
 		   conf_own_access(conf), conf->access_port, conf->coord_port);
 	edge_step(e, &boot);

@@ -110,7 +110,7 @@ enum ha_event_type {
 	 */
 	HA_EV_ARB_CAS,
 	HA_EV_ARB_FLOOR,
-	/* incarnation (grows with each start of the peer; 0: never seen), process_up, node_up, quorate */
+	/* incarnation (grows with each start of the peer, on a new disk too; 0: never seen), process_up, node_up, quorate */
 	HA_EV_PEER,
 	HA_EV_FENCE,	     /* incarnation, error 0: proven dead; text */
 	HA_EV_PREEMPTED,     /* error 0: the old active's lock on the LUNs is ours */

@@ -191,6 +191,12 @@ static void delivered(cpg_handle_t h, const struct cpg_name *group, uint32_t nod
 	if (incarnation != c->incarnation)
 		say(c, LOG_NOTICE, "node %u is in the group: life %" PRIu64 ", PID %u", node,
 		    incarnation, pid);
+	if (incarnation < c->incarnation)
+		say(c, LOG_ERR,
+		    "node %u was in life %" PRIu64
+		    " before: its clock went back and its disk is another; it is not heard before its clock is "
+		    "right and its mdcd starts anew, or this one does",
+		    node, c->incarnation);
 	if (!c->process_up)
 		cluster_helper_say(c->helper, "back");
 	c->incarnation = incarnation;

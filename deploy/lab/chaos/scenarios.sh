@@ -558,7 +558,7 @@ scenario_59() {
 scenario_60() {
 	cp "$dir/etc/mdcd-$B.conf" "$work/conf"
 	with_B_off sed -i 's/^uuid = .*/uuid = 00000000-0000-4000-8000-000000000060/' "$dir/etc/mdcd-$B.conf"
-	within 30 grep -q "another cluster" "$dir/pods/$B/mdcd.log"
+	within 30 grep -q "of cluster .*, not of 00000000-0000-4000-8000-000000000060" "$dir/pods/$B/mdcd.log"
 	must is_alone "$A"
 	with_B_off cp "$work/conf" "$dir/etc/mdcd-$B.conf"
 	within 60 is_whole
