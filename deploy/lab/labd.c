@@ -11,7 +11,7 @@
  *	on | off | reboot | status POD; list; ping
  *	link POD pub|hb|mgmt up|down|deaf|mute|small
  *				a cable; deaf: the pod hears nothing, mute: nobody hears it, small: nobody hears its
- *				packets of 512 bytes and more
+ *				frames of more than 600 bytes
  *	rate POD KBIT|0		of all its cables
  *	switch POD works|fails|lies|hangs
  *				how the power switch obeys the fence agent: fails says so, lies says ok and does nothing,
@@ -89,22 +89,31 @@ static void __attribute__((format(printf, 1, 2))) book(const char *format, ...)
 	fflush(events);
 }
 
-/* Runs "PROGRAM -batch -" with these lines; forced: what fails is passed over. */
-static int __attribute__((format(printf, 3, 4)))
-batch(const char *program, bool forced, const char *format, ...)
+static void enter_network(const struct pod *p)
 {
-	char text[4096];
-	int in[2], n, status;
-	va_list ap;
-	pid_t pid;
+	char path[64];
+	int fd;
 
-	va_start(ap, format);
-	n = vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	if (n >= (int)sizeof(text) || pipe2(in, O_CLOEXEC) < 0)
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)p->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
+		_exit(126);
+}
+
+/* Runs "PROGRAM -batch -" with these lines, in the pod's network if there is one; forced: what fails is passed over. */
+static int run_batch(const struct pod *inside, const char *program, bool forced, const char *text)
+{
+	size_t len = strlen(text);
+	int in[2], status;
+	pid_t pid;
+	bool told;
+
+	if (pipe2(in, O_CLOEXEC) < 0)
 		return -1;
 	pid = fork();
 	if (pid == 0) {
+		if (inside)
+			enter_network(inside);
 		dup2(in[0], 0);
 		if (forced)
 			dup2(open("/dev/null", O_WRONLY), 2);
@@ -113,12 +122,24 @@ batch(const char *program, bool forced, const char *format, ...)
 		_exit(127);
 	}
 	close(in[0]);
-	if (write(in[1], text, (size_t)n) != n)
-		n = -1;
+	told = write(in[1], text, len) == (ssize_t)len;
 	close(in[1]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	return n < 0 || pid < 0 || (!forced && status) ? -1 : 0;
+	return !told || pid < 0 || (!forced && status) ? -1 : 0;
+}
+
+static int __attribute__((format(printf, 3, 4)))
+batch(const char *program, bool forced, const char *format, ...)
+{
+	char text[4096];
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	return n < (int)sizeof(text) ? run_batch(NULL, program, forced, text) : -1;
 }
 
 static struct pod *find(const char *name)
@@ -252,17 +273,18 @@ static const char *reboot_pod(struct pod *p)
 
 /* ---- cables ---- */
 
-/* IPv4 packets with any of the upper seven bits of their length set do not pass. */
-static int pass_small(const struct pod *p, const char *net)
+/* What the pod sends goes through a bucket of this size, which drops what is greater; 0: no bucket. */
+static int set_bucket(const struct pod *p, int net, int bytes)
 {
-	int error = batch("tc", false, "qdisc add dev %s-%s ingress\n", p->name, net);
+	char text[128];
 
-	for (unsigned bit = 0x0200; bit <= 0x8000; bit <<= 1)
-		error |= batch("tc", false,
-			       "filter add dev %s-%s ingress protocol ip u32 "
-			       "match u16 0x%04x 0x%04x at 2 action drop\n",
-			       p->name, net, bit, bit);
-	return error;
+	if (bytes)
+		snprintf(text, sizeof(text),
+			 "qdisc replace dev eth%d root tbf rate %s burst %d limit %d\n", net,
+			 bytes < 64 ? "8bit" : "1gbit", bytes, bytes < 64 ? bytes : 1 << 20);
+	else
+		snprintf(text, sizeof(text), "qdisc del dev eth%d root\n", net);
+	return run_batch(p, "tc", bytes == 0, text);
 }
 
 static const char *set_link(struct pod *p, const char *net, const char *how)
@@ -276,8 +298,8 @@ static const char *set_link(struct pod *p, const char *net, const char *how)
 	if (!p->pid)
 		return "err the pod is off";
 	if (strcmp(how, "up") == 0) {
-		batch("tc", true, "qdisc del dev %s-%s ingress\nqdisc del dev %s-%s root\n",
-		      p->name, net, p->name, net);
+		batch("tc", true, "qdisc del dev %s-%s root\n", p->name, net);
+		set_bucket(p, i, 0);
 		error = batch("ip", false, "link set %s-%s up\n", p->name, net);
 	} else if (strcmp(how, "down") == 0) {
 		error = batch("ip", false, "link set %s-%s down\n", p->name, net);
@@ -287,12 +309,9 @@ static const char *set_link(struct pod *p, const char *net, const char *how)
 			      "qdisc replace dev %s-%s root tbf rate 8bit burst 10 limit 10\n",
 			      p->name, net);
 	} else if (strcmp(how, "mute") == 0) {
-		error = batch("tc", false,
-			      "qdisc add dev %s-%s ingress\n"
-			      "filter add dev %s-%s ingress matchall action drop\n",
-			      p->name, net, p->name, net);
+		error = set_bucket(p, i, 10);
 	} else if (strcmp(how, "small") == 0) {
-		error = pass_small(p, net);
+		error = set_bucket(p, i, 600);
 	} else {
 		return "err up, down, deaf, mute or small";
 	}
