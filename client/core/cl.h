@@ -33,9 +33,10 @@ struct cl_config {
 	uint32_t retry_min_ms, retry_max_ms; /* between attempts to connect: 5 doubling to 200 */
 	uint32_t connect_ms;		     /* for an attempt, hello included: 1000 */
 	uint32_t ping_ms;		     /* 500, at most a quarter of the lease */
-	uint32_t silence_ms; /* nothing heard for so long: the connection is dead, 3000 */
-	uint32_t prefer_ms;  /* wait for the access port before the other one serves: 30 */
-	uint32_t warn_ms;    /* a port missing for so long is worth a warning: 2000 */
+	uint32_t
+		silence_ms; /* nothing heard for so long: the connection is dead; 3000, at most half the lease */
+	uint32_t prefer_ms; /* wait for the access port before the other one serves: 30 */
+	uint32_t warn_ms;   /* a port missing for so long is worth a warning: 2000 */
 };
 
 enum cl_event_type {

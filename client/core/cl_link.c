@@ -426,6 +426,14 @@ static uint32_t ping_every(const struct cl *cl)
 	return cl->lease_ms && cl->lease_ms / 4 < every ? cl->lease_ms / 4 + 1 : every;
 }
 
+/* A controller that lost the connection lets the session's lease run: there must be time to connect anew. */
+static uint32_t silence(const struct cl *cl)
+{
+	uint32_t ms = cl->config.silence_ms;
+
+	return cl->lease_ms && cl->lease_ms / 2 < ms ? cl->lease_ms / 2 : ms;
+}
+
 static void tick(struct cl *cl, int i)
 {
 	struct cl_link *link = &cl->links[i];
@@ -443,7 +451,7 @@ static void tick(struct cl *cl, int i)
 			drop(cl, i);
 		break;
 	case CL_LINK_READY:
-		if (cl->now_ms >= link->heard_ms + cl->config.silence_ms)
+		if (cl->now_ms >= link->heard_ms + silence(cl))
 			drop(cl, i);
 		else if (cl->now_ms >= link->ping_ms + ping_every(cl))
 			send_ping(cl, i);
@@ -476,8 +484,7 @@ static uint64_t link_wake(const struct cl *cl, int i)
 	else if (link->state != CL_LINK_READY)
 		wake = link->since_ms + cl->config.connect_ms;
 	else
-		wake = earlier(link->heard_ms + cl->config.silence_ms,
-			       link->ping_ms + ping_every(cl));
+		wake = earlier(link->heard_ms + silence(cl), link->ping_ms + ping_every(cl));
 	return wake;
 }
 

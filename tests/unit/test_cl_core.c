@@ -186,11 +186,13 @@ static void say_raw(struct rig *r, int link, struct pr_frame *f, const void *p, 
 	} while (0)
 #define FRAME(...) ((struct pr_frame){__VA_ARGS__})
 
+static uint32_t told_lease_ms = 30000;
+
 static void hello(struct rig *r, int link, uint8_t role, uint64_t epoch)
 {
 	SAY(r, link, FRAME(.type = PR_T_HELLO_R, .epoch = epoch), hello_r, .version = PR_VERSION,
 	    .cluster = {{0xc1}}, .node = (uint8_t)(link / CL_PORTS + 1), .role = role,
-	    .epoch = epoch, .lease_ms = 30000, .slots_max = 64);
+	    .epoch = epoch, .lease_ms = told_lease_ms, .slots_max = 64);
 }
 
 /* The next frame that was sent and not looked at, of this type. */
@@ -921,6 +923,19 @@ Test(cl_core, silence_ends_a_connection)
 	pass(r, 200);
 	cr_assert_eq(r->drops, CL_LINKS, "%d", r->drops);
 	cr_assert_eq(r->outages, 1);
+	rig_free(r);
+}
+
+Test(cl_core, silence_is_noticed_while_half_of_a_short_lease_is_left)
+{
+	struct rig *r;
+
+	told_lease_ms = 2000;
+	r = rig_serving();
+	pass(r, 900);
+	cr_assert_eq(r->drops, 0);
+	pass(r, 200);
+	cr_assert_eq(r->drops, CL_LINKS, "%d", r->drops);
 	rig_free(r);
 }
 
