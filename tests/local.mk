@@ -20,6 +20,10 @@ tests_unit_test_ctl_SOURCES = tests/unit/test_ctl.c tests/unit/ctl_rig.c tests/u
 unit_tests += tests/unit/test_ha_codec
 unit_tests += tests/unit/test_ha_pair
 
+unit_tests += tests/unit/test_sim_search
+tests_unit_test_sim_search_SOURCES = tests/unit/test_sim_search.c tests/sim/sim_search.c tests/sim/sim_search.h \
+	tests/sim/sim_model.c tests/sim/sim_model.h
+
 check_PROGRAMS += tests/sim/ha_sim
 tests_sim_ha_sim_SOURCES = tests/sim/ha_sim.c
 tests_sim_ha_sim_LDADD = libmdccore.la
@@ -45,8 +49,12 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim_run.c \
 	tests/sim/sim_scenario.c \
 	tests/sim/sim_scenario.h \
+	tests/sim/sim_search.c \
+	tests/sim/sim_search.h \
 	tests/sim/sim_shrink.c \
 	tests/sim/sim_shrink.h \
+	tests/sim/sim_small.c \
+	tests/sim/sim_small.h \
 	tests/sim/sim_super.c \
 	tests/sim/sim_totals.c \
 	tests/sim/sim_totals.h \
@@ -138,6 +146,7 @@ check-sim: tests/sim/ha_sim tests/sim/sim
 	tests/sim/ha_sim --seeds $(if $(HA_SEEDS),$(HA_SEEDS),$(SEEDS))
 	sed -n 's/^\([0-9][0-9]*\) .*/--seed \1/p' $(srcdir)/tests/sim/seeds.txt | xargs -r -L 1 tests/sim/sim
 	tests/sim/sim --scenario all
+	tests/sim/sim --search --seeds $(SEEDS)
 	tests/sim/sim --seeds $(SEEDS) $(if $(FROM),--from $(FROM)) $(if $(LEDGER),--ledger $(LEDGER))
 
 # Each seed is the same run, whatever the compiler does, 1,000 times over.

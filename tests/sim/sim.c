@@ -2,6 +2,7 @@
 /* The command: seeds one after the other, on several processors, with a ledger; or one seed, told, repeated or shrunk. */
 #include "tests/sim/sim_scenario.h"
 #include "tests/sim/sim_shrink.h"
+#include "tests/sim/sim_small.h"
 #include "tests/sim/sim_totals.h"
 
 #include <getopt.h>
@@ -13,6 +14,7 @@ static const char usage[] =
 	"usage: sim --seeds N [--from S] [--jobs N] [--keep-going] [--ledger FILE]\n"
 	"       sim --seed S [--trace | --frames | --repeat N] [--only FAULTS] | --seed S --shrink\n"
 	"       sim --scenario N|all [--seed S] [--trace | --frames]\n"
+	"       sim --search [--seeds N] [--from S] [--trace]\n"
 	"\n"
 	"  --seeds N     run N seeds, from S (1) on, and stop at the first that breaks a rule\n"
 	"  --jobs N      that many processes (all processors)\n"
@@ -21,6 +23,7 @@ static const char usage[] =
 	"  --trace       print every event of note\n"
 	"  --frames      the same, with every frame that arrives\n"
 	"  --scenario N  run a scripted failure (all: each of them, list: their names)\n"
+	"  --search      small runs: is there an order of their operations that explains all answers?\n"
 	"  --shrink      leave out faults as long as the same rule is broken\n"
 	"  --only LIST   only these faults happen: 3,17,42\n"
 	"  --repeat N    run it N times: the trace hash must be the same\n";
@@ -30,7 +33,7 @@ struct arguments {
 	uint64_t seed, repeat;
 	bool one, trace, frames;
 	const char *scenario, *only;
-	bool shrink;
+	bool shrink, search;
 };
 
 static int run_one(const struct arguments *a)
@@ -110,19 +113,13 @@ static int run_scenarios(const struct arguments *a)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seeds", 1, 0, 'n'},
-						{"from", 1, 0, 'f'},
-						{"seed", 1, 0, 's'},
-						{"trace", 0, 0, 't'},
-						{"repeat", 1, 0, 'r'},
-						{"jobs", 1, 0, 'j'},
-						{"frames", 0, 0, 'F'},
-						{"shrink", 0, 0, 'H'},
-						{"only", 1, 0, 'O'},
-						{"scenario", 1, 0, 'S'},
-						{"keep-going", 0, 0, 'k'},
-						{"ledger", 1, 0, 'l'},
-						{0}};
+	static const struct option options[] = {{"seeds", 1, 0, 'n'},  {"from", 1, 0, 'f'},
+						{"seed", 1, 0, 's'},   {"trace", 0, 0, 't'},
+						{"repeat", 1, 0, 'r'}, {"jobs", 1, 0, 'j'},
+						{"frames", 0, 0, 'F'}, {"shrink", 0, 0, 'H'},
+						{"only", 1, 0, 'O'},   {"scenario", 1, 0, 'S'},
+						{"search", 0, 0, 'W'}, {"keep-going", 0, 0, 'k'},
+						{"ledger", 1, 0, 'l'}, {0}};
 	struct arguments a = {.run = {.seeds = 1, .from = 1}, .repeat = 1};
 	int c;
 
@@ -152,6 +149,9 @@ int main(int argc, char **argv)
 		case 'S':
 			a.scenario = optarg;
 			break;
+		case 'W':
+			a.search = true;
+			break;
 		case 'F':
 			a.trace = a.frames = true;
 			break;
@@ -172,6 +172,8 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
+	if (a.search)
+		return sim_small_run(a.run.from, a.run.seeds, a.trace);
 	if (a.shrink)
 		return sim_shrink(a.seed);
 	if (a.scenario)

@@ -133,6 +133,8 @@ struct sim_op {
 	uint32_t reply_crc;	/* of the reply stored with the record */
 	bool answered, unknown;
 	int error;
+	struct model_answer told;
+	uint64_t answered_us, made; /* made: the inode number it gave, by its record */
 };
 
 /* Work on a file's data: sim_data.c. */
@@ -237,8 +239,8 @@ struct sim_swarm { /* drawn from the seed */
 	uint32_t clients, workers, ops, faults_mean_ms, net_min_us, net_max_us, disk_min_us,
 		disk_max_us, keep, tear;
 	uint32_t think_us, restart_min_ms, restart_max_ms, segments, overlay_kib, flush_ms;
-	uint32_t cache_kib, fetch_max_us, lease_ms, lun_blocks, lun_stuck, data, fence_fails,
-		fence_late;
+	uint32_t names, inodes, cache_kib, fetch_max_us, lease_ms, lun_blocks, lun_stuck, data,
+		fence_fails, fence_late;
 	uint32_t weight[SIM_FAULTS];
 };
 

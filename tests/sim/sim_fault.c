@@ -41,6 +41,8 @@ void sim_swarm_draw(struct sim *s)
 	w->segments = (uint32_t)sim_between(s, 3, 8);
 	w->overlay_kib = (uint32_t)sim_between(s, 64, 512);
 	w->flush_ms = (uint32_t)sim_between(s, 20, 1500);
+	w->names = MODEL_NAMES;
+	w->inodes = 60;
 	w->cache_kib = (uint32_t)sim_between(s, 16, 64);
 	w->fetch_max_us = (uint32_t)sim_between(s, 300, sim_chance(s, 500) ? 3000 : 100000);
 	w->lease_ms = (uint32_t)sim_between(s, 2000, 8000);

@@ -133,6 +133,7 @@ void sim_op_executed(struct sim *s, const struct pr_record *rec, const struct pr
 		sim_fail(s, "record", "%s: its stored reply is none", text);
 		return;
 	}
+	op->made = told.ino;
 	model_apply(s->model, &op->q, rec->lsn, told.ino, &is);
 	if (op->q.type == PR_T_SETATTR && (op->q.flags & PR_SET_SIZE))
 		sim_file_cut(s, op->q.ino, op->q.size);
@@ -241,6 +242,7 @@ void sim_op_answered(struct sim *s, struct sim_op *op, int error, const uint8_t 
 	char text[160];
 
 	op->answered = true;
+	op->answered_us = s->now_us;
 	op->error = error;
 	op->unknown = error && !p;
 	sim_note(s, "client %d: worker %d %s: %d%s", op->client, op->worker,
@@ -251,6 +253,7 @@ void sim_op_answered(struct sim *s, struct sim_op *op, int error, const uint8_t 
 		sim_fail(s, "wire", "the reply to %s does not make sense", describe(op, text));
 		return;
 	}
+	op->told = told;
 	if (op->lsn)
 		judge_executed(s, op, error, p, len);
 	else

@@ -139,24 +139,26 @@ struct model *model_new(uint64_t root)
 	return m;
 }
 
+static void node_free(struct node *n)
+{
+	free(n->mode.at);
+	free(n->nlink.at);
+	free(n->parent.at);
+	free(n->size.at);
+	free(n->xattr.at);
+	free(n->exists.at);
+	for (int k = 0; n->entry && k < MODEL_NAMES; k++)
+		free(n->entry[k].at);
+	free(n->entry);
+	free(n);
+}
+
 void model_free(struct model *m)
 {
 	if (!m)
 		return;
-	for (uint64_t i = 0; i < m->count; i++) {
-		struct node *n = m->nodes[i];
-
-		free(n->mode.at);
-		free(n->nlink.at);
-		free(n->parent.at);
-		free(n->size.at);
-		free(n->xattr.at);
-		free(n->exists.at);
-		for (int k = 0; n->entry && k < MODEL_NAMES; k++)
-			free(n->entry[k].at);
-		free(n->entry);
-		free(n);
-	}
+	for (uint64_t i = 0; i < m->count; i++)
+		node_free(m->nodes[i]);
 	free(m->nodes);
 	free(m->index);
 	free(m);
@@ -570,6 +572,60 @@ bool model_gone(struct model *m, uint64_t ino, uint64_t lsn)
 		return false;
 	value_set(&n->exists, lsn, 0);
 	return true;
+}
+
+static void values_back(struct values *v, uint64_t lsn)
+{
+	while (v->count > 0 && v->at[v->count - 1].lsn > lsn)
+		v->count--;
+}
+
+void model_back(struct model *m, uint64_t lsn)
+{
+	for (uint64_t i = 0; i < m->count; i++) {
+		struct node *n = m->nodes[i];
+
+		values_back(&n->mode, lsn);
+		values_back(&n->nlink, lsn);
+		values_back(&n->parent, lsn);
+		values_back(&n->size, lsn);
+		values_back(&n->xattr, lsn);
+		values_back(&n->exists, lsn);
+		for (int k = 0; n->entry && k < MODEL_NAMES; k++)
+			values_back(&n->entry[k], lsn);
+	}
+	/* Those that were not there yet are the youngest. */
+	while (m->count > 0 && m->nodes[m->count - 1]->exists.count == 0) {
+		m->index[slot_of(m, m->nodes[m->count - 1]->ino)] = 0;
+		node_free(m->nodes[--m->count]);
+	}
+}
+
+static uint64_t hash_more(uint64_t h, uint64_t value)
+{
+	h = (h ^ value) * UINT64_C(0x9e3779b97f4a7c15);
+	return h ^ h >> 29;
+}
+
+uint64_t model_hash(const struct model *m)
+{
+	uint64_t sum = 0;
+
+	/* The order in which inodes were made is no part of it. */
+	for (uint64_t i = 0; i < m->count; i++) {
+		const struct node *n = m->nodes[i];
+		uint64_t h = hash_more(n->ino, n->target);
+
+		h = hash_more(h, value_at(&n->mode, UINT64_MAX));
+		h = hash_more(h, value_at(&n->nlink, UINT64_MAX));
+		h = hash_more(h, value_at(&n->parent, UINT64_MAX));
+		h = hash_more(h, value_at(&n->size, UINT64_MAX));
+		h = hash_more(h, value_at(&n->xattr, UINT64_MAX));
+		for (int k = 0; n->entry && k < MODEL_NAMES; k++)
+			h = hash_more(h, value_at(&n->entry[k], UINT64_MAX));
+		sum += h;
+	}
+	return sum;
 }
 
 bool model_same(const struct model_op *q, const struct model_answer *a,

@@ -42,6 +42,10 @@ void model_apply(struct model *, const struct model_op *, uint64_t lsn, uint64_t
 		 struct model_answer *ret);
 /* The controller deleted an inode that nobody could reach any more. False: somebody could. */
 bool model_gone(struct model *, uint64_t ino, uint64_t lsn);
+/* As if nothing had run after lsn. */
+void model_back(struct model *, uint64_t lsn);
+/* Of all that there is now. */
+uint64_t model_hash(const struct model *);
 /* Is this what the answer says? Only what op is told is compared. */
 bool model_same(const struct model_op *, const struct model_answer *, const struct model_answer *);
 

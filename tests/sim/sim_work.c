@@ -43,11 +43,12 @@ static uint16_t some_type(struct sim *s)
 static void choose(struct sim *s, struct model_op *q)
 {
 	q->type = some_type(s);
-	q->parent = some_inode(s, S_IFDIR, 60);
-	q->parent2 = sim_chance(s, 500) ? q->parent : some_inode(s, S_IFDIR, 60);
-	q->ino = some_inode(s, q->type == PR_T_READDIR && sim_chance(s, 900) ? S_IFDIR : 0, 40);
-	q->name = (int)sim_below(s, MODEL_NAMES);
-	q->name2 = (int)sim_below(s, MODEL_NAMES);
+	q->parent = some_inode(s, S_IFDIR, s->swarm.inodes);
+	q->parent2 = sim_chance(s, 500) ? q->parent : some_inode(s, S_IFDIR, s->swarm.inodes);
+	q->ino = some_inode(s, q->type == PR_T_READDIR && sim_chance(s, 900) ? S_IFDIR : 0,
+			    s->swarm.inodes * 2 / 3);
+	q->name = (int)sim_below(s, s->swarm.names);
+	q->name2 = (int)sim_below(s, s->swarm.names);
 	q->mode = (uint32_t)sim_below(s, 0777);
 	q->value = 1 + sim_below(s, 1000000);
 	switch (q->type) {
