@@ -34,7 +34,7 @@ static void set_swarm(struct sim *s, uint64_t ops)
 		.restart_min_ms = 20,
 		.restart_max_ms = 60,
 		.segments = 4,
-		.overlay_kib = 128,
+		.overlay_kib = 192,
 		.flush_ms = FLUSH_MS,
 		.lease_ms = 10000,
 		.lun_blocks = s->swarm.lun_blocks,
