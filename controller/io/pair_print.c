@@ -168,6 +168,22 @@ void pair_print_clients(const json_t *answer, uint64_t now_ns)
 	json_decref(rows);
 }
 
+/* A controller that missed something and sees no peer: nobody asks it to serve, so it has refused nothing. */
+static void print_outdated(const json_t *c)
+{
+	json_t *members = json_object_get(c, "members");
+	json_int_t node = number_of(c, "node");
+
+	if (strcmp(text_of(c, "role"), "standby") != 0 || json_array_size(members) != 1 ||
+	    json_integer_value(json_array_get(members, 0)) == node ||
+	    json_is_true(json_object_get(c, "link_up")))
+		return;
+	printf("node %" JSON_INTEGER_FORMAT
+	       " may not serve: the arbiter names node %" JSON_INTEGER_FORMAT
+	       " as holder of the latest operations: start that one; if it is gone for good: mdcctl override\n",
+	       node, 3 - node);
+}
+
 static void print_notes(const json_t *controllers)
 {
 	json_t *c, *a;
@@ -181,6 +197,7 @@ static void print_notes(const json_t *controllers)
 		if (text_of(c, "refused")[0])
 			printf("node %" JSON_INTEGER_FORMAT " refused its last promotion: %s\n",
 			       number_of(c, "node"), text_of(c, "refused"));
+		print_outdated(c);
 		if (text_of(c, "error")[0])
 			printf("node %" JSON_INTEGER_FORMAT " does not answer: %s\n",
 			       number_of(c, "node"), text_of(c, "error"));

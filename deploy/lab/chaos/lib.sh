@@ -69,6 +69,11 @@ status() {
 	lab exec "$1" -- timeout 3 mdcctl status --json 2>/dev/null | jq -r ".controllers[0] | $2" 2>/dev/null
 }
 
+# How often one of them has become active since the lab is there.
+promotions() {
+	cat "$dir"/pods/mdc?/mdcd.log | grep -c "is active now"
+}
+
 # ---- clients that write and read registers and keep their history ----
 
 # start_registers SESSIONS PAUSE_US

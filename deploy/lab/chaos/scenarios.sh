@@ -138,7 +138,11 @@ only_the_outdated_returns() {
 	force_score "$A"
 	within 15 refuses_with "$A" "names node $(number_of "$B") as holder of the latest operations"
 	for_all 5 not serves "$A"
+	within 5 says_why "$A"
 	wait_for_it 1
+}
+says_why() {
+	[[ $(lab exec "$1" -- mdcctl status) == *"may not serve: the arbiter names node $(number_of "$B") as holder of the latest operations"* ]]
 }
 
 # 8. A dies, B alone writes, B dies, A returns: A refuses and names B.
@@ -718,7 +722,7 @@ play() {
 
 # run_scenarios LIST: 0 when none failed.
 run_scenarios() {
-	local n list failed=() played=0 A B booked marked logged broken took seen wrong
+	local n list before failed=() played=0 A B booked marked logged broken took seen wrong
 	if [ "$1" = list ]; then
 		about '[0-9]*'
 		return
@@ -729,6 +733,7 @@ run_scenarios() {
 	done
 	up_options+=(--faulty-disks)
 	have_lab
+	before=$(promotions)
 	for n in "${list[@]}"; do
 		if play "$n"; then
 			printf 'PASS %s (%d s, %s)\n' "$(about "$n")" $((took / 1000)) "$explained"
@@ -739,6 +744,6 @@ run_scenarios() {
 		fi
 		played=$((played + 1))
 	done
-	echo "$played scenarios, ${#failed[@]} failed${failed[*]:+: ${failed[*]}}"
+	echo "$played scenarios, ${#failed[@]} failed${failed[*]:+: ${failed[*]}}; $(($(promotions) - before)) promotions"
 	[ ${#failed[@]} -eq 0 ]
 }

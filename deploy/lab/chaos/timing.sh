@@ -80,7 +80,8 @@ timing_table() {
 
 # run_timing RUNS: 0 when every median keeps its limit.
 run_timing() {
-	local runs=$1 kind limit delay what i last_delay=
+	local before runs=$1 kind limit delay what i last_delay=
+	before=$(promotions)
 	start_registers 2 0
 	while read -r kind limit delay what <&4; do
 		[ "$delay" = "$last_delay" ] || set_delay "$delay"
@@ -97,7 +98,7 @@ run_timing() {
 		timing_table <"$work/timing.json"
 		echo
 		echo "extra s: runs in which pacemaker-controld slept its second (a CIB reply came while other replies were due)"
-		echo "$explained"
+		echo "$explained; $(($(promotions) - before)) promotions"
 	fi
 	jq -e 'all(.rows[]; .kept)' "$work/timing.json" >/dev/null
 }
