@@ -225,7 +225,29 @@ bool sim_data_next(struct sim *s, int client, int worker, struct model_op *ret)
 	}
 }
 
-static void granted(struct sim *s, struct sim_task *t, const uint8_t *p, uint32_t len)
+/* Who works under a layout and has not asked to return it works alone, unless all only read. Whose session is fenced has none. */
+static void exclusive_check(struct sim *s, int client, const struct sim_task *t)
+{
+	for (int i = 0; i < (int)s->swarm.clients; i++) {
+		const struct sim_client *c = &s->client[i];
+
+		if (i == client || !c->up || !c->session_stands || sim_lun_fenced(s, c->session))
+			continue;
+		for (int w = 0; w < SIM_WORKERS; w++) {
+			const struct sim_task *o = &c->worker[w].task;
+
+			if (o->ino == t->ino && (o->write || t->write) && o->state >= SIM_TASK_IO &&
+			    o->state <= SIM_TASK_COMMIT)
+				sim_fail(
+					s, "I10",
+					"inode %llu: a layout for client %d, client %d has one to %s",
+					(unsigned long long)t->ino, client, i,
+					o->write ? "write" : "read");
+		}
+	}
+}
+
+static void granted(struct sim *s, int client, struct sim_task *t, const uint8_t *p, uint32_t len)
 {
 	struct pr_layout_get_r r;
 	struct pr_extent x;
@@ -243,6 +265,7 @@ static void granted(struct sim *s, struct sim_task *t, const uint8_t *p, uint32_
 		sim_fail(s, "layout", "inode %llu: a layout that covers nothing",
 			 (unsigned long long)t->ino);
 	t->state = SIM_TASK_IO;
+	exclusive_check(s, client, t);
 }
 
 void sim_data_answered(struct sim *s, struct sim_op *op, int error, const uint8_t *p, uint32_t len)
@@ -255,7 +278,7 @@ void sim_data_answered(struct sim *s, struct sim_op *op, int error, const uint8_
 		if (error)
 			t->state = SIM_TASK_NONE;
 		else
-			granted(s, t, p, len);
+			granted(s, op->client, t, p, len);
 		break;
 	case PR_T_LAYOUT_COMMIT:
 		if (error)
