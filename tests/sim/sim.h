@@ -301,6 +301,7 @@ struct sim {
 	uint64_t damage_round, harmed, lies;
 	bool arbiter_rots;    /* a copy of the record does, when it is read next */
 	bool fence_lies;      /* the next fence is reported and does not happen */
+	bool lone;	      /* at the end one controller is taken away for good */
 	bool healing, counts; /* counts: enough happened */
 	bool scripted;	      /* no fault is drawn: all asked for is enough */
 	bool tail_lost; /* a disk may have lost its last writes: only who serves must hold all */

@@ -43,7 +43,8 @@ bool sim_settled(struct sim *s)
 {
 	int a = sim_active(s);
 
-	return sim_client_idle(s) && a && ha_mode(ctl_ha(s->node[a].ctl)) == HA_SYNC;
+	return sim_client_idle(s) && a &&
+	       ha_mode(ctl_ha(s->node[a].ctl)) == (s->lone ? HA_ALONE : HA_SYNC);
 }
 
 void sim_begin(struct sim *s)
@@ -62,6 +63,40 @@ void sim_begin(struct sim *s)
 		sim_client_start(s, i);
 }
 
+static bool record_rests(struct sim *s)
+{
+	return s->cas_flying == 0;
+}
+
+/* By the record it holds everything, and nothing is wrong with its disk. */
+static bool is_healthy(const struct sim *s, int node)
+{
+	return s->arbiter.members >> (node - 1) & 1 && s->quarantined != node &&
+	       s->damaged != node && !s->node[node].lags;
+}
+
+static void take_away(struct sim *s, int node, bool on)
+{
+	s->held[node] = on;
+	if (on)
+		sim_node_crash(s, node, "taken away for good");
+}
+
+/* Who is healthy serves alone from now on. What a dead controller still had under way to the record may change who that is. */
+static void leave_one(struct sim *s)
+{
+	int away = (int)sim_between(s, 1, 2);
+
+	take_away(s, away, true);
+	sim_until(s, s->now_us + 5000 * SIM_US_MS, record_rests);
+	if (!is_healthy(s, 3 - away)) {
+		take_away(s, away, false);
+		away = 3 - away;
+		s->lone = is_healthy(s, 3 - away);
+		take_away(s, away, s->lone);
+	}
+}
+
 void sim_finish(struct sim *s)
 {
 	uint64_t end_us = s->now_us + (uint64_t)HEAL_MS_MAX * SIM_US_MS;
@@ -69,6 +104,8 @@ void sim_finish(struct sim *s)
 
 	s->counts = sim_enough(s);
 	sim_heal(s);
+	if (s->lone)
+		leave_one(s);
 	sim_until(s, end_us, sim_settled);
 	if (!s->violation && !sim_settled(s))
 		sim_fail(s, "liveness", "faults stopped %d s ago, active: %d, %s",
@@ -94,6 +131,7 @@ void sim_run(struct sim *s)
 	sim_begin(s);
 	sim_after(s, 400 * SIM_US_MS, 0, sim_fault);
 	sim_until(s, (uint64_t)SAFETY_MS_MAX * SIM_US_MS, safety_over);
+	s->lone = sim_chance(s, 300);
 	if (!s->violation && !s->ends_broken)
 		sim_finish(s);
 }

@@ -25,6 +25,7 @@ void sim_totals_add(struct sim_totals *t, const struct sim *s)
 	t->corrupted += s->corrupted;
 	t->harmed += s->harmed;
 	t->lies += s->lies;
+	t->lone += s->lone && !s->violation;
 	t->trees += s->trees;
 	t->compared += s->compared;
 	t->steps += s->steps;
