@@ -97,7 +97,14 @@ mdcd_agent_SOURCES = controller/mdcd_agent.c controller/io/admin_client.c contro
 	controller/io/conf.c controller/io/conf.h controller/io/loop.c controller/io/loop.h
 mdcd_agent_LDADD = $(controller_libs)
 
-mdcctl_SOURCES = controller/mdcctl.c $(controller_io) $(pair_tools)
+mdcctl_SOURCES = controller/mdcctl.c $(controller_io) $(pair_tools) \
+	controller/io/check.h \
+	controller/io/check_cluster.c \
+	controller/io/check_facts.c \
+	controller/io/check_judge.c \
+	controller/io/check_net.c \
+	controller/io/check_tool.c \
+	controller/io/check_tool.h
 mdcctl_LDADD = $(controller_libs)
 
 mdcpair_SOURCES = controller/mdcpair.c controller/io/supervisor.c controller/io/supervisor.h \
@@ -136,3 +143,5 @@ EXTRA_DIST += tests/integration/021-lun-devices
 EXTRA_DIST += tests/integration/022-pair-damaged
 EXTRA_DIST += tests/integration/023-command-lines
 EXTRA_DIST += tests/integration/024-manuals
+EXTRA_DIST += tests/integration/025-check
+EXTRA_DIST += tests/integration/411-cluster-check

@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "controller/io/admin_client.h"
+#include "controller/io/check_tool.h"
 #include "controller/io/conf.h"
 #include "controller/io/loop.h"
 #include "controller/io/lun_tool.h"
@@ -25,8 +27,8 @@
 
 struct options {
 	const char *place;
-	bool json, watch, wait;
-	const char *name, *cluster, *force, *lun;
+	bool json, watch, wait, facts;
+	const char *name, *cluster, *force, *lun, *peer, *peer_facts, *corosync, *cib;
 };
 
 static struct options opt;
@@ -48,6 +50,9 @@ static void usage(FILE *to)
 		"  lun list                      LUNs of the configuration and their labels\n"
 		"  lun label PATH --name NAME [--cluster UUID] [--force NAME]\n"
 		"  df                            space of each volume\n"
+		"  check [--peer COMMAND | --peer-facts FILE] [--corosync FILE] [--cib FILE]\n"
+		"                                is all ready for the cluster to start? on both hosts\n"
+		"  check --facts                 this host's part of it, for the other one\n"
 		"  override                      (asks first) promote a controller that may miss operations\n"
 		"\n"
 		"  -C DIR    directory of an embedded pair or of a controller, or an mdcd.conf;\n"
@@ -371,6 +376,13 @@ static int volume_create(const char *name)
 	return PAIR_OK;
 }
 
+static bool is_file(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 /* What is known of the gap: where each log ends, and why the promotion was refused. */
 static void say_gap(const struct pair_place *place)
 {
@@ -447,6 +459,34 @@ static int volume_list(const char *unused)
 	return command("volumes", NULL, print_answer);
 }
 
+/* A configuration that is not sound is what it may be asked for; so only where it is must be known. */
+static int check(const char *unused)
+{
+	static struct pair_place place;
+	struct check_tool tool = {.where = &place,
+				  .place = opt.place,
+				  .peer = opt.peer,
+				  .peer_facts = opt.peer_facts,
+				  .corosync = opt.corosync,
+				  .cib = opt.cib,
+				  .facts = opt.facts,
+				  .json = opt.json};
+	char why[512];
+	int code;
+
+	if (opt.peer && opt.peer_facts)
+		return wrong_usage("--peer or --peer-facts, not both");
+	if (pair_find(opt.place, &place, why, sizeof(why)) < 0) {
+		if (opt.place && !is_file(opt.place))
+			return complain(PAIR_UNREACHABLE, why);
+		snprintf(place.conf, sizeof(place.conf), "%s",
+			 opt.place ? opt.place : "/etc/mdcpair/mdcd.conf");
+	}
+	why[0] = '\0';
+	code = check_run(&tool, why, sizeof(why));
+	return code == PAIR_UNREACHABLE ? complain(code, why) : code;
+}
+
 static const struct verb {
 	const char *name, *what; /* what: a second word, or NULL */
 	const char *wants;	 /* its argument, or NULL */
@@ -456,6 +496,7 @@ static const struct verb {
 	{"switchover", NULL, NULL, switchover},
 	{"resync", NULL, NULL, resync},
 	{"override", NULL, NULL, override},
+	{"check", NULL, NULL, check},
 	{"df", NULL, NULL, df},
 	{"journal", NULL, NULL, journal},
 	{"clients", "evict", "SESSION", evict},
@@ -510,11 +551,21 @@ static int run(char **words)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"json", no_argument, NULL, 'j'},	   {"watch", no_argument, NULL, 'w'},
-		{"wait", no_argument, NULL, 'W'},	   {"name", required_argument, NULL, 'n'},
-		{"cluster", required_argument, NULL, 'u'}, {"force", required_argument, NULL, 'f'},
-		{"lun", required_argument, NULL, 'l'},	   {"version", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},	   {0},
+		{"json", no_argument, NULL, 'j'},
+		{"watch", no_argument, NULL, 'w'},
+		{"wait", no_argument, NULL, 'W'},
+		{"name", required_argument, NULL, 'n'},
+		{"cluster", required_argument, NULL, 'u'},
+		{"force", required_argument, NULL, 'f'},
+		{"lun", required_argument, NULL, 'l'},
+		{"version", no_argument, NULL, 'v'},
+		{"peer", required_argument, NULL, 'p'},
+		{"peer-facts", required_argument, NULL, 'P'},
+		{"corosync", required_argument, NULL, 'o'},
+		{"cib", required_argument, NULL, 'b'},
+		{"facts", no_argument, NULL, 'F'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	int c;
 
@@ -541,6 +592,21 @@ int main(int argc, char **argv)
 			break;
 		case 'f':
 			opt.force = optarg;
+			break;
+		case 'p':
+			opt.peer = optarg;
+			break;
+		case 'P':
+			opt.peer_facts = optarg;
+			break;
+		case 'o':
+			opt.corosync = optarg;
+			break;
+		case 'b':
+			opt.cib = optarg;
+			break;
+		case 'F':
+			opt.facts = true;
 			break;
 		case 'l':
 			opt.lun = optarg;

@@ -399,3 +399,42 @@ int conf_read(const char *path, struct conf *ret, char why[512])
 	fclose(file);
 	return r;
 }
+
+static const char *as_text(const struct conf *c, const struct field *f, char out[PR_UUID_TEXT])
+{
+	const char *at = (const char *)c + f->at;
+
+	switch (f->kind) {
+	case NUMBER:
+		snprintf(out, PR_UUID_TEXT, "%u", *(const uint32_t *)(const void *)at);
+		return out;
+	case UUID:
+		return pr_uuid_format(out, (const struct pr_uuid *)(const void *)at);
+	case LOSS:
+		return *(const bool *)(const void *)at ? "freeze" : "serve";
+	case STACK:
+		return *(const enum conf_stack *)(const void *)at == CONF_COROSYNC ? "corosync"
+										   : "embedded";
+	default:
+		return at;
+	}
+}
+
+void conf_shared(const struct conf *c, void (*say)(void *user, const char *name, const char *value),
+		 void *user)
+{
+	static const char *const own[] = {"node", "admin", "supervisor", "log"};
+	char name[64], text[PR_UUID_TEXT];
+
+	for (size_t i = 0; i < FIELDS; i++) {
+		const struct field *f = &fields[i];
+		size_t j = 0;
+
+		while (j < 4 && strcmp(own[j], f->section) != 0)
+			j++;
+		if (j < 4)
+			continue;
+		snprintf(name, sizeof(name), "%s.%s", f->section, f->key);
+		say(user, name, as_text(c, f, text));
+	}
+}

@@ -53,3 +53,7 @@ static inline const char *conf_own_access(const struct conf *c)
 
 /* Joins a path of the configuration to the directory it stands in. */
 int conf_join(char out[PATH_MAX], const char *dir, const char *path);
+
+/* Each setting that both hosts must have alike, as "section.key" and text; LUNs are compared by their labels instead. */
+void conf_shared(const struct conf *, void (*say)(void *user, const char *name, const char *value),
+		 void *user);

@@ -234,6 +234,7 @@ static void peer_fact(struct ha *h, const struct ha_event *e)
 static void fence_fact(struct ha *h, const struct ha_event *e)
 {
 	h->fence_failed = e->error != 0;
+	snprintf(h->fence_why, sizeof(h->fence_why), "%s", e->error && e->text ? e->text : "");
 	if (!e->error) {
 		h->fence_incarnation =
 			h->fence_ok ? ha_max(h->fence_incarnation, e->incarnation) : e->incarnation;

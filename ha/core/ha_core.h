@@ -193,6 +193,7 @@ struct ha {
 		uint64_t incarnation;
 	} peer;
 	bool quorate, fence_ok, fence_failed;
+	char fence_why[160]; /* of the one that failed, may be empty */
 	uint64_t fence_incarnation;
 
 	/* link */

@@ -176,10 +176,13 @@ static bool run_proof(struct ha *h)
 	}
 	ha_promote_cancel(
 		h, -EPERM,
-		ha_text(h,
-			"node %u is not proven dead (incarnation %llu), gave no promise and is a member: fence it "
-			"or start it",
-			ha_peer_node(h), (ull)h->peer.incarnation));
+		h->fence_why[0]
+			? ha_text(h, "node %u is not proven dead: %s; fence it or start it",
+				  ha_peer_node(h), h->fence_why)
+			: ha_text(h,
+				  "node %u is not proven dead (incarnation %llu), gave no promise and is a member: "
+				  "fence it or start it",
+				  ha_peer_node(h), (ull)h->peer.incarnation));
 	return true;
 }
 
