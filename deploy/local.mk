@@ -10,6 +10,7 @@ EXTRA_DIST += \
 	deploy/lab/chaos/lib.sh \
 	deploy/lab/chaos/report.sh \
 	deploy/lab/chaos/scenarios.sh \
+	deploy/lab/chaos/ssh.sh \
 	deploy/lab/chaos/timing.sh \
 	deploy/lab/fence_mdclab \
 	deploy/lab/mdcchaos \

@@ -6,17 +6,17 @@ isolated_s() { sleep $((RANDOM % 4 + 2)); }
 
 on_again() {
 	local pod
-	for pod in mdc1 mdc2; do
+	for pod in "${hosts[@]}"; do
 		is_on "$pod" || lab power on "$pod" >/dev/null 2>&1
 	done
 }
 
 fault_kill_active() { target=$(active); lab kill "$target" mdcd; }
 fault_kill_standby() { target=$(standby); lab kill "$target" mdcd; }
-fault_kill_both() { target=both; lab kill mdc1 mdcd; lab kill mdc2 mdcd; }
+fault_kill_both() { target=both; lab kill "${hosts[0]}" mdcd; lab kill "${hosts[1]}" mdcd; }
 fault_power_active() { target=$(active); lab power off "$target"; isolated_s; }
 fault_power_standby() { target=$(standby); lab power off "$target"; isolated_s; }
-fault_power_both() { target=both; lab power off mdc1; lab power off mdc2; sleep 1; }
+fault_power_both() { target=both; lab power off "${hosts[0]}"; lab power off "${hosts[1]}"; sleep 1; }
 fault_reboot_active() { target=$(active); lab power reboot "$target"; }
 fault_kill_corosync() { target=$(active); lab kill "$target" corosync; }
 fault_kill_pacemaker() { target=$(active); lab kill "$target" pacemakerd; }
@@ -36,6 +36,7 @@ fault_flap_heartbeat() {
 }
 fault_pause_active() { target=$(active); lab pause "$target"; isolated_s; ! is_on "$target" || lab resume "$target"; }
 fault_pause_standby() { target=$(standby); lab pause "$target"; isolated_s; ! is_on "$target" || lab resume "$target"; }
+fault_freeze_active() { target=$(active); lab freeze "$target" mdcd; isolated_s; lab thaw "$target" mdcd; }
 fault_switch_fails() {
 	target=$(active)
 	lab switch "$target" fails

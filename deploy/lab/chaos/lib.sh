@@ -7,6 +7,10 @@ here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/..
 dir=${TMPDIR:-/var/tmp}/mdclab-$name
 own_lab=no
 workers=()
+hosts=(mdc1 mdc2)
+volume=10.77.0.1,10.77.0.2:/vol1
+mount=/mnt
+counted=promotions
 
 lab() {
 	"$here/mdclab" --name "$name" "$@"
@@ -36,6 +40,11 @@ have_lab() {
 	fi
 	# shellcheck source=/dev/null
 	build=$(. "$dir/etc/env" && echo "${build:?}")
+	have_programs
+}
+
+have_programs() {
+	local program
 	for program in treework registers; do
 		[ -x "$build/tests/work/$program" ] || die "$build/tests/work/$program is missing: make check TESTS="
 	done
@@ -50,6 +59,9 @@ leave() {
 	rm -rf "$work"
 }
 
+mount_volume() { lab mount c1 "$mount"; }
+unmount_volume() { lab exec c1 -- umount "$mount"; }
+
 # in_client COMMAND...: in the client pod, instead of this process; as no child of the pod's init, so that its PID is this one's.
 in_client() {
 	local pid
@@ -59,9 +71,9 @@ in_client() {
 
 # ---- who is what ----
 
-active() { lab active || echo mdc1; }
-standby() { lab standby || echo mdc2; }
-other() { [ "$1" = mdc1 ] && echo mdc2 || echo mdc1; }
+active() { lab active || echo "${hosts[0]}"; }
+standby() { lab standby || echo "${hosts[1]}"; }
+other() { [ "$1" = "${hosts[0]}" ] && echo "${hosts[1]}" || echo "${hosts[0]}"; }
 is_on() { [ -e "$dir/run/$1.pid" ]; }
 
 # status POD FILTER: of what the controller in the pod says of itself, by jq.
@@ -79,7 +91,7 @@ promotions() {
 # start_registers SESSIONS PAUSE_US
 start_registers() {
 	history=$work/history.$((++histories))
-	(in_client "$build/tests/work/registers" 10.77.0.1,10.77.0.2:/vol1 "$seed" "$1" "$2" "$history") >"$history.said" 2>&1 &
+	(in_client "$build/tests/work/registers" "$volume" "$seed" "$1" "$2" "$history") >"$history.said" 2>&1 &
 	registers=$!
 	workers+=("$registers")
 	until_true 20 grep -q working "$history.said" || die "the clients cannot start: $(tail -n 1 "$history.said")"

@@ -45,7 +45,7 @@ wait_for_it() { seen=$(answers) && for_all "$1" not answered; }
 
 # Thirty sessions more, without a pause; in the end their history must have an explanation, too.
 crowd_comes() {
-	in_client "$build/tests/work/registers" 10.77.0.1,10.77.0.2:/vol1 9 30 0 "$work/crowd" >"$work/crowd.said" 2>&1 &
+	in_client "$build/tests/work/registers" "$volume" 9 30 0 "$work/crowd" >"$work/crowd.said" 2>&1 &
 	crowd=$!
 }
 crowd_goes() {
