@@ -1,5 +1,6 @@
 EXTRA_DIST += \
 	deploy/README.md \
+	deploy/GUIDE.md \
 	deploy/lib.sh \
 	deploy/pair.sh \
 	deploy/quickstart \
