@@ -66,7 +66,7 @@ timing_json() {
 				{$kind, $what, runs: $n, limit_ms: $limit, priority_fencing_delay_s: $delay,
 				 median_ms: (if $n % 2 == 1 then $runs[($n - 1) / 2][0] else ($runs[$n / 2 - 1][0] + $runs[$n / 2][0]) / 2 end),
 				 least_ms: $runs[0][0], most_ms: $runs[-1][0], gaps_ms: [$runs[][0]],
-				 with_extra_second: [$runs[] | select(.[1] > 0)] | length} | .kept = (.median_ms <= .limit_ms)'
+				 with_extra_second: [$runs[] | select(.[1] > 0)] | length} | .median_ms |= (. * 10 | round / 10) | .kept = (.median_ms <= .limit_ms)'
 	done | jq -s --argjson token "$token_ms" --argjson consensus "$consensus_ms" --argjson load "$(cut -d' ' -f1 /proc/loadavg)" \
 		--arg history "$explained" '{token_ms: $token, consensus_ms: $consensus, $load, $history, rows: .}'
 }
