@@ -44,6 +44,15 @@ fault_switch_fails() {
 	sleep 3
 	lab switch "$target" works
 }
+fault_switch_hangs() {
+	target=$(active)
+	lab switch "$target" hangs
+	lab power off "$target"
+	isolated_s
+	lab switch "$target" works
+}
+fault_mute() { target=$(active); lab link mute "$target" hb; isolated_s; lab link heal "$target" hb; }
+fault_small_frames() { target=$(active); lab link small "$target" hb; isolated_s; lab link heal "$target" hb; }
 fault_slow_link() { target=$(standby); lab slow "$target" link 2000; sleep 3; lab slow "$target" link off; }
 fault_switchover() { target=$(active); lab exec "$target" -- mdcctl switchover; }
 
