@@ -33,8 +33,10 @@ stands_by() { [[ $(view_of "$1") == "standby "* ]]; }
 members_are() { [[ $(view_of "$1") == *" $2" ]]; }
 epoch_of() { status "$1" .epoch; }
 epoch_is() { [ "$(epoch_of "$1")" = "$2" ]; }
-refuses_with() { tail -n +"$marked" "$dir/pods/$1/log/pacemaker/pacemaker.log" | grep -qE "mdcd refused to promote: .*$2"; }
-was_fenced() { tail -n +"$booked" "$dir/events.log" | grep -q "$1 is to be .* by a fence agent"; }
+# since LINE FILE TEXT: from that line on it says so. Not grep -q: what it leaves unread would be a failure of tail.
+since() { tail -n +"$1" "$2" | grep -E "$3" >/dev/null; }
+refuses_with() { since "$marked" "$dir/pods/$1/log/pacemaker/pacemaker.log" "mdcd refused to promote: .*$2"; }
+was_fenced() { since "$booked" "$dir/events.log" "$1 is to be .* by a fence agent"; }
 nobody_was_fenced() { ! was_fenced 'mdc[12]'; }
 number_of() { echo "${1#mdc}"; }
 
@@ -56,7 +58,7 @@ crowd_goes() {
 
 # Pacemaker starts a lone host only when the other one has been seen, unless an operator says that it may.
 let_alone() { within 10 lab exec "$1" -- corosync-cmapctl -s quorum.cancel_wait_for_all u8 1; }
-runs_pacemaker() { lab exec "$1" -- crm_mon -1 2>/dev/null | grep -q "Current DC: mdc"; }
+runs_pacemaker() { [[ $(lab exec "$1" -- crm_mon -1 2>/dev/null) == *"Current DC: mdc"* ]]; }
 # Somebody, or something, wants it promoted, whatever it says itself.
 force_score() { lab exec "$1" -- attrd_updater -n master-mdc -U 1000000 >/dev/null; }
 wait_for_all_off() { within 15 runs_pacemaker "$1"; let_alone "$1"; }
@@ -324,7 +326,7 @@ the_living_is_called_dead() {
 	must is_on "$A"
 	for_all 4 not serves "$B"
 	go_on 5
-	must serves "$A"
+	within 3 serves "$A"
 }
 confirm_wrongly() {
 	sleep 4
@@ -462,7 +464,6 @@ new_disk() {
 	lab disk "$1" new
 	lab power on "$1"
 }
-is_quarantined() { tail -n +"$logged" "$dir/pods/$1/mdcd.log" | grep -q QUARANTINED; }
 
 # 3. Killed after the peer is durable, before the local write is: the active's disk stalls, then its power goes.
 scenario_3() {
@@ -474,13 +475,11 @@ scenario_3() {
 	go_on 5
 }
 
-# 43. EIO on the active's journal: no retry, quarantine, the other serves.
+# 43. EIO on everything the active writes: it ends, and the other serves.
 scenario_43() {
-	logged=$(wc -l <"$dir/pods/$A/mdcd.log")
 	lab disk "$A" 0 fails
 	within 10 serves "$B"
 	go_on 5
-	must not serves "$A"
 	for_all 5 not serves "$A"
 	new_disk "$A"
 	within 60 is_whole
@@ -722,7 +721,7 @@ play() {
 
 # run_scenarios LIST: 0 when none failed.
 run_scenarios() {
-	local n list before failed=() played=0 A B booked marked logged broken took seen wrong
+	local n list before failed=() played=0 A B booked marked broken took seen wrong
 	if [ "$1" = list ]; then
 		about '[0-9]*'
 		return
