@@ -16,7 +16,8 @@ EXTRA_DIST += \
 	deploy/lab/fence_mdclab \
 	deploy/lab/mdcchaos \
 	deploy/lab/mdclab \
-	deploy/lab/podboot
+	deploy/lab/podboot \
+	tests/integration/410-cluster
 
 # The agent's place is fixed: Pacemaker looks nowhere else.
 ocfdir = $(prefix)/lib/ocf/resource.d/mdcpair
