@@ -8,7 +8,7 @@ enum {
 	ROW_GROUP_KEY_MAX = 11, /* table, volume, inode */
 	ROW_IDLE_GROUPS_MAX = 16384,
 	ROW_PAGE_WORDS = 1024,
-	ROW_PAGE_BYTES = 3072, /* of a page of the store, on average of what is created and removed */
+	ROW_PAGE_BYTES = 3072, /* of a page of the store, on average */
 };
 
 struct row_link {
