@@ -144,6 +144,5 @@ EXTRA_DIST += tests/integration/022-pair-damaged
 EXTRA_DIST += tests/integration/023-command-lines
 EXTRA_DIST += tests/integration/024-manuals
 EXTRA_DIST += tests/integration/025-check
-EXTRA_DIST += tests/integration/410-cluster
 EXTRA_DIST += tests/integration/411-cluster-check
 EXTRA_DIST += tests/integration/026-guide
