@@ -221,7 +221,7 @@ enum mdc_op {
 	MDC_CLOSE,	  /* ino, opens */
 	MDC_ACCESS,	  /* ino, mask: R_OK, W_OK, X_OK */
 	MDC_FSYNC,	  /* ino: metadata is durable on both (it always is before a reply) */
-	MDC_NOOP,	  /* durable like a create, no namespace */
+	MDC_NOOP, /* bytes of its answer, at most 1024: durable like a create, no namespace */
 };
 
 /* What came. Lives until the callback returns; what an operation does not give is zero. */

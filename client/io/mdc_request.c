@@ -176,7 +176,7 @@ static int encode(struct cl *cl, const struct mdc_request *q)
 		ENCODE(fsync, .ino = q->ino);
 		break;
 	case MDC_NOOP:
-		EMPTY(noop);
+		ENCODE(noop, .bytes = q->bytes);
 		break;
 	default:
 		return -EINVAL;

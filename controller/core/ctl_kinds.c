@@ -178,7 +178,16 @@ static int run_fsync(struct ctl *c, struct ctl_op *op, struct tx *tx, struct pr_
 
 static int run_noop(struct ctl *c, struct ctl_op *op, struct tx *tx, struct pr_buf *out)
 {
-	return 0;
+	static const uint8_t zeros[1024]; /* as many as noop_r may carry */
+	struct pr_noop_r r = {0};
+	struct pr_noop q;
+
+	if (pr_noop_decode(&q, op->p, op->frame.length))
+		return OP_BAD;
+	if (q.bytes > sizeof(zeros))
+		return -EINVAL;
+	r.fill = pr_bytes_of(zeros, q.bytes);
+	return pr_noop_r_encode(out, &r) ? -EMSGSIZE : 0;
 }
 
 static int run_layout_get(struct ctl *c, struct ctl_op *op, struct tx *tx, struct pr_buf *out)

@@ -382,7 +382,7 @@ Test(wire, a_sound_message_has_no_reason)
 	char text[64];
 	struct pr_text t = pr_text_on(text, sizeof(text));
 
-	pr_message_why(PR_T_NOOP, NULL, 0, &t);
+	pr_message_why(PR_T_STATFS, NULL, 0, &t);
 	cr_assert_str_eq(text, "");
 }
 
