@@ -2,6 +2,7 @@
 /* The rows in memory: one hash of all rows, reads, writes, the clock that evicts. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "controller/core/rowset_int.h"
 
 void *rowset_alloc(size_t bytes)
@@ -21,15 +22,31 @@ static uint32_t power_of_two(size_t n, uint32_t least, uint32_t most)
 	return p;
 }
 
+/* A large table is asked for in large pages: each access to it is to another one. */
+static void *table_new(size_t bytes)
+{
+	size_t grain = 2 << 20;
+	void *p;
+
+	if (bytes < grain)
+		return calloc(1, bytes);
+	p = aligned_alloc(grain, bytes);
+	if (!p)
+		return NULL;
+	madvise(p, bytes, MADV_HUGEPAGE);
+	memset(p, 0, bytes);
+	return p;
+}
+
 struct rowset *rowset_new(size_t cache_bytes, size_t overlay_bytes)
 {
 	struct rowset *rs = calloc(1, sizeof(*rs));
-	uint32_t n = power_of_two((cache_bytes + overlay_bytes) / 256, 1024, 1u << 24);
+	uint32_t n = power_of_two((cache_bytes + overlay_bytes) / 128, 1024, 1u << 24);
 
 	if (!rs)
 		return NULL;
-	rs->buckets = calloc(n, sizeof(*rs->buckets));
-	rs->groups = calloc(n / 4, sizeof(*rs->groups));
+	rs->buckets = table_new(n * sizeof(*rs->buckets));
+	rs->groups = table_new(n / 4 * sizeof(*rs->groups));
 	if (!rs->buckets || !rs->groups) {
 		rowset_free(rs);
 		return NULL;
@@ -207,10 +224,21 @@ struct row *rowset_find(struct rowset *rs, const uint8_t *key, uint16_t len, uin
 	struct row *r = rs->buckets[hash & rs->mask];
 
 	for (; r; r = r->chain)
-		if (r->hash == (uint32_t)(hash >> 32) && r->key_len == len &&
-		    memcmp(r->key, key, len) == 0)
+		if (r->hash == (uint32_t)hash && r->key_len == len && memcmp(r->key, key, len) == 0)
 			return r;
 	return NULL;
+}
+
+void rowset_expect(struct rowset *rs, uint64_t hash)
+{
+	__builtin_prefetch(&rs->buckets[hash & rs->mask]);
+}
+
+void rowset_expect_row(struct rowset *rs, uint64_t hash)
+{
+	struct row *r = rs->buckets[hash & rs->mask];
+
+	__builtin_prefetch(r);
 }
 
 struct row *rowset_add(struct rowset *rs, const uint8_t *key, uint16_t len, uint64_t hash)
@@ -221,7 +249,7 @@ struct row *rowset_add(struct rowset *rs, const uint8_t *key, uint16_t len, uint
 
 	memset(r, 0, sizeof(*r));
 	row_link_init(&r->link);
-	r->hash = (uint32_t)(hash >> 32);
+	r->hash = (uint32_t)hash;
 	r->key_len = len;
 	memcpy(r->key, key, len);
 	r->chain = *bucket;
@@ -235,8 +263,7 @@ struct row *rowset_add(struct rowset *rs, const uint8_t *key, uint16_t len, uint
 
 void rowset_unhash(struct rowset *rs, struct row *r)
 {
-	uint64_t hash = rowset_hash(r->key, r->key_len);
-	struct row **at = &rs->buckets[hash & rs->mask];
+	struct row **at = &rs->buckets[r->hash & rs->mask];
 
 	while (*at != r)
 		at = &(*at)->chain;

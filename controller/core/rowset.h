@@ -37,6 +37,10 @@ static inline uint64_t rowset_hash(const uint8_t *key, uint16_t len)
 	return pr_hash64(key, len, 0);
 }
 
+/* What is read or put soon is brought near: the bucket, then, once that is there, the first row in it. */
+void rowset_expect(struct rowset *, uint64_t hash);
+void rowset_expect_row(struct rowset *, uint64_t hash);
+
 /* *saw grows to the LSN of what was read. Values stay valid until the next put of that key or rowset_trim. */
 enum rowset_answer rowset_get(struct rowset *, const uint8_t *key, uint16_t len, uint64_t hash,
 			      struct pr_bytes *ret, uint64_t *saw);

@@ -344,9 +344,17 @@ static void leaf_take(struct row_group *g, struct row_pos pos)
 		(g->leaf_count - pos.leaf) * sizeof(g->leaves[0]));
 }
 
+/* What is evicted came first, as a rule. */
+static struct row_pos place_of(const struct row_group *g, const struct row *r)
+{
+	if (g->leaves[0]->rows[0] == r)
+		return (struct row_pos){0, 0};
+	return row_group_lower(g, r->key, r->key_len);
+}
+
 static void unjoin(struct row_group *g, struct row *r, bool stored)
 {
-	struct row_pos pos = row_group_lower(g, r->key, r->key_len), after = pos;
+	struct row_pos pos = place_of(g, r), after = pos;
 	struct row *next;
 
 	ASSERT(row_group_at(g, pos) == r);

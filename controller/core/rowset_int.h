@@ -15,20 +15,21 @@ struct row_link {
 	struct row_link *prev, *next;
 };
 
+/* What a walk along a chain reads stands first: one line of the processor's cache for each row passed. */
 struct row {
-	struct row_link link; /* in the list of clean rows, while clean */
 	struct row *chain;
-	struct row_group *group; /* NULL: of a table without groups */
+	uint32_t hash; /* the low half of the key's: its bucket, and which of the chain */
+	uint16_t key_len;
+	bool joined;		 /* the store has nothing between this row and the one before it */
+	bool referenced;	 /* read since the hand of the clock came by */
 	uint8_t *value;		 /* NULL: known absent. While frozen it belongs to the flush */
 	uint64_t lsn;		 /* of the last change; 0: from the store */
-	uint32_t hash;
-	uint32_t bytes; /* of value */
-	uint32_t gen;	/* 0: clean; else the dirty set it is in */
-	uint32_t at;	/* its place in the live dirty set */
-	uint16_t key_len;
-	bool joined;	 /* the store has nothing between this row and the one before it */
-	bool referenced; /* read since the hand of the clock came by */
-	bool zombie;	 /* forgotten by a reset, kept for the flush in flight */
+	uint32_t bytes;		 /* of value */
+	uint32_t gen;		 /* 0: clean; else the dirty set it is in */
+	struct row_group *group; /* NULL: of a table without groups */
+	struct row_link link;	 /* in the list of clean rows, while clean */
+	uint32_t at;		 /* its place in the live dirty set */
+	bool zombie;		 /* forgotten by a reset, kept for the flush in flight */
 	uint8_t key[];
 };
 
@@ -70,10 +71,17 @@ struct flush_item {
 	uint32_t bytes;
 };
 
+/* An item in the order of keys: by the key's first bytes, as numbers, so that few comparisons need the row. */
+struct flush_order {
+	uint64_t ino, rest; /* bytes 3 to 10, and 11 to 18 */
+	uint32_t table;	    /* and the volume: bytes 0 to 2 */
+	uint32_t item;
+};
+
 struct ctl_flush {
 	struct flush_item *items;
 	size_t count, cap;
-	bool sorted;
+	struct flush_order *order; /* NULL: not sorted. The store's thread makes it */
 };
 
 struct store_ino {
@@ -115,9 +123,9 @@ struct rowset {
 	uint32_t ino_count;
 };
 
-static inline struct row *row_of_link(struct row_link *l)
+static inline struct row *row_of_link(const struct row_link *l)
 {
-	return (struct row *)((char *)l - offsetof(struct row, link));
+	return (struct row *)((uintptr_t)l - offsetof(struct row, link));
 }
 
 static inline struct row_group *group_of_link(struct row_link *l)

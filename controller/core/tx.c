@@ -9,6 +9,7 @@ enum {
 	TX_ARENA_BYTES = 64 << 10,
 	TX_SCRATCH_BYTES = 256 << 10,
 	TX_PREFETCH_MAX = 1024,
+	TX_REPLAY_AHEAD = 8,
 };
 
 struct arena_chunk {
@@ -144,6 +145,7 @@ static void write_row(struct tx *tx, const struct pr_key *key, const uint8_t *va
 		w->hash = hash;
 		w->key = k;
 		w->key_len = key->len;
+		rowset_expect(p->rows, hash);
 	}
 	w->value = value;
 	w->bytes = value ? bytes : 0;
@@ -258,7 +260,7 @@ static bool written_here(void *user, uint32_t tag, const uint8_t *key, uint16_t 
 	struct tx_priv *p = user;
 
 	for (uint32_t i = 0; i < p->write_count; i++)
-		if ((uint32_t)(p->writes[i].hash >> 32) == tag && p->writes[i].key_len == len &&
+		if ((uint32_t)p->writes[i].hash == tag && p->writes[i].key_len == len &&
 		    memcmp(p->writes[i].key, key, len) == 0)
 			return true;
 	return false;
@@ -358,6 +360,7 @@ int tx_encode(struct tx *tx, struct pr_record *r, struct pr_buf *b)
 		};
 		int err = pr_change_put(b, &c);
 
+		rowset_expect_row(p->rows, w->hash);
 		ASSERT(err != -EINVAL);
 		if (err) {
 			*b = was;
@@ -379,16 +382,27 @@ void tx_apply(struct tx *tx, uint64_t lsn)
 	}
 }
 
+/* Some changes at a time: their rows come near at once, not one behind the other. */
 int tx_replay(struct rowset *rows, const struct pr_record *r)
 {
+	struct pr_change c[TX_REPLAY_AHEAD];
+	uint64_t hash[TX_REPLAY_AHEAD];
 	struct pr_list it = r->changes;
-	struct pr_change c;
+	uint32_t n;
 
-	while (pr_change_next(&it, &c)) {
-		if (pr_key_check(c.key.p, c.key.len))
-			return -EBADMSG;
-		rowset_put(rows, c.key.p, (uint16_t)c.key.len, rowset_hash(c.key.p, c.key.len),
-			   c.op == PR_CHANGE_PUT ? c.value.p : NULL, c.value.len, r->lsn);
-	}
+	do {
+		for (n = 0; n < TX_REPLAY_AHEAD && pr_change_next(&it, &c[n]); n++) {
+			if (pr_key_check(c[n].key.p, c[n].key.len))
+				return -EBADMSG;
+			hash[n] = rowset_hash(c[n].key.p, (uint16_t)c[n].key.len);
+			rowset_expect(rows, hash[n]);
+		}
+		for (uint32_t i = 0; i < n; i++)
+			rowset_expect_row(rows, hash[i]);
+		for (uint32_t i = 0; i < n; i++)
+			rowset_put(rows, c[i].key.p, (uint16_t)c[i].key.len, hash[i],
+				   c[i].op == PR_CHANGE_PUT ? c[i].value.p : NULL, c[i].value.len,
+				   r->lsn);
+	} while (n == TX_REPLAY_AHEAD);
 	return 0;
 }

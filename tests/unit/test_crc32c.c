@@ -37,11 +37,11 @@ Test(crc32c, gives_the_published_values)
 
 Test(crc32c, both_ways_agree_at_every_length_and_address)
 {
-	uint8_t bytes[200];
+	uint8_t bytes[1200];
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(i * 37 + (i >> 3));
-	for (size_t from = 0; from < 16; from++)
+	for (size_t from = 0; from < 9; from++)
 		for (size_t len = 0; from + len <= sizeof(bytes); len++)
 			cr_assert_eq(pr_crc32c(bytes + from, len),
 				     pr_crc32c_table(0, bytes + from, len));
@@ -49,7 +49,7 @@ Test(crc32c, both_ways_agree_at_every_length_and_address)
 
 Test(crc32c, pieces_give_the_crc_of_the_whole)
 {
-	uint8_t bytes[100];
+	uint8_t bytes[900];
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(i * i);
