@@ -10,12 +10,28 @@
 #include "controller/io/store.h"
 #include "proto/pr.h"
 
+struct mixed {
+	uint64_t ino;
+	uint32_t version; /* 0: removed */
+};
+
+/* Any length up to what LMDB keeps in pages of its own. */
+static uint32_t mixed_value(const struct mixed *m, uint8_t *out)
+{
+	uint32_t n =
+		(uint32_t)((m->ino * 31 + m->version * 101) % (m->version % 17 ? 300 : 9000)) + 1;
+
+	memset(out, (int)(m->ino + m->version), n);
+	return n;
+}
+
 /* A flush of our own making: inodes ino..ino+count-1 of volume 1, each of one size, or their absence. */
 struct ctl_flush {
 	uint64_t ino, count, size;
 	bool remove;
+	const struct mixed *mixed; /* instead: any rows */
 	struct pr_key key;
-	uint8_t value[256];
+	uint8_t value[9000];
 };
 
 size_t ctl_flush_count(struct ctl_flush *f)
@@ -33,6 +49,14 @@ void ctl_flush_get(struct ctl_flush *f, size_t i, const uint8_t **ret_key, size_
 	struct pr_row_inode row = {.size = f->size, .nlink = 1};
 	struct pr_buf b = pr_buf_on(f->value, sizeof(f->value));
 
+	if (f->mixed) {
+		pr_key_inode(&f->key, 1, f->mixed[i].ino);
+		*ret_key = f->key.b;
+		*ret_key_len = f->key.len;
+		*ret_len = f->mixed[i].version ? mixed_value(&f->mixed[i], f->value) : 0;
+		*ret_value = f->mixed[i].version ? f->value : NULL;
+		return;
+	}
 	pr_key_inode(&f->key, 1, f->ino + i);
 	cr_assert_eq(pr_row_inode_encode(&b, &row), 0);
 	*ret_key = f->key.b;
@@ -192,6 +216,59 @@ Test(store, ranges_go_both_ways_and_say_whether_they_are_complete)
 	fetch(CTL_FETCH_BEFORE, 10, 3, 100);
 	cr_assert_eq(done.row_count, 0u);
 	cr_assert(done.complete);
+}
+
+static void check_all(const uint32_t *version, uint64_t rows)
+{
+	static uint8_t value[9000];
+	uint64_t next = 0;
+
+	while (next < rows) {
+		fetch(CTL_FETCH_FROM, next, 3, 500);
+		for (uint32_t i = 0; i < done.row_count; i++, next++) {
+			struct mixed m = {.ino = ino_of(i)};
+
+			for (; next < m.ino; next++)
+				cr_assert_eq(version[next], 0u, "row %u is missing",
+					     (unsigned)next);
+			m.version = version[next];
+			cr_assert_neq(m.version, 0u, "row %u was removed", (unsigned)next);
+			cr_assert_eq(done.rows[i].bytes, mixed_value(&m, value));
+			cr_assert_arr_eq(done.rows[i].value, value, done.rows[i].bytes);
+		}
+		if (!done.complete)
+			continue;
+		for (; next < rows; next++)
+			cr_assert_eq(version[next], 0u, "row %u is missing", (unsigned)next);
+	}
+}
+
+Test(store, rows_put_and_removed_by_turns_are_what_they_should_be, .timeout = 120)
+{
+	enum { ROWS = 6000, FLUSHES = 40 };
+	static uint32_t version[ROWS];
+	static struct mixed list[ROWS];
+	struct ctl_flush f = {.mixed = list};
+	uint32_t random = 1;
+
+	for (uint32_t n = 1; n <= FLUSHES; n++) {
+		uint32_t share = n % 5 ? 1 + n % 7 : 60, removals = n % 3 ? 4 : 1;
+
+		f.count = 0;
+		for (uint64_t ino = 0; ino < ROWS; ino++) {
+			random = random * 1664525 + 1013904223;
+			if ((random >> 8) % 64 >= share)
+				continue;
+			version[ino] = (random >> 20) % removals ? n : 0;
+			list[f.count++] = (struct mixed){ino, version[ino]};
+		}
+		store_flush(store, &f, n);
+		wait_done(STORE_FLUSHED);
+		cr_assert_eq(done.error, 0, "%s", done.text);
+		if (n % 10 == 0)
+			reopen();
+		check_all(version, ROWS);
+	}
 }
 
 Test(store, a_full_map_grows_and_nothing_is_lost)
