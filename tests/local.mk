@@ -207,13 +207,17 @@ EXTRA_DIST += \
 	tests/mutants/sim-31-quarantine-forgotten.patch \
 	tests/mutants/sim-32-lease-of-clients.patch \
 	tests/mutants/sim-34-rename-leaves-name.patch \
+	tests/mutants/sim-35-head-is-the-end.patch \
 	tests/mutants/sim-36-standstill-counts.patch \
 	tests/mutants/sim-37-reuse-under-layout.patch \
 	tests/mutants/sim-38-freed-is-free.patch \
 	tests/mutants/sim-39-return-of-a-later-grant.patch \
 	tests/mutants/sim-40-replies-not-renumbered.patch \
 	tests/mutants/sim-42-flush-overtakes-fetch.patch \
-	tests/mutants/sim-43-late-rebinder-unnoticed.patch
+	tests/mutants/sim-43-late-rebinder-unnoticed.patch \
+	tests/mutants/sim-44-replay-forgets-last.patch \
+	tests/mutants/sim-45-replay-backwards.patch \
+	tests/mutants/sim-46-flush-by-padded-keys.patch
 
 .PHONY: check-mutants
 check-mutants:
