@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The faults of mdcchaos: each does its harm and mends it; $target is what it says of whom. To be sourced, with chaos/lib.sh before it.
+# The faults of mdcchaos: each does its harm and mends it; $target is what it says of whom, $remark what else. To be sourced, with chaos/lib.sh before it.
 # shellcheck shell=bash disable=SC2034,SC2154
 
 isolated_s() { sleep $((RANDOM % 4 + 2)); }
@@ -69,18 +69,28 @@ fault_clock() {
 	lab clock "$target" right
 }
 
-# Writes to the disk fail until the other one serves alone, then it is replaced.
+# Writes to the disk fail until the other one serves alone, then it is replaced: but only when, with its power off, the other one
+# holds all that was acknowledged. Else it may be the only copy, and comes back as it is; $remark says so.
 replaced_disk() {
+	local left
+	left=$(other "$target")
 	lab disk "$target" 0 fails
-	until_true 15 alone "$(other "$target")"
+	until_true 15 is_alone "$left"
 	lab disk "$target" 0 ok
 	lab power off "$target"
-	lab disk "$target" new
+	if ! until_true 15 holds_everything "$left"; then
+		remark="disk kept: $left does not serve alone, it is $(status "$left" '"\(.role) \(.mode) \(.state)"' | grep . || echo "without an answer")"
+	elif ! lab disk "$target" new; then
+		remark="disk kept: the power of $target was on again"
+	fi
 }
-alone() { [[ $(lab view "$1") == "active ALONE "* ]]; }
+# Active, and by the arbiter, too, the only member: what it acknowledges is on its disk, and nobody else can acknowledge.
+holds_everything() {
+	[ "$(status "$1" '.role == "active" and .mode == "ALONE" and .members == [.node] and .arbiter_active == .node and .commit_lsn <= .tail_lsn')" = true ]
+}
 
 # The faults that this lab can have.
 possible_faults() {
 	list_faults | if grep -q '^faulty=yes$' "$dir/etc/env"; then cat; else grep -v disk; fi |
-		if [ -e "/usr/lib/$(uname -m)-linux-gnu/faketime/libfaketime.so.1" ]; then cat; else grep -v '^clock$'; fi
+		if grep -q '^clock=yes$' "$dir/etc/env"; then cat; else grep -v '^clock$'; fi
 }

@@ -55,9 +55,11 @@ leave() {
 	for pid in ${workers[@]+"${workers[@]}"}; do
 		kill -KILL "$pid" 2>/dev/null
 	done
-	[ "$own_lab" = no ] || lab down >/dev/null
+	end_lab
 	rm -rf "$work"
 }
+
+end_lab() { [ "$own_lab" = no ] || lab down >/dev/null; }
 
 mount_volume() { lab mount c1 "$mount"; }
 unmount_volume() { lab exec c1 -- umount "$mount"; }
@@ -74,6 +76,7 @@ in_client() {
 active() { lab active || echo "${hosts[0]}"; }
 standby() { lab standby || echo "${hosts[1]}"; }
 other() { [ "$1" = "${hosts[0]}" ] && echo "${hosts[1]}" || echo "${hosts[0]}"; }
+is_alone() { [[ $(lab view "$1" 2>/dev/null) == "active ALONE "* ]]; }
 is_on() { [ -e "$dir/run/$1.pid" ]; }
 
 # status POD FILTER: of what the controller in the pod says of itself, by jq.

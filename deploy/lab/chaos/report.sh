@@ -24,7 +24,7 @@ picture() {
 }
 
 write_report() {
-	local number=0 began fault target whole longest gap line
+	local number=0 began fault target whole longest gap remark line
 	cat <<-END
 	<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>mdcchaos, seed $seed</title>
 	<style>body{font-family:sans-serif;max-width:70em;margin:2em auto}td,th{padding:.2em 1em;text-align:left}td.n{text-align:right}</style>
@@ -37,11 +37,11 @@ write_report() {
 	done
 	echo "<p>Operations a second; red from each fault until the pair was whole again.</p>"
 	picture
-	echo "<table><tr><th>no.<th>at s<th>fault<th>of<th>whole again after ms<th>longest operation ms<th>gap of a session ms</tr>"
-	while read -r began fault target whole longest gap; do
+	echo "<table><tr><th>no.<th>at s<th>fault<th>of<th>whole again after ms<th>longest operation ms<th>gap of a session ms<th></tr>"
+	while read -r began fault target whole longest gap remark; do
 		number=$((number + 1))
-		printf '<tr><td class="n">%d<td class="n">%d<td>%s<td>%s<td class="n">%d<td class="n">%d<td class="n">%d</tr>\n' \
-			"$number" $(((began - began_ms) / 1000)) "$fault" "$target" "$whole" "$longest" "$gap"
+		printf '<tr><td class="n">%d<td class="n">%d<td>%s<td>%s<td class="n">%d<td class="n">%d<td class="n">%d<td>%s</tr>\n' \
+			"$number" $(((began - began_ms) / 1000)) "$fault" "$target" "$whole" "$longest" "$gap" "$remark"
 	done <"$work/faults"
 	echo "</table>"
 	if [ ${#verdict[@]} -gt 0 ]; then

@@ -27,7 +27,6 @@ fails() {
 
 view_of() { lab view "$1" 2>/dev/null; }
 serves() { [[ $(view_of "$1") == active\ [SA]* ]]; }
-is_alone() { [[ $(view_of "$1") == "active ALONE "* ]]; }
 is_whole() { lab wait 0 2>/dev/null; }
 stands_by() { [[ $(view_of "$1") == "standby "* ]]; }
 members_are() { [[ $(view_of "$1") == *" $2" ]]; }

@@ -65,11 +65,4 @@ have_lab() {
 	done
 }
 
-leave() {
-	local pid
-	for pid in ${workers[@]+"${workers[@]}"}; do
-		kill -KILL "$pid" 2>/dev/null
-	done
-	! mountpoint -q "$mount" || umount -l "$mount"
-	rm -rf "$work"
-}
+end_lab() { ! mountpoint -q "$mount" || umount -l "$mount"; }
