@@ -31,8 +31,12 @@ install-data-hook:
 uninstall-hook:
 	rm -f "$(DESTDIR)$(sbindir)/mdcd-cluster-init"
 
-noinst_PROGRAMS += labd
+noinst_PROGRAMS += labd labclock.so
 labd_SOURCES = deploy/lab/labd.c
+labclock_so_SOURCES = deploy/lab/labclock.c
+labclock_so_CFLAGS = $(AM_CFLAGS) -fPIC
+labclock_so_LDFLAGS = $(AM_LDFLAGS) -XCClinker -shared
+labclock_so_LDADD =
 
 if HAVE_FUSE
 noinst_PROGRAMS += faultfs
