@@ -630,7 +630,7 @@ static void s70(struct sim *s)
 static void s71(struct sim *s)
 {
 	s->swarm.lun_stuck = 0;
-	for (int i = 0; i < 10 && s->lun_refused == 0; i++) {
+	for (int i = 0; i < 3 && s->lun_refused == 0; i++) {
 		wait_until(s, first_writes, 10000);
 		s->client[0].disturbed_us = s->client[0].paused_until_us =
 			s->now_us + 8ull * s->swarm.lease_ms * MS;
