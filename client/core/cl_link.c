@@ -620,9 +620,21 @@ static void bound(struct cl *cl, int i, const struct pr_frame *f, const uint8_t 
 		serving(cl, i);
 }
 
+/*
+ * What was asked when the link was chosen before may be answered only now. Such an answer to an open would open the session a second
+ * time, with slots that begin again at sequence 1.
+ */
+static bool asked(const struct cl *cl, int i, const struct pr_frame *f)
+{
+	uint16_t type = cl->session ? PR_T_SESSION_BIND_R : PR_T_SESSION_OPEN_R;
+
+	return cl->phase == CL_ASK && cl->cur == i && f->epoch >= cl->epoch && f->type == type &&
+	       f->sequence == cl->choices;
+}
+
 static void ask_reply(struct cl *cl, int i, const struct pr_frame *f, const uint8_t *p)
 {
-	if (cl->phase != CL_ASK || cl->cur != i || f->epoch < cl->epoch) {
+	if (!asked(cl, i, f)) {
 		cl->stats.late_replies++;
 		return;
 	}

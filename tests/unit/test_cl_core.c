@@ -25,6 +25,7 @@ struct rig {
 	bool refuse[CL_LINKS];
 	struct sent sent[SENT_MAX];
 	int sents, seen;
+	uint64_t ask; /* sequence of the last open or bind */
 	struct {
 		uint64_t tag;
 		int error;
@@ -64,6 +65,8 @@ static void took_send(struct rig *r, const struct cl_effect *fx)
 		sent->link = (int)(fx->conn % CL_LINKS);
 		sent->f = f;
 		memcpy(sent->p, p, f.length);
+		if (f.type == PR_T_SESSION_OPEN || f.type == PR_T_SESSION_BIND)
+			r->ask = f.sequence;
 	}
 	cr_assert_eq(n, 0);
 	free(copy);
@@ -251,13 +254,14 @@ static void connect_link(struct rig *r, int link, uint8_t role, uint64_t epoch)
 
 static void open_reply(struct rig *r, int link, uint64_t epoch)
 {
-	SAY(r, link, FRAME(.type = PR_T_SESSION_OPEN_R, .epoch = epoch), session_open_r,
-	    .session = 42, .slots = 4, .key = 9, .root = 1, .block_bytes = 4096);
+	SAY(r, link, FRAME(.type = PR_T_SESSION_OPEN_R, .epoch = epoch, .sequence = r->ask),
+	    session_open_r, .session = 42, .slots = 4, .key = 9, .root = 1, .block_bytes = 4096);
 }
 
 static void bind_reply(struct rig *r, int link, uint64_t epoch)
 {
-	SAY(r, link, FRAME(.type = PR_T_SESSION_BIND_R, .epoch = epoch, .session = 42),
+	SAY(r, link,
+	    FRAME(.type = PR_T_SESSION_BIND_R, .epoch = epoch, .session = 42, .sequence = r->ask),
 	    session_bind_r, .lost = 0);
 }
 
@@ -482,6 +486,53 @@ Test(cl_core, a_session_opened_where_a_standby_greeted_outlives_a_restart)
 	connect_link(r, at(A, ACCESS), PR_ROLE_STANDBY, 6);
 	notice(r, at(A, ACCESS), PR_ROLE_ACTIVE, 7);
 	want(r, at(A, ACCESS), PR_T_SESSION_BIND);
+	rig_free(r);
+}
+
+/* The open is answered after another controller opened the session, on a connection that is chosen again. */
+Test(cl_core, a_session_is_opened_once)
+{
+	struct rig *r = rig_new();
+	struct sent *open, *q;
+
+	connect_link(r, at(A, ACCESS), PR_ROLE_ACTIVE, 5);
+	open = want(r, at(A, ACCESS), PR_T_SESSION_OPEN);
+	connect_link(r, at(B, ACCESS), PR_ROLE_STANDBY, 5);
+	notice(r, at(B, ACCESS), PR_ROLE_ACTIVE, 6);
+	want(r, at(B, ACCESS), PR_T_SESSION_OPEN);
+	open_reply(r, at(B, ACCESS), 6);
+	create(r, "x", 100);
+	q = want(r, at(B, ACCESS), PR_T_CREATE);
+	cr_assert_eq(q->f.sequence, 1);
+	notice(r, at(A, ACCESS), PR_ROLE_ACTIVE, 7);
+	want(r, at(A, ACCESS), PR_T_SESSION_BIND);
+	SAY(r, at(A, ACCESS), reply_to(open, 7), session_open_r, .session = 42, .slots = 4,
+	    .key = 9, .root = 1, .block_bytes = 4096);
+	cr_assert_eq(r->ready, 1);
+	cr_assert_eq(r->serving, 1);
+	bind_reply(r, at(A, ACCESS), 7);
+	cr_assert_eq(r->serving, 2);
+	create_reply(r, at(A, ACCESS), want(r, at(A, ACCESS), PR_T_CREATE), 7, 3);
+	cr_assert_eq(r->dones, 1);
+	create(r, "y", 101);
+	cr_assert_eq(want(r, at(A, ACCESS), PR_T_CREATE)->f.sequence, 2);
+	rig_free(r);
+}
+
+/* A bind in two parts is answered late, when the session is bound there anew: that is half an answer, not a whole one. */
+Test(cl_core, an_answer_to_an_older_bind_is_none)
+{
+	struct rig *r = rig_serving();
+	struct sent *old;
+
+	notice(r, at(B, ACCESS), PR_ROLE_ACTIVE, 6);
+	old = want(r, at(B, ACCESS), PR_T_SESSION_BIND);
+	notice(r, at(B, ACCESS), PR_ROLE_ACTIVE, 7);
+	want(r, at(B, ACCESS), PR_T_SESSION_BIND);
+	SAY(r, at(B, ACCESS), reply_to(old, 7), session_bind_r, .lost = 0);
+	cr_assert_eq(r->serving, 1);
+	bind_reply(r, at(B, ACCESS), 7);
+	cr_assert_eq(r->serving, 2);
 	rig_free(r);
 }
 
