@@ -214,7 +214,10 @@ EXTRA_DIST += \
 	tests/mutants/sim-39-return-of-a-later-grant.patch \
 	tests/mutants/sim-40-replies-not-renumbered.patch \
 	tests/mutants/sim-42-flush-overtakes-fetch.patch \
-	tests/mutants/sim-43-late-rebinder-unnoticed.patch
+	tests/mutants/sim-43-late-rebinder-unnoticed.patch \
+	tests/mutants/sim-44-replay-forgets-last.patch \
+	tests/mutants/sim-45-replay-backwards.patch \
+	tests/mutants/sim-46-flush-by-padded-keys.patch
 
 .PHONY: check-mutants
 check-mutants:

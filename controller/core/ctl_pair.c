@@ -140,7 +140,7 @@ static void journal_event(struct ctl *c, struct jr_event *j)
 
 /* ---- rows made elsewhere ---- */
 
-static void derive_record(struct ctl *c, const struct pr_record *r)
+static void replay_record(struct ctl *c, struct tx_replay *rp, const struct pr_record *r)
 {
 	struct pr_list it = r->changes;
 	struct pr_change ch;
@@ -150,6 +150,7 @@ static void derive_record(struct ctl *c, const struct pr_record *r)
 
 		if (ch.op == PR_CHANGE_DELETE)
 			value.p = NULL;
+		ASSERT(tx_replay(rp, ch.key, value, r->lsn) == 0);
 		ctl_derive(c, ch.key, value, r->lsn);
 	}
 }
@@ -157,18 +158,21 @@ static void derive_record(struct ctl *c, const struct pr_record *r)
 static void apply(struct ctl *c, struct jr_batch *b)
 {
 	struct pr_cur cur = pr_cur_on(b->payload, b->payload_bytes);
+	struct tx_replay rp;
 
+	rp.rows = c->rows;
+	rp.taken = 0;
 	while (cur.left > 0) {
 		struct pr_record r;
 
 		ASSERT(pr_record_get(&cur, &r));
 		if (r.lsn <= c->applied)
 			continue;
-		ASSERT(tx_replay(c->rows, &r) == 0);
-		derive_record(c, &r);
+		replay_record(c, &rp, &r);
 		if (r.time_ns > c->last_ns)
 			c->last_ns = r.time_ns;
 	}
+	tx_replay_end(&rp);
 	if (b->last_lsn > c->applied)
 		c->applied = b->last_lsn;
 	jr_batch_unref(b);

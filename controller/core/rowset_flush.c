@@ -30,14 +30,17 @@ static void expect_item(const struct flush_item *it)
 
 /*
  * The store changes whole pages and holds them in memory until its transaction ends, so rows far apart cost more than their bytes.
- * A neighbourhood of keys, all but their last five bits, counts as a page, once in each dirty set.
+ * A neighbourhood of keys, all but their last five bits, counts as a page, once in each dirty set; which one is known by the last
+ * eight bytes, or what there is of them, and the directory of a name by its last byte.
  */
 static size_t page_cost(struct rowset *rs, const struct row *r)
 {
-	uint16_t last = r->key_len - 1;
-	uint64_t h = pr_hash64(r->key, last, r->key[last] >> 5);
-	uint64_t *word, bit;
+	uint16_t n = r->key_len < 8 ? r->key_len : 8;
+	uint64_t h = 0, *word, bit;
 
+	memcpy(&h, r->key + r->key_len - n, n);
+	h = (be64toh(h) >> 5) + r->key[0] + (r->key_len > 10 ? (uint64_t)r->key[10] << 59 : 0);
+	h = h * 0x9e3779b97f4a7c15 >> 32;
 	word = &rs->pages[h / 64 % ROW_PAGE_WORDS];
 	bit = 1ull << h % 64;
 	if (*word & bit)

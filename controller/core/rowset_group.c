@@ -54,13 +54,23 @@ static uint32_t group_hash(const uint8_t *key, uint16_t len)
 	return (uint32_t)(pr_hash64(key, len, 1) >> 16);
 }
 
+static struct row_group **recent(struct rowset *rs, const uint8_t *key)
+{
+	return &rs->recent_groups[key[0] % ROW_RECENT_GROUPS];
+}
+
+static bool is_group(const struct row_group *g, const uint8_t *key, uint16_t len)
+{
+	return g->key_len == len && memcmp(g->key, key, len) == 0;
+}
+
 static struct row_group *find(struct rowset *rs, const uint8_t *key, uint16_t len, uint32_t hash)
 {
 	struct row_group *g = rs->groups[hash & rs->group_mask];
 
 	for (; g; g = g->chain)
-		if (g->hash == hash && g->key_len == len && memcmp(g->key, key, len) == 0)
-			return g;
+		if (g->hash == hash && is_group(g, key, len))
+			return *recent(rs, key) = g;
 	return NULL;
 }
 
@@ -71,6 +81,8 @@ struct row_group *row_group_find(struct rowset *rs, const uint8_t *key, uint16_t
 
 	if (n == 0 || len < n)
 		return NULL;
+	if (*recent(rs, key) && is_group(*recent(rs, key), key, n))
+		return *recent(rs, key);
 	return find(rs, key, n, group_hash(key, n));
 }
 
@@ -84,6 +96,8 @@ struct row_group *row_group_make(struct rowset *rs, const uint8_t *key, uint16_t
 	if (n == 0)
 		return NULL;
 	ASSERT(len >= n);
+	if (*recent(rs, key) && is_group(*recent(rs, key), key, n))
+		return *recent(rs, key);
 	hash = group_hash(key, n);
 	g = find(rs, key, n, hash);
 	if (g)
@@ -118,6 +132,8 @@ void row_group_free(struct rowset *rs, struct row_group *g)
 	struct row_group **at = &rs->groups[g->hash & rs->group_mask];
 
 	ASSERT(g->rows == 0);
+	if (*recent(rs, g->key) == g)
+		*recent(rs, g->key) = NULL;
 	while (*at != g)
 		at = &(*at)->chain;
 	*at = g->chain;

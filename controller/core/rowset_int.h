@@ -7,6 +7,7 @@ enum {
 	ROW_LEAF_MAX = 128,	/* rows of a full leaf */
 	ROW_GROUP_KEY_MAX = 11, /* table, volume, inode */
 	ROW_IDLE_GROUPS_MAX = 16384,
+	ROW_RECENT_GROUPS = 32,
 	ROW_PAGE_WORDS = 1024,
 	ROW_PAGE_BYTES = 3072, /* of a page of the store, on average */
 };
@@ -95,6 +96,7 @@ struct rowset {
 	uint32_t mask;
 	struct row_group **groups;
 	uint32_t group_mask;
+	struct row_group *recent_groups[ROW_RECENT_GROUPS]; /* found last, by table */
 	size_t rows;
 	struct row_link clean;	     /* oldest first */
 	struct row_link idle_groups; /* oldest first */

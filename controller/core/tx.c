@@ -9,7 +9,6 @@ enum {
 	TX_ARENA_BYTES = 64 << 10,
 	TX_SCRATCH_BYTES = 256 << 10,
 	TX_PREFETCH_MAX = 1024,
-	TX_REPLAY_AHEAD = 8,
 };
 
 struct arena_chunk {
@@ -382,27 +381,38 @@ void tx_apply(struct tx *tx, uint64_t lsn)
 	}
 }
 
-/* Some changes at a time: their rows come near at once, not one behind the other. */
-int tx_replay(struct rowset *rows, const struct pr_record *r)
-{
-	struct pr_change c[TX_REPLAY_AHEAD];
-	uint64_t hash[TX_REPLAY_AHEAD];
-	struct pr_list it = r->changes;
-	uint32_t n;
+/* ---- rows made elsewhere ---- */
 
-	do {
-		for (n = 0; n < TX_REPLAY_AHEAD && pr_change_next(&it, &c[n]); n++) {
-			if (pr_key_check(c[n].key.p, c[n].key.len))
-				return -EBADMSG;
-			hash[n] = rowset_hash(c[n].key.p, (uint16_t)c[n].key.len);
-			rowset_expect(rows, hash[n]);
-		}
-		for (uint32_t i = 0; i < n; i++)
-			rowset_expect_row(rows, hash[i]);
-		for (uint32_t i = 0; i < n; i++)
-			rowset_put(rows, c[i].key.p, (uint16_t)c[i].key.len, hash[i],
-				   c[i].op == PR_CHANGE_PUT ? c[i].value.p : NULL, c[i].value.len,
-				   r->lsn);
-	} while (n == TX_REPLAY_AHEAD);
+static void replay_put(struct tx_replay *rp, uint32_t i)
+{
+	const struct tx_replayed *c = &rp->change[i % TX_REPLAY_AHEAD];
+
+	rowset_put(rp->rows, c->key.p, (uint16_t)c->key.len, c->hash, c->value.p, c->value.len,
+		   c->lsn);
+}
+
+int tx_replay(struct tx_replay *rp, struct pr_bytes key, struct pr_bytes value, uint64_t lsn)
+{
+	const uint32_t half = TX_REPLAY_AHEAD / 2;
+	uint32_t i = rp->taken++;
+
+	if (pr_key_check(key.p, key.len))
+		return -EBADMSG;
+	if (i >= TX_REPLAY_AHEAD)
+		replay_put(rp, i - TX_REPLAY_AHEAD);
+	rp->change[i % TX_REPLAY_AHEAD] =
+		(struct tx_replayed){key, value, rowset_hash(key.p, (uint16_t)key.len), lsn};
+	rowset_expect(rp->rows, rp->change[i % TX_REPLAY_AHEAD].hash);
+	if (i >= half)
+		rowset_expect_row(rp->rows, rp->change[(i - half) % TX_REPLAY_AHEAD].hash);
 	return 0;
+}
+
+void tx_replay_end(struct tx_replay *rp)
+{
+	uint32_t i = rp->taken > TX_REPLAY_AHEAD ? rp->taken - TX_REPLAY_AHEAD : 0;
+
+	for (; i < rp->taken; i++)
+		replay_put(rp, i);
+	rp->taken = 0;
 }

@@ -63,7 +63,19 @@ void tx_apply(struct tx *, uint64_t lsn);
 /* A run that answered TX_MISS waits for these: calls rowset_want for each. Returns how many. */
 uint32_t tx_want(struct tx *, void *waiter);
 
-/* Apply a record that was made elsewhere. 0, or -EBADMSG: malformed. */
-int tx_replay(struct rowset *, const struct pr_record *);
+/* Changes made elsewhere become rows in their order, each some changes after it was given: what it needs is brought near meanwhile. */
+enum { TX_REPLAY_AHEAD = 16 };
+struct tx_replayed {
+	struct pr_bytes key, value;
+	uint64_t hash, lsn;
+};
+struct tx_replay {
+	struct rowset *rows;
+	uint32_t taken;
+	struct tx_replayed change[TX_REPLAY_AHEAD]; /* the last ones, not yet rows */
+};
+/* value.p NULL: deleted. Key and value stay until tx_replay_end. 0, or -EBADMSG: no key. */
+int tx_replay(struct tx_replay *, struct pr_bytes key, struct pr_bytes value, uint64_t lsn);
+void tx_replay_end(struct tx_replay *);
 
 /* Typed helpers of rows.def: tx_get_inode(tx, ino, &row), tx_put_inode(tx, ino, &row), tx_del_inode(tx, ino) ... in tx_rows.h */

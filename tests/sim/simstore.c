@@ -136,7 +136,8 @@ void simstore_set_lsn(struct simstore *s, uint64_t lsn)
 void simstore_flush(struct simstore *s, struct ctl_flush *f, uint64_t lsn)
 {
 	struct simstore next = {.lsn = lsn};
-	size_t n = ctl_flush_count(f), old = 0;
+	const uint8_t *last = NULL;
+	size_t n = ctl_flush_count(f), old = 0, last_len = 0;
 
 	ASSERT(lsn >= s->lsn);
 	ctl_flush_sort(f);
@@ -147,6 +148,9 @@ void simstore_flush(struct simstore *s, struct ctl_flush *f, uint64_t lsn)
 		int d = -1;
 
 		ctl_flush_get(f, i, &key, &key_len, &value, &bytes);
+		ASSERT(!last || pr_key_cmp_bytes(last, last_len, key, key_len) < 0);
+		last = key;
+		last_len = key_len;
 		while (old < s->count &&
 		       (d = pr_key_cmp_bytes(s->rows[old]->key.b, s->rows[old]->key.len, key,
 					     key_len)) < 0)

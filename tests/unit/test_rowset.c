@@ -143,9 +143,10 @@ static struct pr_key random_key(struct world *w)
 		pr_key_inode(&k, VOLUME, n);
 		break;
 	case 1: {
-		char name[8];
+		char name[24];
 
-		snprintf(name, sizeof(name), "n%u", (unsigned)n);
+		/* the order of a flush looks at eight bytes first */
+		snprintf(name, sizeof(name), "name-number-%u", (unsigned)n);
 		pr_key_name(&k, VOLUME, draw(w) % 3 + 1, name, strlen(name));
 		break;
 	}
@@ -338,6 +339,34 @@ Test(rowset, what_is_frozen_keeps_its_value_while_it_is_written_again)
 	step_flush(&w);
 	cr_assert_arr_eq(simstore_find(w.store, &k)->value, "two", 3);
 	world_close(&w);
+}
+
+Test(rowset, changes_made_elsewhere_become_rows_in_their_order)
+{
+	for (uint8_t n = 1; n <= 3 * TX_REPLAY_AHEAD; n++) {
+		struct tx_replay rp = {0};
+		struct pr_bytes v;
+		struct world w;
+		struct pr_key k;
+		struct tx tx;
+		uint8_t values[3 * TX_REPLAY_AHEAD];
+
+		world_open(&w, 1 << 20, 1);
+		rp.rows = w.rows;
+		pr_key_inode(&k, VOLUME, 5);
+		for (uint8_t i = 0; i < n; i++) {
+			values[i] = i;
+			cr_assert_eq(tx_replay(&rp, pr_bytes_of(k.b, k.len),
+					       pr_bytes_of(&values[i], 1), i + 2),
+				     0);
+		}
+		tx_replay_end(&rp);
+		tx = begin(&w);
+		cr_assert_eq(tx_get(&tx, &k, &v), 0);
+		cr_assert_eq(v.p[0], n - 1, "after %u changes it is that of %u", n, v.p[0] + 1);
+		cr_assert_eq(tx.saw_lsn, n + 1u);
+		world_close(&w);
+	}
 }
 
 Test(rowset, reads_see_the_lsn_of_absences_too)
