@@ -27,7 +27,7 @@ fails() {
 
 view_of() { lab view "$1" 2>/dev/null; }
 serves() { [[ $(view_of "$1") == active\ [SA]* ]]; }
-is_whole() { lab wait 0 2>/dev/null; }
+is_whole() { lab whole 2>/dev/null; }
 stands_by() { [[ $(view_of "$1") == "standby "* ]]; }
 members_are() { [[ $(view_of "$1") == *" $2" ]]; }
 epoch_of() { status "$1" .epoch; }

@@ -3,6 +3,8 @@
 # the clients on this host. To be sourced behind chaos/lib.sh and chaos/faults.sh, with $ssh_hosts and $ssh_volume.
 # shellcheck shell=bash disable=SC2034,SC2154
 
+# shellcheck source-path=SCRIPTDIR source=rest.sh
+. "$parts/rest.sh"
 IFS=, read -ra hosts <<<"$ssh_hosts"
 volume=$ssh_volume
 mount=$work/mnt
@@ -24,7 +26,8 @@ lab() {
 			[[ $(lab view "$host" 2>/dev/null) == "$what "* ]] && echo "$host" && return
 		done
 		return 1 ;;
-	wait) until_true "$1" is_whole ;;
+	whole) is_whole ;;
+	wait) until_true "$1" is_settled ;;
 	kill) on "$1" pkill -KILL -x "$2" ;;
 	freeze) on "$1" pkill -STOP -x "$2" ;;
 	thaw) on "$1" pkill -CONT -x "$2" ;;
@@ -42,6 +45,8 @@ is_whole() {
 	local host
 	host=$(lab active) && [[ $(lab view "$host") == "active SYNC "*" 1,2" ]]
 }
+
+is_settled() { is_whole && sees_all_well "${hosts[0]}" && sees_all_well "${hosts[1]}" && is_whole; }
 
 is_on() { on "$1" true 2>/dev/null; }
 mount_volume() { mkdir -p "$mount" && mdcfs "$volume" "$mount"; }
