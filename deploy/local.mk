@@ -10,6 +10,7 @@ EXTRA_DIST += \
 	deploy/lab/chaos/faults.sh \
 	deploy/lab/chaos/lib.sh \
 	deploy/lab/chaos/report.sh \
+	deploy/lab/chaos/rest.sh \
 	deploy/lab/chaos/scenarios.sh \
 	deploy/lab/chaos/ssh.sh \
 	deploy/lab/chaos/timing.sh \
@@ -17,7 +18,8 @@ EXTRA_DIST += \
 	deploy/lab/mdcchaos \
 	deploy/lab/mdclab \
 	deploy/lab/podboot \
-	tests/integration/410-cluster
+	tests/integration/410-cluster \
+	tests/integration/412-replace-host
 
 # The agent's place is fixed: Pacemaker looks nowhere else.
 ocfdir = $(prefix)/lib/ocf/resource.d/mdcpair
@@ -74,4 +76,8 @@ deb rpm: dist
 # Root, and what apt has of Debian: installed, used and removed in a root of its own.
 check-packages: deb
 	$(srcdir)/deploy/packages/check deb
-.PHONY: deb rpm check-packages
+
+# The same with the RPMs, and with Debian's libraries.
+check-rpms: deb rpm
+	$(srcdir)/deploy/packages/check deb rpm
+.PHONY: deb rpm check-packages check-rpms
