@@ -682,9 +682,18 @@ void ctl_step(struct ctl *c, const struct ctl_event *ev)
 	if (c->dead)
 		return;
 	role_check(c);
-	rowset_work(c->rows, CTL_WORK_STEPS);
 	ctl_fetches(c);
 	ctl_replies_committed(c);
 	ctl_sends(c);
 	timer_set(c);
+}
+
+bool ctl_work(struct ctl *c)
+{
+	if (c->dead || !rowset_has_work(c->rows))
+		return false;
+	rowset_work(c->rows, rowset_dirty_bytes(c->rows) > c->cfg.overlay_bytes / 2
+				     ? 4 * CTL_WORK_STEPS
+				     : CTL_WORK_STEPS);
+	return true;
 }

@@ -143,6 +143,11 @@ struct ctl *ctl_new(const struct ctl_config *, char ret_why[256]); /* NULL and w
 void ctl_free(struct ctl *);
 void ctl_step(struct ctl *, const struct ctl_event *);
 bool ctl_next(struct ctl *, struct ctl_effect *ret);
+/*
+ * Housekeeping that nobody waits for, a little of it: rows of an ended flush become clean, and old ones leave memory. The edge calls
+ * it behind a PUMP whose effects are on their way. True: there was some; a PUMP and another call are wanted.
+ */
+bool ctl_work(struct ctl *);
 
 /* The frozen rows of a flush, for the store's thread: sorted by key on first use (in the caller's thread). value NULL: delete. */
 size_t ctl_flush_count(struct ctl_flush *);

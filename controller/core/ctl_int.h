@@ -24,7 +24,7 @@ enum {
 	CTL_RECALL_MS =
 		30000, /* a client that answers pings but returns no layout is fenced after this */
 	CTL_SPACE_WAIT_MS = 3000, /* an operation waits so long for resting blocks */
-	CTL_WORK_STEPS = 512,	  /* rows looked at by the housekeeping of one step */
+	CTL_WORK_STEPS = 128,	  /* rows looked at by one ctl_work: some 30 us */
 	CTL_NOTE_TIME_MS = 1000,  /* the chosen time enters the meta row this often */
 };
 #define CTL_ADMIN_TICKET  (UINT64_C(1) << 63) /* an order to the pair core that mdcctl asked for */

@@ -99,6 +99,7 @@ struct ctl_flush *rowset_freeze(struct rowset *);
 void rowset_flushed(struct rowset *);
 /* Bounded housekeeping: rows of an ended flush, eviction. true: more to do. */
 bool rowset_work(struct rowset *, uint32_t steps);
+bool rowset_has_work(const struct rowset *);
 
 /* Inode numbers at or above this were never in the store: learned from volume rows at freeze. */
 void rowset_set_store_ino(struct rowset *, uint16_t volume, uint64_t next_ino);

@@ -194,7 +194,13 @@ bool rowset_work(struct rowset *rs, uint32_t steps)
 			break;
 	}
 	row_group_trim_idle(rs);
-	return rs->flush == FLUSH_CLEANING || rs->clean_bytes > rs->cache_bytes;
+	return rowset_has_work(rs);
+}
+
+bool rowset_has_work(const struct rowset *rs)
+{
+	return rs->flush == FLUSH_CLEANING || rs->clean_bytes > rs->cache_bytes ||
+	       rs->idle_group_count > ROW_IDLE_GROUPS_MAX;
 }
 
 /* ---- the store's side ---- */

@@ -376,6 +376,11 @@ static void timer_fired(void *user)
 	edge_step(user, &ev);
 }
 
+/* The end of the round does it. */
+static void work_waits(void *user)
+{
+}
+
 static void journal_ready(void *user, uint32_t events)
 {
 	struct edge *e = user;
@@ -560,6 +565,9 @@ static void end_of_round(void *user)
 	store_kick(e->store);
 	if (e->steps != steps) /* a connection was found dead, and the core said something to it */
 		loop_again(e->loop);
+	/* Each round does some of it; where there is nothing else to do, one a millisecond: clients on this host want the processor too. */
+	if (ctl_work(e->ctl) && !e->work_timer.at_ms)
+		loop_set_timer(e->loop, &e->work_timer, loop_now_ms() + 1);
 }
 
 int edge_listen(struct edge *e, char *why, size_t why_size)
@@ -608,6 +616,7 @@ void edge_add_sources(struct edge *e)
 	add(e, client_fence_fd(e->client_fence), fence_ready);
 	add(e, e->signal_fd, signal_ready);
 	e->core_timer = (struct loop_timer){.fn = timer_fired, .user = e};
+	e->work_timer = (struct loop_timer){.fn = work_waits, .user = e};
 	edge_cluster_start(e);
 	if (e->super) {
 		add(e, super_fd(e->super), super_ready);

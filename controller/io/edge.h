@@ -44,7 +44,7 @@ struct edge {
 	struct super *super;
 	struct admin *admin;
 	struct edge_cluster cl;
-	struct loop_timer core_timer;
+	struct loop_timer core_timer, work_timer;
 	int lock_fd, signal_fd;
 	uint64_t incarnation;
 	uint64_t random[EDGE_RANDOM_WORDS];

@@ -376,12 +376,25 @@ static void drain(struct sim *s, int node, uint64_t gen)
 		effect(s, node, &fx);
 }
 
+static void pump(struct sim *s, struct sim_event *e);
+
+static void pump_soon(struct sim *s, int node)
+{
+	if (s->node[node].pump)
+		return;
+	s->node[node].pump = true;
+	sim_after(s, sim_between(s, 5, 60), node, pump);
+}
+
 static void pump(struct sim *s, struct sim_event *e)
 {
 	struct ctl_event ev = {.type = CTL_EV_PUMP};
+	struct sim_node *n = &s->node[e->node];
 
-	s->node[e->node].pump = false;
+	n->pump = false;
 	sim_node_step(s, e->node, &ev);
+	if (n->up && !s->violation && ctl_work(n->ctl))
+		pump_soon(s, e->node);
 }
 
 void sim_node_step(struct sim *s, int node, struct ctl_event *ev)
@@ -402,10 +415,8 @@ void sim_node_step(struct sim *s, int node, struct ctl_event *ev)
 	sim_witness_commit(s, node);
 	look_role(s, node);
 	sim_check_step(s, node);
-	if (ev->type != CTL_EV_PUMP && !n->pump) {
-		n->pump = true;
-		sim_after(s, sim_between(s, 5, 60), node, pump);
-	}
+	if (ev->type != CTL_EV_PUMP)
+		pump_soon(s, node);
 }
 
 /* Somebody gives the node whose journal failed a new disk, once the record no longer names it. */

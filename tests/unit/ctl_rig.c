@@ -241,11 +241,18 @@ static void do_job(struct rig *g, struct rig_job *j)
 	free(j->rows);
 }
 
+static void pump(struct rig *g)
+{
+	do
+		rig_step(g, &(struct ctl_event){.type = CTL_EV_PUMP});
+	while (!g->died[0] && ctl_work(g->ctl));
+}
+
 void rig_run(struct rig *g)
 {
 	unsigned kept = 0;
 
-	rig_step(g, &(struct ctl_event){.type = CTL_EV_PUMP});
+	pump(g);
 	while (g->queue_count > kept && !g->died[0]) {
 		struct rig_job j = g->queue[g->queue_first];
 
@@ -258,7 +265,7 @@ void rig_run(struct rig *g)
 		}
 		kept = 0;
 		do_job(g, &j);
-		rig_step(g, &(struct ctl_event){.type = CTL_EV_PUMP});
+		pump(g);
 	}
 }
 
