@@ -8,11 +8,9 @@
 pr_assert_fn pr_assert_handler;
 char pr_assert_text[512];
 
-void pr_assert_failed(const char *file, int line, const char *func, const char *what)
+/* n: what snprintf said of the text. */
+static _Noreturn void end(int n)
 {
-	int n = snprintf(pr_assert_text, sizeof(pr_assert_text), "%s:%d: %s: ASSERT(%s)\n", file,
-			 line, func, what);
-
 	if (n < 0)
 		n = 0;
 	if ((size_t)n >= sizeof(pr_assert_text)) {
@@ -22,4 +20,16 @@ void pr_assert_failed(const char *file, int line, const char *func, const char *
 	if (pr_assert_handler)
 		pr_assert_handler(pr_assert_text, (size_t)n);
 	abort();
+}
+
+void pr_assert_failed(const char *file, int line, const char *func, const char *what)
+{
+	end(snprintf(pr_assert_text, sizeof(pr_assert_text), "%s:%d: %s: ASSERT(%s)\n", file, line,
+		     func, what));
+}
+
+void pr_out_of_memory(const char *file, int line, const char *func)
+{
+	end(snprintf(pr_assert_text, sizeof(pr_assert_text), "%s:%d: %s: out of memory\n", file,
+		     line, func));
 }

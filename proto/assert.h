@@ -16,6 +16,7 @@ extern char pr_assert_text[512];
 
 _Noreturn void pr_assert_failed(const char *file, int line, const char *func, const char *what)
 	__attribute__((cold));
+_Noreturn void pr_out_of_memory(const char *file, int line, const char *func) __attribute__((cold));
 
 #define PR_ASSERT(cond)                                                        \
 	do {                                                                   \
@@ -23,6 +24,17 @@ _Noreturn void pr_assert_failed(const char *file, int line, const char *func, co
 			pr_assert_failed(__FILE__, __LINE__, __func__, #cond); \
 	} while (0)
 
+/*
+ * What malloc gave, where there is no way on without it. A controller ends and says so: what was acknowledged is durable on both,
+ * the peer goes on, and a process without memory could not even say no.
+ */
+#define PR_ASSERT_MEMORY(p)                                             \
+	do {                                                            \
+		if (__builtin_expect(!(p), 0))                          \
+			pr_out_of_memory(__FILE__, __LINE__, __func__); \
+	} while (0)
+
 #ifndef ASSERT
-#define ASSERT(cond) PR_ASSERT(cond)
+#define ASSERT_MEMORY(p) PR_ASSERT_MEMORY(p)
+#define ASSERT(cond)	 PR_ASSERT(cond)
 #endif

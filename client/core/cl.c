@@ -76,7 +76,7 @@ struct cl_effect *cl_emit(struct cl *cl, enum cl_effect_type type)
 
 		fx = realloc(cl->fx, cap * sizeof(*fx));
 		/* A completion that cannot be reported would leave its caller waiting for ever. */
-		ASSERT(fx != NULL);
+		ASSERT_MEMORY(fx);
 		cl->fx = fx;
 		cl->fx_cap = cap;
 	}

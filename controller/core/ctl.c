@@ -18,7 +18,7 @@ void *ctl_step_alloc(struct ctl *c, size_t bytes)
 		size_t cap = bytes > STEP_CHUNK_BYTES ? bytes : STEP_CHUNK_BYTES;
 
 		k = malloc(sizeof(*k) + cap);
-		ASSERT(k);
+		ASSERT_MEMORY(k);
 		k->used = 0;
 		k->cap = cap;
 		k->next = c->step_mem;
@@ -64,7 +64,7 @@ void ctl_bytes_add(struct ctl_bytes *b, const void *p, size_t len)
 	if (b->cap - b->len < len) {
 		b->cap = (b->len + len) * 2 < 4096 ? 4096 : (b->len + len) * 2;
 		b->p = realloc(b->p, b->cap);
-		ASSERT(b->p);
+		ASSERT_MEMORY(b->p);
 	}
 	if (len > 0)
 		memcpy(b->p + b->len, p, len);
@@ -80,7 +80,7 @@ struct ctl_effect *ctl_emit(struct ctl *c, enum ctl_effect_type type)
 	if (c->fx_count == c->fx_cap) {
 		c->fx_cap = c->fx_cap ? c->fx_cap * 2 : 256;
 		c->fx = realloc(c->fx, c->fx_cap * sizeof(*c->fx));
-		ASSERT(c->fx);
+		ASSERT_MEMORY(c->fx);
 	}
 	fx = &c->fx[c->fx_count++];
 	memset(fx, 0, sizeof(*fx));
@@ -204,7 +204,7 @@ static void volume_row(struct ctl *c, uint16_t id, const struct pr_row_volume *r
 
 	if (!v) {
 		v = calloc(1, sizeof(*v));
-		ASSERT(v);
+		ASSERT_MEMORY(v);
 		v->id = id;
 		v->next = c->volumes;
 		v->next_ino = row->next_ino;
@@ -365,6 +365,8 @@ static const char *config_why(const struct ctl_config *cfg)
 		return "batch_bytes_max: 32 KiB to 4032 KiB";
 	if (cfg->batch_bytes_max + cfg->batch_bytes_max / 32 + 16384 > cfg->journal.segment_bytes)
 		return "batch_bytes_max: a batch has to fit into a journal segment";
+	if (!jr_config_ok(&cfg->journal))
+		return "the journal's sizes do not fit together";
 	return NULL;
 }
 
@@ -373,6 +375,8 @@ struct ctl *ctl_new(const struct ctl_config *cfg, char ret_why[256])
 	const char *why = config_why(cfg);
 	struct ctl *c;
 
+	if (!why && ha_config_check(&cfg->ha, NULL, ret_why) < 0)
+		return NULL;
 	if (why) {
 		snprintf(ret_why, 256, "%s", why);
 		return NULL;
@@ -391,11 +395,7 @@ struct ctl *ctl_new(const struct ctl_config *cfg, char ret_why[256])
 	c->batch = malloc(cfg->batch_bytes_max);
 	c->reply = malloc(PR_PAYLOAD_MAX);
 	if (!c->ha || !c->jr || !c->txp || !c->batch || !c->reply) {
-		snprintf(
-			ret_why, 256, "%s",
-			!c->ha ? "the timeouts do not fit together: a lost active could still act when its successor begins"
-			: !c->jr ? "the journal's sizes do not fit together"
-				 : "no memory");
+		snprintf(ret_why, 256, "no memory");
 		ctl_free(c);
 		return NULL;
 	}

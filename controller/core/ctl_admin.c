@@ -48,7 +48,7 @@ static void reply_when_committed(struct ctl *c, uint64_t ticket, uint64_t lsn, s
 		c->admin_wait_cap = c->admin_wait_cap ? c->admin_wait_cap * 2 : 8;
 		c->admin_waits =
 			realloc(c->admin_waits, c->admin_wait_cap * sizeof(*c->admin_waits));
-		ASSERT(c->admin_waits);
+		ASSERT_MEMORY(c->admin_waits);
 	}
 	c->admin_waits[c->admin_wait_count++] =
 		(struct ctl_admin_wait){.ticket = ticket, .lsn = lsn, .json = j->out};
@@ -469,7 +469,7 @@ int run_admin(struct ctl *c, struct ctl_op *op, struct tx *tx, struct pr_buf *ou
 	char *text = strdup(op->text);
 	int count, r;
 
-	ASSERT(text);
+	ASSERT_MEMORY(text);
 	count = split(text, words);
 	if (count == 0) {
 		words[0] = "";
@@ -526,5 +526,5 @@ void ctl_admin(struct ctl *c, const struct ctl_event *ev)
 		     0, 0);
 	op->ticket = ev->ticket;
 	op->text = strdup(ev->text);
-	ASSERT(op->text);
+	ASSERT_MEMORY(op->text);
 }

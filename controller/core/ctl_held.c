@@ -34,7 +34,7 @@ struct ctl_held *ctl_held_make(struct ctl *c, struct ctl_session *s, uint64_t in
 		c->held_free = h->chain;
 	else
 		h = malloc(sizeof(*h));
-	ASSERT(h);
+	ASSERT_MEMORY(h);
 	memset(h, 0, sizeof(*h));
 	h->session = s;
 	h->ino = ino;

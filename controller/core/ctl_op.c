@@ -15,7 +15,7 @@ static struct ctl_op *park(struct ctl *c, struct ctl_op *op, struct ctl_link *wh
 
 	if (!op->parked) {
 		copy = malloc(sizeof(*copy) + op->frame.length);
-		ASSERT(copy);
+		ASSERT_MEMORY(copy);
 		*copy = *op;
 		if (op->frame.length > 0)
 			memcpy(copy + 1, op->p, op->frame.length);

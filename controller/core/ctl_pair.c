@@ -66,7 +66,7 @@ static void append_later(struct ctl *c, struct jr_batch *b)
 		uint32_t cap = c->append_cap ? c->append_cap * 2 : 32;
 		struct jr_batch **q = malloc(cap * sizeof(*q));
 
-		ASSERT(q);
+		ASSERT_MEMORY(q);
 		for (uint32_t i = 0; i < c->append_count; i++)
 			q[i] = c->appends[(c->append_first + i) % c->append_cap];
 		free(c->appends);

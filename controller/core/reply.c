@@ -23,7 +23,8 @@ void ctl_conn_up(struct ctl *c, const struct ctl_event *ev)
 {
 	struct ctl_conn *conn = calloc(1, sizeof(*conn)), **bucket = conn_bucket(c, ev->conn);
 
-	ASSERT(conn && !ctl_conn_find(c, ev->conn));
+	ASSERT_MEMORY(conn);
+	ASSERT(!ctl_conn_find(c, ev->conn));
 	conn->id = ev->conn;
 	if (ev->peer)
 		pr_bytes_copy(conn->peer, sizeof(conn->peer), pr_bytes_str(ev->peer));
@@ -114,7 +115,7 @@ static void wait_for(struct ctl *c, struct ctl_conn *conn, uint64_t lsn)
 		} else {
 			conn->wait_cap = conn->wait_cap ? conn->wait_cap * 2 : 16;
 			conn->waits = realloc(conn->waits, conn->wait_cap * sizeof(*conn->waits));
-			ASSERT(conn->waits);
+			ASSERT_MEMORY(conn->waits);
 		}
 	}
 	conn->waits[conn->wait_first + conn->wait_count++] =

@@ -9,7 +9,7 @@ void *rowset_alloc(size_t bytes)
 {
 	void *p = malloc(bytes);
 
-	ASSERT(p);
+	ASSERT_MEMORY(p);
 	return p;
 }
 
@@ -154,7 +154,7 @@ static struct store_ino *store_ino_make(struct rowset *rs, uint16_t volume)
 	if (s)
 		return s;
 	rs->inos = realloc(rs->inos, (rs->ino_count + 1) * sizeof(*rs->inos));
-	ASSERT(rs->inos);
+	ASSERT_MEMORY(rs->inos);
 	s = &rs->inos[rs->ino_count++];
 	*s = (struct store_ino){.volume = volume, .next_ino = UINT64_MAX};
 	return s;

@@ -20,7 +20,7 @@ static uint32_t free_slot(struct rowset *rs)
 		rs->fetch_cap = old ? old * 2 : 64;
 		ASSERT(rs->fetch_cap <= 65536);
 		rs->fetches = realloc(rs->fetches, rs->fetch_cap * sizeof(*rs->fetches));
-		ASSERT(rs->fetches);
+		ASSERT_MEMORY(rs->fetches);
 		memset(&rs->fetches[old], 0, (rs->fetch_cap - old) * sizeof(*rs->fetches));
 		return old;
 	}
@@ -69,7 +69,7 @@ void rowset_want(struct rowset *rs, enum rowset_fetch_kind kind, const uint8_t *
 	if (f->waiter_count == f->waiter_cap) {
 		f->waiter_cap = f->waiter_cap ? f->waiter_cap * 2 : 2;
 		f->waiters = realloc(f->waiters, f->waiter_cap * sizeof(*f->waiters));
-		ASSERT(f->waiters);
+		ASSERT_MEMORY(f->waiters);
 	}
 	f->waiters[f->waiter_count++] = waiter;
 }

@@ -57,7 +57,7 @@ void rowset_mark_dirty(struct rowset *rs, struct row *r)
 	if (f->count == f->cap) {
 		f->cap = f->cap ? f->cap * 2 : 4096;
 		f->items = realloc(f->items, f->cap * sizeof(*f->items));
-		ASSERT(f->items);
+		ASSERT_MEMORY(f->items);
 	}
 	r->gen = rs->gen;
 	r->at = (uint32_t)f->count;

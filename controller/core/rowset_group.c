@@ -258,7 +258,7 @@ static struct row_leaf *leaf_resize(struct row_leaf *leaf, uint16_t cap)
 	bool fresh = !leaf;
 
 	leaf = realloc(leaf, sizeof(*leaf) + cap * sizeof(leaf->rows[0]));
-	ASSERT(leaf);
+	ASSERT_MEMORY(leaf);
 	leaf->cap = cap;
 	if (fresh)
 		leaf->count = 0;
@@ -270,7 +270,7 @@ static void leaf_open(struct row_group *g, uint32_t at, uint16_t cap)
 	if (g->leaf_count == g->leaf_cap) {
 		g->leaf_cap = g->leaf_cap ? g->leaf_cap * 2 : 1;
 		g->leaves = realloc(g->leaves, g->leaf_cap * sizeof(g->leaves[0]));
-		ASSERT(g->leaves);
+		ASSERT_MEMORY(g->leaves);
 	}
 	memmove(&g->leaves[at + 1], &g->leaves[at], (g->leaf_count - at) * sizeof(g->leaves[0]));
 	g->leaves[at] = leaf_resize(NULL, cap);

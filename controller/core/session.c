@@ -50,11 +50,11 @@ static struct ctl_session *session_new(struct ctl *c, uint64_t id, uint32_t slot
 {
 	struct ctl_session *s = calloc(1, sizeof(*s)), **bucket = bucket_of(c, id);
 
-	ASSERT(s);
+	ASSERT_MEMORY(s);
 	s->id = id;
 	s->slot_count = slots;
 	s->slots = calloc(slots ? slots : 1, sizeof(*s->slots));
-	ASSERT(s->slots);
+	ASSERT_MEMORY(s->slots);
 	for (uint32_t i = 0; i < slots; i++)
 		s->slots[i].known = c->serving;
 	s->rebound = s->was_bound = c->serving;

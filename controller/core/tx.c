@@ -48,7 +48,7 @@ static struct arena_chunk *chunk_new(size_t bytes, struct arena_chunk *next)
 {
 	struct arena_chunk *c = malloc(sizeof(*c) + bytes);
 
-	ASSERT(c);
+	ASSERT_MEMORY(c);
 	c->next = next;
 	c->used = 0;
 	c->cap = bytes;
@@ -136,7 +136,7 @@ static void write_row(struct tx *tx, const struct pr_key *key, const uint8_t *va
 		if (p->write_count == p->write_cap) {
 			p->write_cap = p->write_cap ? p->write_cap * 2 : 64;
 			p->writes = realloc(p->writes, p->write_cap * sizeof(*p->writes));
-			ASSERT(p->writes);
+			ASSERT_MEMORY(p->writes);
 		}
 		ASSERT(p->write_count < TX_CHANGES_MAX + 64);
 		memcpy(k, key->b, key->len);

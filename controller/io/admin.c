@@ -244,7 +244,7 @@ void admin_reply(struct admin *a, uint64_t ticket, int error, const void *json, 
 	if (!*at)
 		return;
 	(*at)->reply = malloc(len + 1);
-	ASSERT((*at)->reply);
+	ASSERT_MEMORY((*at)->reply);
 	memcpy((*at)->reply, json, len);
 	(*at)->len = len;
 	(*at)->error = error;

@@ -47,7 +47,7 @@ static void save_state(struct edge *e, const struct ha_state *state)
 {
 	struct state_job *s = malloc(sizeof(*s));
 
-	ASSERT(s);
+	ASSERT_MEMORY(s);
 	*s = (struct state_job){
 		.job = {.work = write_state, .done = state_written}, .edge = e, .state = *state};
 	worker_add(e->state_worker, &s->job);

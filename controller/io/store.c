@@ -149,7 +149,7 @@ static struct task *new_task(enum work work)
 {
 	struct task *t = calloc(1, sizeof(*t));
 
-	ASSERT(t);
+	ASSERT_MEMORY(t);
 	t->work = work;
 	return t;
 }
@@ -647,7 +647,7 @@ static void tell_space(struct store *s, int error)
 {
 	struct task *t = calloc(1, sizeof(*t));
 
-	ASSERT(t);
+	ASSERT_MEMORY(t);
 	t->work = SPACE;
 	t->done = (struct store_done){.type = STORE_SPACE, .error = error};
 	snprintf(t->text, sizeof(t->text), "%.100s: %s", s->dir,

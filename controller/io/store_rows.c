@@ -31,7 +31,7 @@ static uint8_t *reserve(struct store_rows *r, size_t len)
 		cap *= 2;
 	if (cap != r->cap) {
 		r->bytes = realloc(r->bytes, cap);
-		ASSERT(r->bytes);
+		ASSERT_MEMORY(r->bytes);
 		r->cap = cap;
 	}
 	return r->bytes + r->used;
@@ -72,7 +72,7 @@ const struct ctl_row *store_rows_array(struct store_rows *r)
 		return NULL;
 	free(r->array);
 	r->array = malloc(r->count * sizeof(*r->array));
-	ASSERT(r->array);
+	ASSERT_MEMORY(r->array);
 	for (uint32_t i = 0; i < r->count; i++) {
 		struct ctl_row *row = &r->array[i];
 

@@ -8,7 +8,7 @@ void *ha_alloc(struct ha *h, size_t bytes)
 {
 	struct ha_mem *m = malloc(sizeof(*m) + bytes);
 
-	ASSERT(m);
+	ASSERT_MEMORY(m);
 	m->next = h->mem;
 	h->mem = m;
 	return m + 1;

@@ -315,7 +315,7 @@ static void look_at_clock(struct arbiter *a)
 			continue;
 		o->late = true;
 		answer = calloc(1, sizeof(*answer));
-		ASSERT(answer);
+		ASSERT_MEMORY(answer);
 		answer->done.type = o->done.type;
 		answer->done.error = -ETIMEDOUT;
 		snprintf(answer->done.text, sizeof(answer->done.text),
@@ -341,7 +341,7 @@ static struct order *new_order(void)
 {
 	struct order *o = calloc(1, sizeof(*o));
 
-	ASSERT(o);
+	ASSERT_MEMORY(o);
 	return o;
 }
 
@@ -378,7 +378,7 @@ void arbiter_release(struct arbiter *a)
 {
 	struct release *r = calloc(1, sizeof(*r));
 
-	ASSERT(r);
+	ASSERT_MEMORY(r);
 	*r = (struct release){.job = {.work = do_release, .done = released}, .arbiter = a};
 	worker_add(a->worker, &r->job);
 }

@@ -72,7 +72,7 @@ static void report(struct client_fence *f, const struct target *t)
 	const uint64_t one = 1;
 	struct target *copy = malloc(sizeof(*copy));
 
-	ASSERT(copy);
+	ASSERT_MEMORY(copy);
 	*copy = *t;
 	append(&f->ready, copy);
 	ASSERT(write(f->event_fd, &one, sizeof(one)) == sizeof(one));
@@ -215,7 +215,7 @@ void client_fence_start(struct client_fence *f, uint64_t session, uint32_t key)
 		t->turns = 0;
 	} else {
 		t = calloc(1, sizeof(*t));
-		ASSERT(t);
+		ASSERT_MEMORY(t);
 		t->key = key;
 		t->done.session = session;
 		append(&f->todo, t);

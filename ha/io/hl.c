@@ -87,7 +87,7 @@ static struct piece *new_piece(const uint8_t *p, size_t len, struct jr_batch *ba
 {
 	struct piece *n = malloc(sizeof(*n) + (batch ? 0 : len));
 
-	ASSERT(n); /* a queue that lost a piece would be a different stream */
+	ASSERT_MEMORY(n); /* a queue that lost a piece would be a different stream */
 	*n = (struct piece){.batch = batch, .len = len};
 	if (p)
 		memcpy(n->bytes, p, len);

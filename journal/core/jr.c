@@ -19,7 +19,7 @@ static uint32_t tag_job(const struct jr *jr)
 	return 2 * jr->cfg.in_flight + 1;
 }
 
-static bool config_ok(const struct jr_config *c)
+bool jr_config_ok(const struct jr_config *c)
 {
 	return c->segment_bytes >= JR_PAGE_BYTES && c->segment_bytes % JR_PAGE_BYTES == 0 &&
 	       c->segments >= 3 && c->segments < JR_ARCHIVE && c->in_flight >= 1 &&
@@ -34,7 +34,7 @@ struct jr *jr_new(const struct jr_config *cfg)
 	struct jr *jr;
 	uintptr_t at;
 
-	if (!config_ok(cfg))
+	if (!jr_config_ok(cfg))
 		return NULL;
 	jr = calloc(1, sizeof(*jr));
 	if (!jr)

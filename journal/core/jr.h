@@ -38,7 +38,7 @@ struct jr_batch {
 };
 
 /*
- * Build from a payload (copied). NULL: no memory or payload too large. The caller owns one
+ * Build from a payload (copied). NULL: payload too large. The caller owns one
  * reference. commit_lsn is below first_lsn. Two different batches never have the same epoch and
  * first_lsn: sectors are told apart by them.
  */
@@ -109,6 +109,7 @@ struct jr_event {
 	char why[160];
 };
 
+bool jr_config_ok(const struct jr_config *);
 struct jr *jr_new(const struct jr_config *); /* NULL: no memory or a configuration that cannot be */
 void jr_free(struct jr *);
 

@@ -195,8 +195,7 @@ static struct jr_batch *batch_alloc(uint32_t image_bytes, uint8_t **ret_flat)
 	struct jr_batch *b = malloc(sizeof(*b) + flat_bytes + image_bytes + JR_PAGE_BYTES);
 	uintptr_t at;
 
-	if (!b)
-		return NULL;
+	ASSERT_MEMORY(b); /* a batch that is not there must not pass for one that is damaged */
 	at = (uintptr_t)(b + 1) + flat_bytes;
 	at = (at + JR_PAGE_BYTES - 1) & ~(uintptr_t)(JR_PAGE_BYTES - 1);
 	*b = (struct jr_batch){.image = (uint8_t *)at, .image_bytes = image_bytes, .refs = 1};
@@ -253,8 +252,6 @@ struct jr_batch *jr_batch_new(const uint8_t cluster[16], uint64_t epoch, uint64_
 	if (h.image_bytes == 0)
 		return NULL;
 	b = batch_alloc(h.image_bytes, &flat);
-	if (!b)
-		return NULL;
 	memcpy(h.cluster, cluster, sizeof(h.cluster));
 	header_put(flat, &h);
 	if (payload_bytes > 0)
@@ -288,10 +285,6 @@ struct jr_batch *jr_batch_open(const uint8_t cluster[16], const uint8_t *image,
 		return NULL;
 	}
 	b = batch_alloc(image_bytes, &flat);
-	if (!b) {
-		*ret_why = "no memory";
-		return NULL;
-	}
 	memcpy(b->image, image, image_bytes);
 	why = jr_image_check(cluster, b->image, image_bytes, flat, &h, &sector);
 	if (why) {

@@ -10,17 +10,19 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"usage: crash [--sweep crash|pairs|io|damage|all] [--share N] [--jobs N] [--ops N] [--dir DIR]\n"
+	"usage: crash [--sweep crash|pairs|io|memory|damage|all] [--share N] [--jobs N] [--ops N] [--dir DIR]\n"
 	"       crash --script pair|apart|still [--at N --fate FATE [--then N --fate FATE]]\n"
 	"             [--fail N --fault FAULT] [--trace]\n"
+	"             [--deny N [--lasting]]\n"
 	"             [--damage zeroed|flipped|old|swapped --file FILE --sector N --node N [--lone]]\n"
 	"\n"
-	"  --sweep   which sweep (all): the power lost at each write, at two of them, each call failing, each sector damaged\n"
+	"  --sweep   which sweep (all): the power lost at each write, at two of them, each call failing, each allocation failing, each sector damaged\n"
 	"  --share N every N-th run of the sweep, evenly (1: all)\n"
 	"  --ops N   operations of the script (200)\n"
 	"  --dir DIR where the files are (/dev/shm, or /tmp)\n"
 	"  --at N    the power goes at the N-th write; FATE of what was not synced: kept, dropped, torn\n"
-	"  --fail N  the N-th write or sync fails; FAULT: EIO, ENOSPC, short\n";
+	"  --fail N  the N-th write or sync fails; FAULT: EIO, ENOSPC, short\n"
+	"  --deny N  the N-th allocation gets no memory; --lasting: nor do those behind it, until that controller ends\n";
 
 enum { PAIRS_SPAN = 64 }; /* the second crash strikes this many writes behind the first, at most */
 
@@ -28,7 +30,7 @@ struct sweep {
 	const char *name;
 	struct crash_pool *pool;
 	uint64_t share, given, taken, runs, bad, struck, crashes, promotions, copies, refused,
-		quarantined, halted, changed, noticed, unserved;
+		quarantined, halted, denied, ended, changed, noticed, unserved;
 	bool keep_going;
 };
 
@@ -50,6 +52,9 @@ static void describe(const struct crash_run *r, char out[200])
 	if (p->fail_at)
 		snprintf(out + n, (size_t)(200 - n), " --fail %llu --fault %s",
 			 (unsigned long long)p->fail_at, disk_fault_name(p->fault));
+	if (r->heap.fail_at)
+		snprintf(out + n, (size_t)(200 - n), " --deny %llu%s",
+			 (unsigned long long)r->heap.fail_at, r->heap.lasting ? " --lasting" : "");
 }
 
 static void done(void *user, const struct crash_run *run, const struct crash_result *r)
@@ -65,6 +70,8 @@ static void done(void *user, const struct crash_run *run, const struct crash_res
 	s->refused += r->refused_starts;
 	s->quarantined += r->quarantined;
 	s->halted += r->halted;
+	s->denied += r->denied;
+	s->ended += r->denied && r->said[0];
 	s->changed += r->changed;
 	s->noticed += r->changed && r->noticed;
 	s->unserved += r->changed && !r->served;
@@ -147,6 +154,16 @@ static void sweep_io(struct sweep *s, struct crash_run run, const struct crash_r
 	}
 }
 
+static void sweep_memory(struct sweep *s, struct crash_run run, const struct crash_result *b)
+{
+	for (uint64_t at = 1; at <= b->allocations; at++) {
+		for (int lasting = 0; lasting < 2; lasting++) {
+			run.heap = (struct heap_plan){.fail_at = at, .lasting = lasting};
+			give(s, &run);
+		}
+	}
+}
+
 static void sweep_damage(struct sweep *s, struct crash_run run, const struct crash_result *b)
 {
 	run.script = CRASH_STILL;
@@ -170,6 +187,7 @@ static const struct {
 	{"crash", "the power lost at a write", sweep_crash, 1},
 	{"pairs", "the power lost twice", sweep_pairs, 8},
 	{"io", "a call fails", sweep_io, 1},
+	{"memory", "an allocation fails", sweep_memory, 1},
 	{"damage", "a sector is damaged", sweep_damage, 1},
 };
 
@@ -208,6 +226,9 @@ static uint64_t run_sweep(const struct arguments *a, size_t i, enum crash_script
 	       (unsigned long long)s.copies, (unsigned long long)s.refused,
 	       (unsigned long long)s.quarantined, (unsigned long long)s.halted,
 	       (unsigned long long)s.bad, seconds() - begun);
+	if (s.denied)
+		printf("  %llu without memory: %llu ended by it and said so, the others went on\n",
+		       (unsigned long long)s.denied, (unsigned long long)s.ended);
 	if (s.changed)
 		printf("  %llu of them changed the sector, %llu of these were noticed, the others lay where nothing lives; %llu ended in refusal to serve\n",
 		       (unsigned long long)s.changed, (unsigned long long)s.noticed,
@@ -225,9 +246,10 @@ static int run_all(const struct arguments *a)
 
 		if (!base(script, a->run.ops, a->dir, &b))
 			return 1;
-		printf("script %s: %llu operations, %llu writes, %llu writes and syncs\n",
+		printf("script %s: %llu operations, %llu writes, %llu writes and syncs, %llu allocations\n",
 		       crash_script_name(script), (unsigned long long)b.ops,
-		       (unsigned long long)b.writes, (unsigned long long)b.calls);
+		       (unsigned long long)b.writes, (unsigned long long)b.calls,
+		       (unsigned long long)b.allocations);
 		for (size_t i = 0; i < sizeof(sweeps) / sizeof(sweeps[0]); i++) {
 			if (strcmp(a->sweep, "all") != 0 && strcmp(a->sweep, sweeps[i].name) != 0)
 				continue;
@@ -248,11 +270,12 @@ static void one_done(void *user, const struct crash_run *run, const struct crash
 
 	*(int *)user = r->rule[0] != '\0';
 	describe(run, text);
-	printf("%s: %s%s%s; %llu writes, %llu calls, %llu deaths, %llu promotions, %llu full copies; struck: %s\n",
+	printf("%s: %s%s%s; %llu writes, %llu calls, %llu allocations, %llu deaths, %llu promotions, %llu full copies; struck: %s%s%s\n",
 	       text, r->rule[0] ? "VIOLATION of " : "holds", r->rule, r->why,
 	       (unsigned long long)r->writes, (unsigned long long)r->calls,
-	       (unsigned long long)r->crashes, (unsigned long long)r->promotions,
-	       (unsigned long long)r->full_copies, r->where);
+	       (unsigned long long)r->allocations, (unsigned long long)r->crashes,
+	       (unsigned long long)r->promotions, (unsigned long long)r->full_copies, r->where,
+	       r->said[0] ? "; it ended: " : "", r->said);
 }
 
 static int run_one(const struct arguments *a)
@@ -311,7 +334,8 @@ static void parse(int argc, char **argv, struct arguments *a)
 						{"damage", 1, 0, 'D'},	   {"file", 1, 0, 'L'},
 						{"sector", 1, 0, 'x'},	   {"node", 1, 0, 'n'},
 						{"lone", 0, 0, 'l'},	   {"help", 0, 0, 'h'},
-						{"keep-going", 0, 0, 'k'}, {0}};
+						{"keep-going", 0, 0, 'k'}, {"deny", 1, 0, 'y'},
+						{"lasting", 0, 0, 'Y'},	   {0}};
 	unsigned fate = 0;
 	int c;
 
@@ -368,8 +392,14 @@ static void parse(int argc, char **argv, struct arguments *a)
 		case 'l':
 			a->run.damage.lone = true;
 			break;
+		case 'y':
+			a->run.heap.fail_at = strtoull(optarg, NULL, 0);
+			break;
+		case 'Y':
+			a->run.heap.lasting = true;
+			break;
 		case 't':
-			a->run.trace = a->run.plan.trace = true;
+			a->run.trace = a->run.plan.trace = a->run.heap.trace = true;
 			break;
 		case 'k':
 			a->keep_going = true;

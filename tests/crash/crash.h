@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "tests/crash/disk.h"
+#include "tests/crash/heap.h"
 #include "tests/sim/sim.h"
 
 enum crash_script {
@@ -39,17 +40,20 @@ struct crash_run {
 	enum crash_script script;
 	uint64_t ops;
 	struct disk_plan plan;
+	struct heap_plan heap;
 	struct crash_damage damage;
 	const char *dir; /* an empty directory */
 	bool trace;
 };
 
 struct crash_result {
-	uint64_t writes, calls, ops, crashes, promotions, full_copies, refused_starts;
+	uint64_t writes, calls, allocations, ops, crashes, promotions, full_copies, refused_starts;
 	bool struck, failed;	  /* the planned fault happened */
+	bool denied;		  /* an allocation failed */
 	bool quarantined, halted; /* its controller gave up its disk; nobody may serve without it */
 	bool changed, noticed,
 		served; /* of damage: the sector is another; a warning, alarm or refused start; an active in the end */
+	char said[160]; /* by the controller that got no memory, when it ended; empty: it went on */
 	char where[128];	 /* the call that was the last one, or failed */
 	char rule[32], why[512]; /* what is wrong; rule empty: nothing */
 };
@@ -68,6 +72,8 @@ void crash_stores_read(struct sim *);
 uint64_t crash_refused_starts(void);
 uint64_t crash_noticed(void); /* warnings and alarms so far */
 void crash_node_keep_down(int node);
+const char *
+crash_memory_said(void); /* by a controller that ended after an allocation failed; or empty */
 
 /* crash_journal.c: both journals are whole and end in the same batch. */
 void crash_journals_compare(struct sim *, const char *dir);

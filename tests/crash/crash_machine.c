@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,9 +31,7 @@ static uint64_t disk_us(struct sim *s)
 
 static void wait_for(int fd, const char *what)
 {
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-
-	if (poll(&p, 1, WAIT_MS) != 1) {
+	if (!heap_wait(fd, WAIT_MS)) {
 		fprintf(stderr, "crash: %s does not end\n", what);
 		abort();
 	}
@@ -53,11 +50,14 @@ static void journal_unqueue(struct machine *m, uint64_t tag)
 
 static void journal_perform(struct machine *m, const struct jr_io *io, struct ctl_event *ev)
 {
+	if (heap_dies(disk_whose()))
+		return;
 	jx_submit(m->jx, io);
 	jx_kick(m->jx);
 	while (!jx_next(m->jx, &ev->tag, &ev->error))
 		if (!jx_wait(m->jx, WAIT_MS))
 			wait_for(jx_fd(m->jx), "journal I/O");
+	heap_leave();
 }
 
 static void journal_do(struct sim *s, struct sim_event *e)
@@ -143,18 +143,16 @@ void machine_journal_crash(int node)
 
 /* ---- store ---- */
 
-static bool store_wait(struct machine *m, struct store_done *d)
+static void store_wait(struct machine *m, struct store_done *d)
 {
 	store_kick(m->store);
-	for (;;) {
+	do {
 		while (!store_next(m->store, d))
 			wait_for(store_fd(m->store), "the store");
-		if (d->type != STORE_SPACE)
-			return true;
-	}
+	} while (d->type == STORE_SPACE);
 }
 
-static void store_step(struct sim *s, int node)
+static void store_step(struct sim *s, int node, const struct store_done *d)
 {
 	static const enum ctl_event_type types[] = {
 		[STORE_ROWS] = CTL_EV_ROWS,
@@ -162,26 +160,22 @@ static void store_step(struct sim *s, int node)
 		[STORE_COPY_ROWS] = CTL_EV_COPY_ROWS,
 		[STORE_COPY_APPLIED] = CTL_EV_COPY_APPLIED,
 	};
-	struct store_done d;
-	struct ctl_event ev;
+	struct ctl_event ev = {.type = types[d->type],
+			       .ticket = d->ticket,
+			       .error = d->error,
+			       .lsn = d->lsn,
+			       .rows = d->rows,
+			       .row_count = d->row_count,
+			       .complete = d->complete,
+			       .p = d->p,
+			       .len = d->len,
+			       .last = d->last,
+			       .done_bytes = d->done_bytes,
+			       .total_bytes = d->total_bytes};
 
-	store_wait(&machines[node], &d);
-	ev = (struct ctl_event){.type = types[d.type],
-				.ticket = d.ticket,
-				.error = d.error,
-				.lsn = d.lsn,
-				.rows = d.rows,
-				.row_count = d.row_count,
-				.complete = d.complete,
-				.p = d.p,
-				.len = d.len,
-				.last = d.last,
-				.done_bytes = d.done_bytes,
-				.total_bytes = d.total_bytes};
-	if (d.text)
-		sim_note(s, "node %d: %s", node, d.text);
-	if (!machine_power_lost(s, node))
-		sim_node_step(s, node, &ev);
+	if (d->text)
+		sim_note(s, "node %d: %s", node, d->text);
+	sim_node_step(s, node, &ev);
 }
 
 /* One thing for the store, kept until its moment. */
@@ -198,12 +192,10 @@ static void store_drop(struct sim *s, struct sim_event *e)
 	free(j);
 }
 
-static void store_do(struct sim *s, struct sim_event *e)
+static void store_perform(struct machine *m, const struct store_job *j, struct store_done *ret)
 {
-	struct machine *m = &machines[e->node];
-	struct store_job *j = e->ptr;
-
-	disk_node(e->node);
+	if (heap_dies(disk_whose()))
+		return;
 	switch (j->fx.type) {
 	case CTL_FX_FETCH:
 		store_fetch(m->store, j->fx.ticket, &j->fx.fetch);
@@ -212,7 +204,6 @@ static void store_do(struct sim *s, struct sim_event *e)
 		store_flush(m->store, j->fx.flush, j->fx.lsn);
 		break;
 	case CTL_FX_COPY_READ:
-		s->full_copies += j->fx.cookie == 0;
 		store_copy_read(m->store, j->fx.cookie);
 		break;
 	case CTL_FX_COPY_BEGIN:
@@ -225,7 +216,20 @@ static void store_do(struct sim *s, struct sim_event *e)
 		store_copy_end(m->store, j->fx.lsn);
 		break;
 	}
-	store_step(s, e->node);
+	store_wait(m, ret);
+	heap_leave();
+}
+
+static void store_do(struct sim *s, struct sim_event *e)
+{
+	struct store_job *j = e->ptr;
+	struct store_done d;
+
+	s->full_copies += j->fx.type == CTL_FX_COPY_READ && j->fx.cookie == 0;
+	disk_node(e->node);
+	store_perform(&machines[e->node], j, &d);
+	if (!machine_power_lost(s, e->node))
+		store_step(s, e->node, &d);
 	store_drop(s, e);
 }
 
@@ -253,12 +257,25 @@ static void copy_keep(int node)
 
 	snprintf(old, sizeof(old), "%s/store.old", m->dir);
 	disk_node(node);
+	if (heap_dies(node))
+		return;
 	store_copy_keep(m->store);
+	heap_leave();
 	while (stat(old, &st) == 0)
 		sched_yield();
 }
 
 /* ---- state ---- */
+
+static int state_perform(struct machine *m, const struct ha_state *state)
+{
+	volatile int error = 0;
+
+	if (!heap_dies(disk_whose()))
+		error = state_file_write(m->state, state);
+	heap_leave();
+	return error;
+}
 
 static void state_do(struct sim *s, struct sim_event *e)
 {
@@ -270,7 +287,7 @@ static void state_do(struct sim *s, struct sim_event *e)
 		sim_fail(s, "I4", "node %d: its persisted epoch went from %llu to %llu", e->node,
 			 (unsigned long long)n->persisted_epoch, (unsigned long long)state->epoch);
 	disk_node(e->node);
-	ev.error = state_file_write(machines[e->node].state, state);
+	ev.error = state_perform(&machines[e->node], state);
 	if (machine_power_lost(s, e->node)) {
 		free(state);
 		return;
@@ -324,6 +341,30 @@ static bool must_wait(struct sim *s, struct sim_event *e)
 	return true;
 }
 
+static void arbiter_perform(struct machine *m, const struct ctl_effect *fx,
+			    struct arbiter_done *ret)
+{
+	if (heap_dies(disk_whose()))
+		return;
+	switch (fx->type) {
+	case CTL_FX_ARB_READ:
+		arbiter_read(m->arbiter);
+		break;
+	case CTL_FX_ARB_CAS:
+		arbiter_cas(m->arbiter, &fx->expect, &fx->next);
+		break;
+	case CTL_FX_ARB_FLOOR:
+		arbiter_floor(m->arbiter, fx->epoch, fx->lsn);
+		break;
+	default:
+		arbiter_preempt(m->arbiter);
+		break;
+	}
+	while (!arbiter_next(m->arbiter, ret))
+		wait_for(arbiter_fd(m->arbiter), "the arbiter");
+	heap_leave();
+}
+
 static void arbiter_do(struct sim *s, struct sim_event *e)
 {
 	static const enum ctl_event_type types[] = {
@@ -340,22 +381,9 @@ static void arbiter_do(struct sim *s, struct sim_event *e)
 	if (fx->type != CTL_FX_ARB_READ && must_wait(s, e))
 		return;
 	disk_node(e->node);
-	switch (fx->type) {
-	case CTL_FX_ARB_READ:
-		arbiter_read(m->arbiter);
-		break;
-	case CTL_FX_ARB_CAS:
-		arbiter_cas(m->arbiter, &fx->expect, &fx->next);
-		break;
-	case CTL_FX_ARB_FLOOR:
-		arbiter_floor(m->arbiter, fx->epoch, fx->lsn);
-		break;
-	default:
-		arbiter_preempt(m->arbiter);
-		break;
-	}
-	while (!arbiter_next(m->arbiter, &d))
-		wait_for(arbiter_fd(m->arbiter), "the arbiter");
+	arbiter_perform(m, fx, &d);
+	if (heap_last_words())
+		d = (struct arbiter_done){.error = -EBUSY};
 	if (d.type != ARBITER_READ && d.error != -EBUSY)
 		m->may_write_arbiter = true;
 	ev = (struct ctl_event){.type = types[d.type],
@@ -390,10 +418,13 @@ void machine_arbiter_give_back(int node)
 	struct arbiter_done d;
 
 	disk_node(node);
+	if (heap_dies(node))
+		return;
 	arbiter_release(m->arbiter);
 	arbiter_read(m->arbiter);
 	while (!arbiter_next(m->arbiter, &d))
 		wait_for(arbiter_fd(m->arbiter), "the arbiter");
+	heap_leave();
 	m->may_write_arbiter = false;
 }
 
@@ -432,6 +463,26 @@ void machine_effect(struct sim *s, int node, struct ctl_effect *fx)
 
 /* ---- start and end ---- */
 
+/* Another file in place of each: the thread, should it ever go on, finds nothing to write to. */
+void machine_abandon(int node)
+{
+	struct machine *m = &machines[node];
+	int nothing = open("/dev/null", O_RDWR | O_CLOEXEC), top = nothing;
+	char link[64], path[512];
+
+	for (int fd = 3; fd <= top + 64; fd++) {
+		ssize_t n;
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, path, sizeof(path) - 1);
+		path[n > 0 ? n : 0] = '\0';
+		if (strncmp(path, m->dir, strlen(m->dir)) == 0 && strstr(path, "/store"))
+			dup2(nothing, fd);
+	}
+	close(nothing);
+	m->store = NULL;
+}
+
 void machine_close(int node)
 {
 	struct machine *m = &machines[node];
@@ -448,8 +499,8 @@ void machine_close(int node)
 	m->may_write_arbiter = false;
 }
 
-int machine_open(int node, const struct ctl_config *config, struct ha_state *state,
-		 int *ret_state_error, uint64_t *ret_store_lsn, char *why, size_t size)
+static int open_all(int node, const struct ctl_config *config, struct ha_state *state,
+		    int *ret_state_error, uint64_t *ret_store_lsn, char *why, size_t size)
 {
 	struct machine *m = &machines[node];
 	const char *paths[] = {lun_file};
@@ -481,6 +532,17 @@ int machine_open(int node, const struct ctl_config *config, struct ha_state *sta
 	}
 	if (!error)
 		*ret_store_lsn = store_lsn(m->store);
+	return error;
+}
+
+int machine_open(int node, const struct ctl_config *config, struct ha_state *state,
+		 int *ret_state_error, uint64_t *ret_store_lsn, char *why, size_t size)
+{
+	volatile int error = 0;
+
+	if (!heap_dies(node))
+		error = open_all(node, config, state, ret_state_error, ret_store_lsn, why, size);
+	heap_leave();
 	return error;
 }
 

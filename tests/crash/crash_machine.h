@@ -26,6 +26,8 @@ void machines_begin(const char *dir, uint8_t cluster[16]);
 int machine_open(int node, const struct ctl_config *, struct ha_state *, int *ret_state_error,
 		 uint64_t *ret_store_lsn, char *why, size_t size);
 void machine_close(int node);
+/* A thread of it stands still and holds what it had: only its files are closed. */
+void machine_abandon(int node);
 /* An effect that concerns a disk. */
 void machine_effect(struct sim *, int node, struct ctl_effect *);
 /* What was queued for the journal when it died reaches the disk or not. */
@@ -35,5 +37,5 @@ void machine_arbiter_look(struct sim *);
 /* It is not the arbiter's writer any more. */
 void machine_arbiter_give_back(int node);
 
-/* crash_node.c. An executor has worked for this node: did the power go meanwhile? True: it is dead. */
+/* crash_node.c. This node has worked: did the power go meanwhile, or did it end itself without memory? True: it is dead. */
 bool machine_power_lost(struct sim *, int node);

@@ -17,11 +17,22 @@ static enum crash_script script;
 static uint8_t cluster[16];
 static uint64_t refused_starts, noticed;
 static int kept_down;
+static char memory_said[160];
+
+static void say_memory(const char *text)
+{
+	snprintf(memory_said, sizeof(memory_said), "%.159s", text);
+}
 
 bool machine_power_lost(struct sim *s, int node)
 {
 	char text[200];
 
+	if (heap_last_words()) {
+		say_memory(heap_last_words());
+		sim_node_crash(s, node, heap_last_words());
+		return true;
+	}
 	if (!disk_dead())
 		return false;
 	snprintf(text, sizeof(text), "power lost at write %llu, %s",
@@ -120,6 +131,8 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 	case CTL_FX_ROLE:
 		break;
 	case CTL_FX_DIE:
+		if (heap_failed_node() == node && !memory_said[0])
+			say_memory(fx->text);
 		sim_node_crash(s, node, fx->text);
 		break;
 	default:
@@ -145,12 +158,30 @@ static void look_role(struct sim *s, int node)
 	sim_super_look(s);
 }
 
+static bool step(struct sim *s, int node, const struct ctl_event *ev)
+{
+	if (!heap_dies(node))
+		ctl_step(s->node[node].ctl, ev);
+	heap_leave();
+	return !heap_last_words();
+}
+
+static bool next(struct sim *s, int node, struct ctl_effect *ret)
+{
+	volatile bool more = false;
+
+	if (!heap_dies(node))
+		more = ctl_next(s->node[node].ctl, ret);
+	heap_leave();
+	return more;
+}
+
 static void drain(struct sim *s, int node, uint64_t gen)
 {
 	struct sim_node *n = &s->node[node];
 	struct ctl_effect fx;
 
-	while (n->gen == gen && n->up && !s->violation && ctl_next(n->ctl, &fx))
+	while (n->gen == gen && n->up && !s->violation && next(s, node, &fx))
 		effect(s, node, &fx);
 }
 
@@ -186,9 +217,9 @@ void sim_node_step(struct sim *s, int node, struct ctl_event *ev)
 	ev->real_ns = (int64_t)(1600000000000000000 + s->now_us * 1000);
 	ev->random = sim_random(s);
 	s->steps++;
-	ctl_step(n->ctl, ev);
-	drain(s, node, gen);
-	if (n->gen != gen || !n->up)
+	if (step(s, node, ev))
+		drain(s, node, gen);
+	if (machine_power_lost(s, node) || n->gen != gen || !n->up)
 		return;
 	sim_witness_commit(s, node);
 	look_role(s, node);
@@ -239,10 +270,22 @@ static bool open_node(struct sim *s, int node, const struct ctl_config *config,
 	if (error) {
 		sim_note(s, "node %d: does not start: %s: %s", node, strerror(-error), why);
 		refused_starts++;
+		if (heap_failed_node() == node && error == -ENOMEM)
+			say_memory(why[0] ? why : strerror(ENOMEM));
 		sim_node_crash(s, node, why);
 		return false;
 	}
 	return true;
+}
+
+static struct ctl *make_core(int node, const struct ctl_config *config, char why[256])
+{
+	struct ctl *volatile c = NULL;
+
+	if (!heap_dies(node))
+		c = ctl_new(config, why);
+	heap_leave();
+	return c;
 }
 
 void sim_node_boot(struct sim *s, int node)
@@ -266,7 +309,14 @@ void sim_node_boot(struct sim *s, int node)
 	n->pump = false;
 	n->tag_count = 0;
 	sim_note(s, "node %d: starts, incarnation %llu", node, (unsigned long long)n->incarnation);
-	n->ctl = ctl_new(&config, why);
+	n->ctl = make_core(node, &config, why);
+	if (machine_power_lost(s, node))
+		return;
+	if (!n->ctl && heap_failed_node() == node && strstr(why, "memory")) {
+		say_memory(why);
+		sim_node_crash(s, node, why);
+		return;
+	}
 	if (!n->ctl) {
 		sim_fail(s, "start", "node %d: %s", node, why);
 		return;
@@ -300,14 +350,18 @@ void sim_node_crash(struct sim *s, int node, const char *why)
 	machine_journal_crash(node);
 	disk_node(node);
 	disk_kill(disk_fate_now());
+	if (heap_thread_lost())
+		machine_abandon(node);
 	machine_close(node);
 	disk_node(0);
 	disk_settle(node);
 	machine_arbiter_look(s);
 	n->tag_count = 0;
 	sim_drop_all(s, node);
-	s->dead[s->dead_count++] = n->ctl;
+	if (!heap_last_words()) /* else it is half changed, and nobody's */
+		s->dead[s->dead_count++] = n->ctl;
 	n->ctl = NULL;
+	heap_buried(node);
 	s->crashes++;
 	sim_super_died(s, node);
 }
@@ -335,6 +389,11 @@ uint64_t crash_noticed(void)
 void crash_node_keep_down(int node)
 {
 	kept_down = node;
+}
+
+const char *crash_memory_said(void)
+{
+	return memory_said;
 }
 
 uint64_t crash_refused_starts(void)

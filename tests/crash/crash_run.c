@@ -91,7 +91,7 @@ static void script_tick(struct sim *s, struct sim_event *e)
 static int quarantined(const struct sim *s)
 {
 	for (int n = 1; n <= SIM_NODES; n++)
-		if (s->node[n].up && ha_dstate(ctl_ha(s->node[n].ctl)) == HA_QUARANTINED)
+		if (s->node[n].ctl && ha_dstate(ctl_ha(s->node[n].ctl)) == HA_QUARANTINED)
 			return n;
 	return 0;
 }
@@ -127,6 +127,7 @@ static void rest(struct sim *s)
 	char text[200];
 
 	sim_heal(s);
+	heap_relieve();
 	do {
 		crashes = s->crashes;
 		sim_until(s, s->now_us + (uint64_t)REST_MS_MAX * SIM_US_MS, at_rest);
@@ -208,6 +209,8 @@ static void fill(const struct sim *s, struct crash_result *r)
 	*r = (struct crash_result){
 		.writes = disk_writes(),
 		.calls = disk_calls(),
+		.allocations = heap_calls(),
+		.denied = heap_failed_node() != 0,
 		.ops = s->done_ops,
 		.crashes = s->crashes,
 		.promotions = s->promotions,
@@ -218,7 +221,9 @@ static void fill(const struct sim *s, struct crash_result *r)
 		.quarantined = quarantined(s) != 0,
 		.halted = halted(s),
 	};
-	snprintf(r->where, sizeof(r->where), "%s", disk_struck());
+	snprintf(r->where, sizeof(r->where), "%s",
+		 heap_failed_node() ? heap_struck() : disk_struck());
+	snprintf(r->said, sizeof(r->said), "%s", crash_memory_said());
 	snprintf(r->rule, sizeof(r->rule), "%s", s->violation ? s->violation : "");
 	snprintf(r->why, sizeof(r->why), "%s", s->violation ? s->why : "");
 }
@@ -240,6 +245,7 @@ void crash_play(const struct crash_run *run, struct crash_result *ret)
 	if (crash_lun_make(run->dir, id, why) < 0)
 		sim_fail(s, "lun", "%s", why);
 	disk_start(&run->plan);
+	heap_start(&run->heap);
 	if (!s->violation)
 		sim_begin(s);
 	if (s->violation && halted(s)) /* no volume is made while nobody may serve */

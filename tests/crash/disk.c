@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/crash/heap.h"
+
 enum { SECTOR = 512, UNDO_MAX = 4096, PIECES = 64 };
 
 /* One write or rename that is not durable yet. */
@@ -70,6 +72,11 @@ void disk_node(int node)
 {
 	disk.node = node;
 	disk.dead = false;
+}
+
+int disk_whose(void)
+{
+	return disk.node;
 }
 
 bool disk_dead(void)
@@ -389,10 +396,12 @@ static ssize_t any_write(const char *call, int fd, const struct iovec *v, int co
 
 	if (disk.node == 0 || !is_file(fd, &st))
 		return real_write(fd, v, count, offset, flags);
+	heap_pause();
 	pthread_mutex_lock(&disk.lock);
 	n = counted(call, fd, v, count, offset, flags, &st);
 	error = errno;
 	pthread_mutex_unlock(&disk.lock);
+	heap_resume();
 	errno = error;
 	return n;
 }
@@ -409,6 +418,7 @@ static int any_sync(const char *call, int fd, long number)
 		return 0;
 	if (fstat(fd, &st) < 0)
 		return -1;
+	heap_pause();
 	pthread_mutex_lock(&disk.lock);
 	name_of(fd, name);
 	fails = fails_here(call, name, &st, true, 0);
@@ -418,6 +428,7 @@ static int any_sync(const char *call, int fd, long number)
 	if (!fails)
 		synced(&st);
 	pthread_mutex_unlock(&disk.lock);
+	heap_resume();
 	if (!fails)
 		return (int)syscall(number, fd);
 	errno = disk.plan.fault == DISK_ENOSPC ? ENOSPC : EIO;

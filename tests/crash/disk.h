@@ -31,6 +31,7 @@ const char *disk_fault_name(enum disk_fault);
 void disk_start(const struct disk_plan *);
 /* Whose I/O follows: 1 or 2; 0: the test's own, which is not counted and never fails. */
 void disk_node(int node);
+int disk_whose(void);
 /* The controller named last lost its power: nothing it does reaches the disk any more. */
 bool disk_dead(void);
 /* Its power is lost now, with this fate. */

@@ -19,6 +19,8 @@ tests_crash_crash_SOURCES = \
 	tests/crash/crash_run.c \
 	tests/crash/disk.c \
 	tests/crash/disk.h \
+	tests/crash/heap.c \
+	tests/crash/heap.h \
 	tests/sim/sim.h \
 	tests/sim/sim_check.c \
 	tests/sim/sim_client.c \
