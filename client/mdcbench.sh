@@ -22,8 +22,8 @@ bench() {
 
 mdcpair up "$pair" >/dev/null
 bench create --sessions 1 --inflight 1 --ops 5000
-bench floor create stat lookup readdir rename unlink mixed
-bench floor create --sessions 64 --inflight 1
+bench floor create floor stat lookup readdir rename unlink mixed
+bench floor create floor --sessions 64 --inflight 1
 bench overwrite read append
 bench failover
 if [ "${MILLION:-yes}" != no ]; then

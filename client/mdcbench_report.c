@@ -139,11 +139,50 @@ static void print_floor(const char *when, const struct mb_floor *f)
 	mb_print("\n");
 }
 
+static bool is_floor(const json_t *result)
+{
+	return strcmp(json_string_value(json_object_get(result, "operation")), "floor") == 0;
+}
+
+static double rate_of(const json_t *result)
+{
+	return result ? json_number_value(json_object_get(result, "ops_per_s")) : 0;
+}
+
+/* The next run of `floor` from that result on, in the direction of step; NULL: none. */
+static const json_t *floor_from(const json_t *results, size_t i, int step)
+{
+	for (; i < json_array_size(results); i += (size_t)step)
+		if (is_floor(json_array_get(results, i)))
+			return json_array_get(results, i);
+	return NULL;
+}
+
+/* What is durable is compared with what the same messages and writes take without a namespace. */
+static void print_shares(const json_t *results)
+{
+	for (size_t i = 0; i < json_array_size(results); i++) {
+		json_t *o = json_array_get(results, i);
+		const char *name = json_string_value(json_object_get(o, "operation"));
+		double before = rate_of(floor_from(results, i, -1));
+		double behind = rate_of(floor_from(results, i, 1));
+		double floor = before && behind ? (before + behind) / 2 : before + behind;
+
+		if (floor == 0 ||
+		    (strcmp(name, "create") && strcmp(name, "rename") && strcmp(name, "unlink")))
+			continue;
+		json_object_set_new(o, "of_floor", json_real(rate_of(o) / floor));
+		mb_print("%s: %.2f of `floor`, which was %.0f/s\n", name, rate_of(o) / floor,
+			 floor);
+	}
+}
+
 void mb_report_end(struct mb_report *report)
 {
 	struct mb_usage usage;
 	json_t *o;
 
+	print_shares(report->results);
 	print_floor("before", &report->floor);
 	print_floor("after", &report->floor_end);
 	o = json_pack("{s:o, s:o, s:o}", "floor", mb_floor_json(&report->floor), "floor_after",
