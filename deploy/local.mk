@@ -19,7 +19,8 @@ EXTRA_DIST += \
 	deploy/lab/mdclab \
 	deploy/lab/podboot \
 	tests/integration/410-cluster \
-	tests/integration/412-replace-host
+	tests/integration/412-replace-host \
+	tests/integration/413-cluster-san
 
 # The agent's place is fixed: Pacemaker looks nowhere else.
 ocfdir = $(prefix)/lib/ocf/resource.d/mdcpair

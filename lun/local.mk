@@ -10,4 +10,7 @@ lun_io = \
 	lun/label.h \
 	lun/lun.c \
 	lun/lun.h \
-	lun/lun_lock.c
+	lun/lun_iscsi.c \
+	lun/lun_iscsi.h \
+	lun/lun_lock.c \
+	lun/lun_priv.h

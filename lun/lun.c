@@ -14,17 +14,11 @@
 #include <unistd.h>
 
 #include "lun/lun.h"
+#include "lun/lun_iscsi.h"
+#include "lun/lun_priv.h"
 #include "proto/cursor.h"
 
 enum { LOOP_MAJOR = 7, LOOK_BYTES = 72 << 10, BUFFER_BYTES = 128 << 10 };
-
-struct lun {
-	int fd;
-	bool direct;
-	enum lun_kind kind;
-	uint8_t *buffer; /* aligned */
-	char *path;
-};
 
 static int open_as_it_can(const char *path, int flags, bool *ret_direct)
 {
@@ -36,6 +30,42 @@ static int open_as_it_can(const char *path, int flags, bool *ret_direct)
 	return fd < 0 ? -errno : fd;
 }
 
+static struct lun *lun_new(const char *path, enum lun_kind kind)
+{
+	struct lun *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->fd = -1;
+	l->kind = kind;
+	l->path = strdup(path);
+	if (l->path && posix_memalign((void **)&l->buffer, LUN_BLOCK_BYTES, BUFFER_BYTES) == 0)
+		return l;
+	lun_close(l);
+	return NULL;
+}
+
+static int open_url(const char *url, struct lun **ret, char *why, size_t size)
+{
+	struct lun *l;
+	int r;
+
+	if (strncmp(url, "iscsi://", 8) != 0) {
+		snprintf(why, size, "%s: of URLs only iscsi:// is understood", url);
+		return -EPROTONOSUPPORT;
+	}
+	l = lun_new(url, LUN_ISCSI);
+	if (!l)
+		return -ENOMEM;
+	r = lun_iscsi_open(url, &l->iscsi, why, size);
+	if (r < 0) {
+		lun_close(l);
+		return r;
+	}
+	*ret = l;
+	return 0;
+}
+
 int lun_open(const char *path, unsigned flags, struct lun **ret, char *why, size_t size)
 {
 	int mode = (flags & LUN_READ_ONLY ? O_RDONLY : O_RDWR) | O_CLOEXEC;
@@ -43,13 +73,8 @@ int lun_open(const char *path, unsigned flags, struct lun **ret, char *why, size
 	struct lun *l;
 	int r;
 
-	if (strstr(path, "://")) {
-		snprintf(
-			why, size,
-			"%s: LUNs by URL are not supported; let the kernel log in (iscsiadm) and name the device",
-			path);
-		return -EPROTONOSUPPORT;
-	}
+	if (strstr(path, "://"))
+		return open_url(path, ret, why, size);
 	if (stat(path, &st) < 0) {
 		r = -errno;
 		snprintf(why, size, "%s: %s", path, strerror(-r));
@@ -59,18 +84,11 @@ int lun_open(const char *path, unsigned flags, struct lun **ret, char *why, size
 		snprintf(why, size, "%s: a LUN is a file or a block device, this is neither", path);
 		return -ENOTBLK;
 	}
-	l = calloc(1, sizeof(*l));
+	l = lun_new(path, S_ISREG(st.st_mode)		    ? LUN_FILE
+			  : major(st.st_rdev) == LOOP_MAJOR ? LUN_LOOP
+							    : LUN_BLOCK);
 	if (!l)
 		return -ENOMEM;
-	l->fd = -1;
-	l->kind = S_ISREG(st.st_mode)		    ? LUN_FILE
-		  : major(st.st_rdev) == LOOP_MAJOR ? LUN_LOOP
-						    : LUN_BLOCK;
-	l->path = strdup(path);
-	if (!l->path || posix_memalign((void **)&l->buffer, LUN_BLOCK_BYTES, BUFFER_BYTES) != 0) {
-		lun_close(l);
-		return -ENOMEM;
-	}
 	l->fd = open_as_it_can(path, mode, &l->direct);
 	if (l->fd < 0) {
 		r = l->fd;
@@ -88,6 +106,7 @@ void lun_close(struct lun *l)
 		return;
 	if (l->fd >= 0)
 		close(l->fd);
+	lun_iscsi_close(l->iscsi);
 	free(l->buffer);
 	free(l->path);
 	free(l);
@@ -118,7 +137,9 @@ uint64_t lun_blocks(const struct lun *l)
 	struct stat st;
 	uint64_t bytes = 0;
 
-	if (l->kind == LUN_FILE) {
+	if (l->iscsi) {
+		bytes = lun_iscsi_bytes(l->iscsi);
+	} else if (l->kind == LUN_FILE) {
 		if (fstat(l->fd, &st) == 0)
 			bytes = (uint64_t)st.st_size;
 	} else if (ioctl(l->fd, BLKGETSIZE64, &bytes) < 0) {
@@ -133,6 +154,10 @@ static int read_all(struct lun *l, uint64_t offset, size_t bytes)
 {
 	size_t done = 0;
 
+	if (l->iscsi)
+		return offset + bytes > lun_iscsi_bytes(l->iscsi)
+			       ? -ENODATA
+			       : lun_iscsi_read(l->iscsi, offset, l->buffer, bytes);
 	while (done < bytes) {
 		ssize_t n = pread(l->fd, l->buffer + done, bytes - done, (off_t)(offset + done));
 
@@ -154,18 +179,26 @@ int lun_block_read(struct lun *l, uint64_t block, uint8_t out[LUN_BLOCK_BYTES])
 	return r;
 }
 
-int lun_block_write(struct lun *l, uint64_t block, const uint8_t in[LUN_BLOCK_BYTES])
+/* The block in l->buffer, durably. */
+static int write_buffer(struct lun *l, uint64_t offset)
 {
 	struct iovec v = {.iov_base = l->buffer, .iov_len = LUN_BLOCK_BYTES};
 	ssize_t n;
+
+	if (l->iscsi)
+		return lun_iscsi_write(l->iscsi, offset, l->buffer, LUN_BLOCK_BYTES);
+	n = pwritev2(l->fd, &v, 1, (off_t)offset, RWF_DSYNC);
+	return n < 0 ? -errno : n != LUN_BLOCK_BYTES ? -EIO : 0;
+}
+
+int lun_block_write(struct lun *l, uint64_t block, const uint8_t in[LUN_BLOCK_BYTES])
+{
 	int r;
 
 	memcpy(l->buffer, in, LUN_BLOCK_BYTES);
-	n = pwritev2(l->fd, &v, 1, (off_t)(block * LUN_BLOCK_BYTES), RWF_DSYNC);
-	if (n < 0)
-		return -errno;
-	if (n != LUN_BLOCK_BYTES)
-		return -EIO;
+	r = write_buffer(l, block * LUN_BLOCK_BYTES);
+	if (r < 0)
+		return r;
 	r = read_all(l, block * LUN_BLOCK_BYTES, LUN_BLOCK_BYTES);
 	if (r < 0)
 		return r;
@@ -317,7 +350,7 @@ static int refuse_busy(struct lun *l, char *why, size_t size)
 	char who[128] = "";
 	int fd, r;
 
-	if (l->kind != LUN_FILE) {
+	if (l->kind == LUN_LOOP || l->kind == LUN_BLOCK) {
 		fd = open(l->path, O_RDWR | O_EXCL | O_CLOEXEC);
 		if (fd < 0 && errno == EBUSY) {
 			snprintf(why, size, "%s: is mounted, or otherwise in use by the kernel",

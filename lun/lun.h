@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR LGPL-2.1-or-later */
 /*
- * A LUN by path: a regular file, a loop device or any other block device. Owns the descriptor, the
+ * A LUN by path: a regular file, a loop device or any other block device; or, for controllers, by its iscsi:// URL. Owns the descriptor, the
  * label, the arbiter's and the floor's raw blocks, and the locks that stand for reservations;
  * interprets neither record nor file data. Blocking calls: small, rare, and not for the event loop.
  * File data goes through aio.h on lun_fd.
@@ -17,13 +17,14 @@ struct lun;
 
 enum { LUN_READ_ONLY = 1 };
 
-enum lun_kind { LUN_FILE, LUN_LOOP, LUN_BLOCK };
+enum lun_kind { LUN_FILE, LUN_LOOP, LUN_BLOCK, LUN_ISCSI };
 
 /* -ENOTBLK: neither a file nor a block device. O_DIRECT where the file system has it. */
 int lun_open(const char *path, unsigned flags, struct lun **ret, char *why, size_t size);
 void lun_close(struct lun *); /* NULL is fine; releases every lock */
 
-int lun_fd(const struct lun *); /* O_DIRECT if lun_direct: 4096-aligned offset, size and memory */
+/* O_DIRECT if lun_direct: 4096-aligned offset, size and memory. LUN_ISCSI has none: -1. */
+int lun_fd(const struct lun *);
 bool lun_direct(const struct lun *);
 enum lun_kind lun_kind(const struct lun *);
 uint64_t lun_blocks(const struct lun *); /* whole blocks of 4096 bytes, as it is now */
@@ -58,7 +59,7 @@ const char *lun_signature(struct lun *);
  * LUN_ARBITER_BLOCK + copy or LUN_FLOOR_BLOCK + copy.
  */
 int lun_block_read(struct lun *, uint64_t block, uint8_t out[LUN_BLOCK_BYTES]);
-/* -EIO: the write failed, or what was read back differs. */
+/* -EIO: the write failed, or what was read back differs. -EBADE: the LUN is reserved for another one. */
 int lun_block_write(struct lun *, uint64_t block, const uint8_t in[LUN_BLOCK_BYTES]);
 
 /* ---- locks: they belong to the description of lun_fd, and end with the last I/O on it ---- */
@@ -72,8 +73,14 @@ int lun_key_release(struct lun *, uint32_t key);
  */
 int lun_key_is_free(struct lun *, uint32_t key);
 /*
- * The right to write arbiter and floor. -EBUSY: another controller has it; who (may be NULL) gets
- * "process 123 (mdcd)" if the machine knows, else "". Never waits.
+ * The right to write arbiter and floor: a lock, or by URL a persistent reservation. 0: it has it. 1: it has it from now on, or again,
+ * and another one may have written: read before you write. -EBUSY: another controller has it; who (may be NULL) gets
+ * "process 123 (mdcd)" if the machine knows, else "". -EBADE: it was taken away by another one. Never waits.
  */
 int lun_arbiter_lock(struct lun *, char *who, size_t size);
+/*
+ * The same, from an owner that is proven dead or has promised to stand by: a reservation is taken away from it, and all that it
+ * wrote is on the LUN or never will be. A lock cannot be taken from the living: -EBUSY.
+ */
+int lun_arbiter_take(struct lun *, char *who, size_t size);
 int lun_arbiter_unlock(struct lun *);

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "lun/lun.h"
+#include "lun/lun_iscsi.h"
+#include "lun/lun_priv.h"
 
 static struct flock one_byte(short type, uint64_t at)
 {
@@ -30,11 +32,15 @@ static int byte_lock(struct lun *l, short type, uint64_t at)
 
 int lun_key_hold(struct lun *l, uint32_t key)
 {
+	if (l->iscsi)
+		return -EOPNOTSUPP;
 	return byte_lock(l, F_WRLCK, LUN_LOCK_KEYS + key);
 }
 
 int lun_key_release(struct lun *l, uint32_t key)
 {
+	if (l->iscsi)
+		return -EOPNOTSUPP;
 	return byte_lock(l, F_UNLCK, LUN_LOCK_KEYS + key);
 }
 
@@ -42,6 +48,9 @@ int lun_key_is_free(struct lun *l, uint32_t key)
 {
 	struct flock f = one_byte(F_WRLCK, LUN_LOCK_KEYS + key);
 
+	/* It carries no volume, so no client ever wrote there. */
+	if (l->iscsi)
+		return 0;
 	if (fcntl(lun_fd(l), F_OFD_GETLK, &f) < 0)
 		return -errno;
 	return f.l_type == F_UNLCK ? 0 : -EBUSY;
@@ -130,14 +139,25 @@ static void holder_find(struct lun *l, uint64_t at, char *who, size_t size)
 
 int lun_arbiter_lock(struct lun *l, char *who, size_t size)
 {
-	int r = byte_lock(l, F_WRLCK, LUN_LOCK_ARBITER);
+	int r;
 
+	if (l->iscsi)
+		return lun_iscsi_hold(l->iscsi, false, who, size);
+	r = byte_lock(l, F_WRLCK, LUN_LOCK_ARBITER);
 	if (r == -EBUSY && who)
 		holder_find(l, LUN_LOCK_ARBITER, who, size);
 	return r;
 }
 
+int lun_arbiter_take(struct lun *l, char *who, size_t size)
+{
+	return l->iscsi ? lun_iscsi_hold(l->iscsi, true, who, size)
+			: lun_arbiter_lock(l, who, size);
+}
+
 int lun_arbiter_unlock(struct lun *l)
 {
+	if (l->iscsi)
+		return lun_iscsi_release(l->iscsi);
 	return byte_lock(l, F_UNLCK, LUN_LOCK_ARBITER);
 }

@@ -6,7 +6,7 @@ unit_tests += tests/unit/test_cl_version
 tests_unit_test_cl_version_LDADD = libmdcpair.la libmdccore.la $(CRITERION_LIBS) -lpthread
 tests_unit_test_cl_files_LDADD = libmdcpair.la $(CRITERION_LIBS) -lpthread
 
-unit_tests += tests/unit/test_aio tests/unit/test_label tests/unit/test_jr_append tests/unit/test_jr_recover tests/unit/test_jx
+unit_tests += tests/unit/test_aio tests/unit/test_label tests/unit/test_lun_iscsi tests/unit/test_jr_append tests/unit/test_jr_recover tests/unit/test_jx
 tests_unit_test_jr_append_SOURCES = tests/unit/test_jr_append.c tests/unit/jr_rig.h tests/sim/simdisk.c tests/sim/simdisk.h
 tests_unit_test_jr_recover_SOURCES = tests/unit/test_jr_recover.c tests/unit/jr_rig.h tests/sim/simdisk.c tests/sim/simdisk.h
 

@@ -92,7 +92,12 @@ static struct lun *try_path(struct search *s, const char *path, const struct pr_
 		looked(s, why);
 		return NULL;
 	}
-	if (lun_label_read(lun, &label, why, sizeof(why)) == 0) {
+	if (lun_kind(lun) == LUN_ISCSI) {
+		snprintf(
+			why, sizeof(why),
+			"%s: file data does not go through a URL; let the kernel log in (iscsiadm)",
+			path);
+	} else if (lun_label_read(lun, &label, why, sizeof(why)) == 0) {
 		if (pr_uuid_equal(&label.lun, uuid))
 			return lun;
 		snprintf(why, sizeof(why), "%s: another LUN, %s", path, label.name);

@@ -121,6 +121,14 @@ int lun_tool_join(const char *path, const struct pr_uuid *volume, uint16_t numbe
 
 	if (error)
 		return error;
+	if (lun_kind(lun) == LUN_ISCSI) {
+		snprintf(
+			why, size,
+			"%s: a LUN named by URL holds no file data; let the kernel log in (iscsiadm) and name the device in [lun]",
+			path);
+		lun_close(lun);
+		return -EOPNOTSUPP;
+	}
 	error = lun_label_read(lun, &label, why, size);
 	if (!error) {
 		label.volume = *volume;

@@ -76,22 +76,24 @@ static int open_lun(struct arbiter *a, uint32_t i, struct order *o)
 	return error;
 }
 
-/* The writer's lock of one LUN: whoever had it is gone, or gave it back, and so is all it wrote. */
-static int hold(struct arbiter *a, uint32_t i, struct order *o)
+/*
+ * The right to write one LUN: whoever had it is gone, or gave it back, and so is all it wrote. A reservation may have been lost
+ * since it was last asked for. 1: what stands there must be read before anything is written.
+ */
+static int hold(struct arbiter *a, uint32_t i, bool take, struct order *o)
 {
 	const struct timespec turn = {.tv_nsec = TURN_MS * 1000000L};
 	char who[48] = "";
 	int error;
 
-	if (a->held[i])
-		return 0;
 	for (int waited_ms = 0;; waited_ms += TURN_MS) {
-		error = lun_arbiter_lock(a->lun[i], who, sizeof(who));
+		error = take ? lun_arbiter_take(a->lun[i], who, sizeof(who))
+			     : lun_arbiter_lock(a->lun[i], who, sizeof(who));
 		if (error != -EBUSY || waited_ms >= LOCK_WAIT_MS)
 			break;
 		nanosleep(&turn, NULL);
 	}
-	a->held[i] = error == 0;
+	a->held[i] = error >= 0;
 	if (error == -EBUSY)
 		snprintf(
 			o->done.text, sizeof(o->done.text),
@@ -165,8 +167,8 @@ static int do_cas(struct arbiter *a, struct order *o)
 	int rewrite = -1, error = open_lun(a, 0, o);
 
 	if (!error)
-		error = hold(a, 0, o);
-	if (!error)
+		error = hold(a, 0, false, o);
+	if (error >= 0)
 		error = read_record(a, &stands, &rewrite);
 	if (error == -ENOENT)
 		error = 0;
@@ -182,12 +184,25 @@ static int do_cas(struct arbiter *a, struct order *o)
 	return error ? error : write_copy(a, 1, &next);
 }
 
+/* The LUN was out of our hands: is it still this controller's to write? */
+static int still_named(struct arbiter *a, const struct order *o)
+{
+	struct ha_arbiter stands;
+	int rewrite, error = read_record(a, &stands, &rewrite);
+
+	if (error)
+		return error == -ENOENT ? 0 : error;
+	return stands.epoch > o->epoch || stands.active != a->node ? -EBADE : 0;
+}
+
 static int do_floor(struct arbiter *a, struct order *o)
 {
 	int error = open_lun(a, 0, o);
 
 	if (!error)
-		error = hold(a, 0, o);
+		error = hold(a, 0, false, o);
+	if (error > 0)
+		error = still_named(a, o);
 	if (error)
 		return error;
 	memset(a->block[0], 0, LUN_BLOCK_BYTES);
@@ -206,8 +221,8 @@ static int do_preempt(struct arbiter *a, struct order *o)
 	for (uint32_t i = 0; i < a->count && !error; i++) {
 		error = open_lun(a, i, o);
 		if (!error)
-			error = hold(a, i, o);
-		if (!error)
+			error = hold(a, i, true, o);
+		if (error >= 0)
 			error = lun_block_read(a->lun[i], LUN_LABEL_BLOCK, a->block[0]);
 	}
 	return error;

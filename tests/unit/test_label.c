@@ -183,9 +183,10 @@ Test(lun, what_is_no_lun_is_refused_clearly)
 	cr_assert_eq(lun_open(".", 0, &lun, why, sizeof(why)), -ENOTBLK);
 	cr_assert_eq(lun_open("/nowhere/at/all", 0, &lun, why, sizeof(why)), -ENOENT);
 	cr_assert(strstr(why, "/nowhere/at/all"));
-	cr_assert_eq(lun_open("iscsi://host/target/1", 0, &lun, why, sizeof(why)),
-		     -EPROTONOSUPPORT);
-	cr_assert(strstr(why, "iscsi://host/target/1: LUNs by URL"), "%s", why);
+	cr_assert_eq(lun_open("rbd://host/image", 0, &lun, why, sizeof(why)), -EPROTONOSUPPORT);
+	cr_assert(strstr(why, "rbd://host/image: of URLs only iscsi://"), "%s", why);
+	cr_assert_lt(lun_open("iscsi://127.0.0.1:1/target/1", 0, &lun, why, sizeof(why)), 0);
+	cr_assert(strstr(why, "iscsi://127.0.0.1:1/target/1: "), "%s", why);
 	make_file(1 << 20);
 	lun = open_ok();
 	cr_assert_eq(lun_label_write(lun, &l, NULL, why, sizeof(why)), -ENOSPC);

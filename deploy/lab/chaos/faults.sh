@@ -69,6 +69,10 @@ fault_clock() {
 	lab clock "$target" right
 }
 
+# Those of the SAN, where the lab has one: its target starts anew, with no reservation left; it is out of reach.
+fault_restart_san() { target=san; lab power reboot san; isolated_s; }
+fault_cut_san() { target=san; lab link cut san mgmt; isolated_s; lab link heal san mgmt; }
+
 # Writes to the disk fail until the other one serves alone, then it is replaced: but only when, with its power off, the other one
 # holds all that was acknowledged. Else it may be the only copy, and comes back as it is; $remark says so.
 replaced_disk() {
@@ -92,5 +96,6 @@ holds_everything() {
 # The faults that this lab can have.
 possible_faults() {
 	list_faults | if grep -q '^faulty=yes$' "$dir/etc/env"; then cat; else grep -v disk; fi |
-		if grep -q '^clock=yes$' "$dir/etc/env"; then cat; else grep -v '^clock$'; fi
+		if grep -q '^clock=yes$' "$dir/etc/env"; then cat; else grep -v '^clock$'; fi |
+		if grep -q '^san=yes$' "$dir/etc/env"; then cat; else grep -v 'san$'; fi
 }

@@ -55,6 +55,12 @@ crowd_goes() {
 	must "$build/tests/work/registers" --check "$work/crowd"
 }
 
+# With the arbiter record on the SAN (mdcchaos --san).
+has_san() { grep -q '^san=yes$' "$dir/etc/env"; }
+alarms() { status "$1" '[.alarms[].name] | join(" ")'; }
+has_alarm() { [[ " $(alarms "$1") " == *" $2 "* ]]; }
+is_frozen() { [[ $(view_of "$1") == active\ FROZEN* ]]; }
+
 # Pacemaker starts a lone host only when the other one has been seen, unless an operator says that it may.
 let_alone() { within 10 lab exec "$1" -- corosync-cmapctl -s quorum.cancel_wait_for_all u8 1; }
 runs_pacemaker() { [[ $(lab exec "$1" -- crm_mon -1 2>/dev/null) == *"Current DC: mdc"* ]]; }
@@ -321,11 +327,20 @@ scenario_29() {
 the_living_is_called_dead() {
 	lab freeze "$A" corosync
 	"$@"
+	has_san && { the_living_loses_its_key; return; }
 	within 20 refuses_with "$B" "(the old active's hold on the metadata LUN could not be taken|the peer refuses to stand by: this controller is active)"
 	must is_on "$A"
 	for_all 4 not serves "$B"
 	go_on 5
 	within 3 serves "$A"
+}
+# A reservation can be taken from the living: then B goes on, and A, which finds that out, ends and never serves again.
+the_living_loses_its_key() {
+	within 20 serves "$B"
+	go_on 5
+	within 10 since "$logged" "$dir/pods/$A/mdcd.log" "the reservation key of the metadata LUN was taken away|the arbiter is in epoch"
+	for_all 4 not serves "$A"
+	must is_on "$A"
 }
 confirm_wrongly() {
 	sleep 4
@@ -333,7 +348,7 @@ confirm_wrongly() {
 	lab exec "$B" -- stonith_admin --confirm "$A"
 }
 
-# 30. Fencing reports success and the node lives: its hold on the LUN, or itself, stops its successor.
+# 30. Fencing reports success and the node lives: its lock on the LUN, or itself, stops its successor; its reservation is taken.
 scenario_30() {
 	lab switch "$A" lies
 	the_living_is_called_dead true
@@ -431,10 +446,53 @@ restore_cib() {
 	cp -a "$work/cib" "$dir/pods/$A/pacemaker/cib"
 }
 
-# 39. An operator wrongly confirms a fence: the node that lives stops its successor.
+# 39. An operator wrongly confirms a fence: the node that lives stops its successor, or loses its reservation and ends.
 scenario_39() {
 	lab switch "$A" fails
 	the_living_is_called_dead confirm_wrongly
+}
+
+# 40. The arbiter is out of reach in SYNC: the pair goes on, with an alarm. The target comes back without its reservations.
+scenario_40() {
+	local epoch
+	has_san || fails "the arbiter record of this lab is no LUN of a SAN: mdcchaos --san"
+	epoch=$(epoch_of "$A")
+	lab power off san
+	within 15 has_alarm "$A" ARBITER
+	for_all 5 is_whole
+	go_on 1
+	lab power on san
+	within 15 not has_alarm "$A" ARBITER
+	must epoch_is "$A" "$epoch"
+	must nobody_was_fenced
+	lab power reboot san
+	go_on 1
+	sleep 5
+	must epoch_is "$A" "$epoch"
+	lab kill "$A" mdcd
+	within 5 serves "$B"
+	go_on 3
+}
+
+# 41. The arbiter is out of reach and the peer is lost: FROZEN, no fallback. The target comes back without the active's key: it
+# registers again, reads the record, and goes on alone.
+scenario_41() {
+	local epoch
+	has_san || fails "the arbiter record of this lab is no LUN of a SAN: mdcchaos --san"
+	epoch=$(epoch_of "$A")
+	lab power off san
+	lab freeze "$B" pacemakerd
+	lab kill "$B" mdcd
+	within 5 is_frozen "$A"
+	for_all 8 is_frozen "$A"
+	wait_for_it 2
+	must epoch_is "$A" "$epoch"
+	lab power on san
+	within 20 is_alone "$A"
+	must epoch_is "$A" $((epoch + 1))
+	go_on 3
+	# Without the LUN it could not start, which bars it for a minute.
+	lab exec "$A" -- crm_resource --cleanup >/dev/null
 }
 
 # ---- D. Storage ----
@@ -672,13 +730,15 @@ about() {
 
 numbers() {
 	case $1 in
-	all) sed -n 's/^scenario_\([0-9]*\)() {$/\1/p' "${BASH_SOURCE[0]}" ;;
+	all) sed -n 's/^scenario_\([0-9]*\)() {$/\1/p' "${BASH_SOURCE[0]}" |
+		if [[ " ${up_options[*]} " == *" --san "* ]]; then cat; else grep -v '^4[01]$'; fi ;;
 	*) tr , '\n' <<<"$1" ;;
 	esac
 }
 
 mend() {
 	local pod net
+	has_san && ! is_on san && lab power on san
 	for pod in mdc1 mdc2; do
 		lab switch "$pod" works
 		lab disk "$pod" 0 ok
@@ -706,6 +766,7 @@ play() {
 	A=$(active) B=$(other "$A")
 	booked=$(($(wc -l <"$dir/events.log") + 1))
 	marked=1
+	logged=$(($(wc -l <"$dir/pods/$A/mdcd.log") + 1))
 	began=$(now_ms)
 	(trap - EXIT && "scenario_$1") >"$work/scenario" 2>>"$work/noise" || code=$?
 	took=$(($(now_ms) - began))
@@ -720,7 +781,7 @@ play() {
 
 # run_scenarios LIST: 0 when none failed.
 run_scenarios() {
-	local n list before failed=() played=0 A B booked marked broken took seen wrong
+	local n list before failed=() played=0 A B booked marked logged broken took seen wrong
 	if [ "$1" = list ]; then
 		about '[0-9]*'
 		return
