@@ -28,7 +28,8 @@ enum {
 	SIM_LUN_FIRST = 256,
 	SIM_FILE_BLOCKS = 24,
 	SIM_EXTENTS_MAX = SIM_FILE_BLOCKS + 8,
-	SIM_SESSIONS_MAX = 4096
+	SIM_SESSIONS_MAX = 4096,
+	SIM_LINK_LEASE_MS = 600
 };
 /* How soon the network, the disks and the supervisor do what is asked, in us. */
 enum { SIM_US_MS = 1000, SIM_ARCHIVE = 255, SIM_STATE_COPIES = 4, SIM_DAMAGE_MAX = 8 };
@@ -74,6 +75,7 @@ struct sim_conn {
 	int port; /* 0 access, 1 coordination, 2 heartbeat link */
 	bool open, up;
 	bool gone[2];	     /* that end has closed it, or died: it says and hears no more */
+	unsigned doomed;     /* half-dead when the client has sent so many more frames */
 	uint64_t busy_us[2]; /* nothing overtakes: when the last byte sent by that end arrives */
 	struct sim_segment *queue[2], **last[2]; /* to that side */
 };
@@ -110,6 +112,9 @@ struct sim_node {
 	struct sim_batch **log;
 	uint64_t log_count, seen_commit;
 	bool lags;	    /* started with a damaged journal, it does not hold everything yet */
+	uint64_t keyless_gen; /* the life in which its key was taken off the LUN: nothing of it lands any more */
+	uint64_t failed_gen;  /* the life in which its journal failed */
+	bool failed_told;     /* and what it ended with was written: it must know */
 	bool log_recovered; /* log ends where recovery found the tail */
 };
 
@@ -226,7 +231,9 @@ enum { SIM_OPS_MIN = 1000, SIM_FAULTS_MIN = 20, SIM_FAILOVERS_MIN = 2 };
 	SIM_FAULT(PAUSE, "pause")                                   \
 	SIM_FAULT(SWITCHOVER, "switchover")                         \
 	SIM_FAULT(FENCE_LIES, "fence-lies")                         \
-	SIM_FAULT(ARBITER, "arbiter-unreachable")
+	SIM_FAULT(ARBITER, "arbiter-unreachable")                   \
+	SIM_FAULT(FALSE_DEATH, "false-death")                       \
+	SIM_FAULT(CRASH_LOOP, "crash-loop")
 
 enum sim_fault_kind {
 #define SIM_FAULT(name, text) SIM_FAULT_##name,
@@ -242,6 +249,7 @@ struct sim_swarm { /* drawn from the seed */
 	uint32_t names, inodes, cache_kib, fetch_max_us, lease_ms, lun_blocks, lun_stuck, data,
 		fence_fails, fence_late;
 	uint32_t weight[SIM_FAULTS];
+	uint32_t takeover_wait_ms; /* a fence only takes the key off the LUN, and the node lives; 0: it kills */
 };
 
 struct sim_rng {
@@ -300,7 +308,11 @@ struct sim {
 	bool damage_last; /* nothing was written behind it yet */
 	uint64_t damage_round, harmed, lies;
 	bool arbiter_rots;    /* a copy of the record does, when it is read next */
+	uint64_t quiet_until_us; /* nobody asks for anything; crashes: yet to come in that time */
+	unsigned loop_crashes;
 	bool fence_lies;      /* the next fence is reported and does not happen */
+	unsigned doomed_next; /* of so many connections, the next: they become half-dead in their first frames */
+	int given_up;	      /* the node that the cluster holds for dead while it lives; 0: none */
 	bool lone;	      /* at the end one controller is taken away for good */
 	bool healing, counts; /* counts: enough happened */
 	bool scripted;	      /* no fault is drawn: all asked for is enough */
@@ -381,6 +393,7 @@ void sim_super_died(struct sim *, int node);
 void sim_super_result(struct sim *, int node, uint64_t ticket, int error, const char *why);
 void sim_super_fence(struct sim *, int node, uint64_t incarnation);
 void sim_super_look(struct sim *);
+void sim_super_give_up(struct sim *, int node); /* though it lives: fenced off the LUN, the other is to be active */
 void sim_super_tick(struct sim *, struct sim_event *);
 
 /* sim_client.c */

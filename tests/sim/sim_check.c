@@ -69,6 +69,9 @@ void sim_check_step(struct sim *s, int node)
 		s->node[node].lags = false;
 	if (st.role == PR_ROLE_ACTIVE)
 		check_active(s, node, &st);
+	/* I12, by what the simulator knows of the disk: it was told, and had the time to write that down. */
+	if (s->quarantined == node && s->node[node].failed_told && st.role == PR_ROLE_ACTIVE)
+		sim_fail(s, "I12", "node %d is active, on a disk that failed", node);
 	/* I3: a member that is up and settled holds what was acknowledged. */
 	if (s->arbiter_set && !s->tail_lost && !s->node[node].lags && st.role == PR_ROLE_STANDBY &&
 	    s->arbiter.members >> (node - 1) & 1 && st.dstate == HA_INSYNC &&

@@ -36,6 +36,8 @@ static void work(struct sim *s, int client)
 {
 	struct sim_client *c = &s->client[client];
 
+	if (s->quiet_until_us > s->now_us)
+		return;
 	for (int w = 0; w < (int)s->swarm.workers && c->session_stands && !s->violation; w++)
 		if (!c->worker[w].op && c->worker[w].next_us <= s->now_us)
 			ask(s, client, w);

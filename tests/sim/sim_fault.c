@@ -19,6 +19,26 @@ const char *sim_fault_name(enum sim_fault_kind kind)
 	return fault_names[kind];
 }
 
+/* Rare, for it takes its time: the journal is small then, or it would not be full in the end. */
+static void draw_loop(struct sim *s)
+{
+	if (!sim_chance(s, 60))
+		return;
+	s->swarm.segments = 3;
+	s->swarm.weight[SIM_FAULT_CRASH_LOOP] = (uint32_t)sim_between(s, 20, 100);
+}
+
+/* In some clusters fencing takes a node's key off the LUN and no more: it lives on, and its successor waits for its lease. */
+static void draw_fencing(struct sim *s)
+{
+	struct sim_swarm *w = &s->swarm;
+
+	if (!sim_chance(s, 400))
+		return;
+	w->takeover_wait_ms = (uint32_t)sim_between(s, SIM_LINK_LEASE_MS + 1, 2 * SIM_LINK_LEASE_MS);
+	w->weight[SIM_FAULT_FALSE_DEATH] = (uint32_t)sim_between(s, 100, 500);
+}
+
 void sim_swarm_draw(struct sim *s)
 {
 	struct sim_swarm *w = &s->swarm;
@@ -53,9 +73,11 @@ void sim_swarm_draw(struct sim *s)
 	w->fence_late = (uint32_t)sim_below(s, 300);
 	w->fence_fails = (uint32_t)sim_below(s, 700);
 	/* A kind that never happens lets the others go further. */
-	for (int i = 0; i < SIM_FAULTS; i++)
+	for (int i = 0; i < SIM_FAULT_FALSE_DEATH; i++)
 		w->weight[i] = sim_chance(s, 300) ? 0 : (uint32_t)sim_between(s, 1, 300);
 	w->weight[SIM_FAULT_CRASH] += 100;
+	draw_fencing(s);
+	draw_loop(s);
 }
 
 void sim_swarm_print(const struct sim *s)
@@ -70,13 +92,15 @@ void sim_swarm_print(const struct sim *s)
 	for (int i = 0; i < SIM_FAULTS; i++)
 		if (w->weight[i])
 			printf(" %s %u", fault_names[i], w->weight[i]);
+	if (w->takeover_wait_ms)
+		printf("\n  a fenced controller lives, its successor waits %u ms", w->takeover_wait_ms);
 	printf("\n");
 }
 
 int sim_active(const struct sim *s)
 {
 	for (int n = 1; n <= SIM_NODES; n++)
-		if (s->node[n].up && s->node[n].role == PR_ROLE_ACTIVE)
+		if (s->node[n].up && s->node[n].role == PR_ROLE_ACTIVE && n != s->given_up)
 			return n;
 	return 0;
 }
@@ -147,6 +171,45 @@ static void arbiter_back(struct sim *s, struct sim_event *e)
 	s->arbiter_cut = false;
 }
 
+/* The active stands still, or nobody hears it, or the cluster is mistaken; the clients may well reach it. */
+static void false_death(struct sim *s)
+{
+	int a = sim_active(s);
+
+	if (!a || s->given_up || !s->node[3 - a].up)
+		return;
+	if (sim_chance(s, 600))
+		s->node[a].paused_until_us = s->now_us + sim_between(s, 100, 4000) * SIM_US_MS;
+	else if (sim_chance(s, 800))
+		cut_between(s, a, 3 - a, 4000);
+	sim_super_give_up(s, a);
+}
+
+static void crash_again(struct sim *s, struct sim_event *e)
+{
+	(void)e;
+	if (s->healing || s->loop_crashes == 0) {
+		s->quiet_until_us = 0;
+		for (uint32_t i = 0; i < s->swarm.clients; i++)
+			sim_after(s, 1, SIM_CLIENT_END + (int)i, sim_client_pump);
+		return;
+	}
+	s->loop_crashes--;
+	if (sim_active(s))
+		sim_node_crash(s, sim_active(s), "killed in a loop");
+	sim_after(s, sim_between(s, 50, 250) * SIM_US_MS, 0, crash_again);
+}
+
+/* At night, when nobody asks for anything: all that these lives leave in the journals is their epochs. */
+static void crash_loop(struct sim *s)
+{
+	if (s->loop_crashes)
+		return;
+	s->loop_crashes = (unsigned)sim_between(s, 10, 300);
+	s->quiet_until_us = UINT64_MAX;
+	sim_after(s, 100 * SIM_US_MS, 0, crash_again);
+}
+
 static void strike(struct sim *s, enum sim_fault_kind kind)
 {
 	int node = victim(s), client = (int)sim_below(s, s->swarm.clients);
@@ -182,7 +245,10 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 		sim_net_reset(s);
 		break;
 	case SIM_FAULT_HALF_DEAD:
-		sim_net_half_dead(s);
+		if (sim_chance(s, 500))
+			s->doomed_next = (unsigned)sim_between(s, 1, 2 * s->swarm.clients);
+		else
+			sim_net_half_dead(s);
 		break;
 	case SIM_FAULT_CORRUPT:
 		s->corrupt++;
@@ -235,7 +301,10 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 		n->slow_disk_us = sim_between(s, 1, 800) * SIM_US_MS;
 		break;
 	case SIM_FAULT_PAUSE:
-		n->paused_until_us = s->now_us + sim_between(s, 10, 4000) * SIM_US_MS;
+		n->paused_until_us =
+			s->now_us +
+			sim_between(s, 10, sim_chance(s, 900) ? 4000 : 6ull * s->swarm.lease_ms) *
+				SIM_US_MS;
 		break;
 	case SIM_FAULT_SWITCHOVER:
 		if (sim_active(s))
@@ -244,6 +313,12 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 	case SIM_FAULT_ARBITER:
 		s->arbiter_cut = true;
 		sim_after(s, sim_between(s, 10, 2000) * SIM_US_MS, 0, arbiter_back);
+		break;
+	case SIM_FAULT_FALSE_DEATH:
+		false_death(s);
+		break;
+	case SIM_FAULT_CRASH_LOOP:
+		crash_loop(s);
 		break;
 	case SIM_FAULTS:
 		break;
@@ -298,6 +373,8 @@ void sim_heal(struct sim *s)
 	s->arbiter_cut = false;
 	s->corrupt = 0;
 	s->fence_lies = s->arbiter_rots = false;
+	s->doomed_next = s->loop_crashes = 0;
+	s->quiet_until_us = 0;
 	memset(s->cut, 0, sizeof(s->cut));
 	for (int n = 1; n <= SIM_NODES; n++) {
 		s->node[n].slow_disk_us = 0;

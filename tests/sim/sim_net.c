@@ -155,6 +155,10 @@ static void connect_event(struct sim *s, struct sim_event *e)
 	}
 	c->id[1] = ++s->next_conn;
 	c->up = true;
+	if (s->doomed_next && !sim_is_node(from)) {
+		s->doomed_next--;
+		c->doomed = (unsigned)sim_between(s, 1, 6);
+	}
 	tell_up(s, c, 1);
 	if (c->open)
 		tell_up(s, c, 0);
@@ -287,6 +291,24 @@ static void arrive(struct sim *s, struct sim_event *e)
 	}
 }
 
+/* One end has lost it; what it had sent comes late, and then the other hears of that. */
+static void half_die(struct sim *s, struct sim_conn *c, int side)
+{
+	uint64_t late_us = sim_between(s, 1, sim_chance(s, 500) ? 100 : 3000) * SIM_US_MS;
+
+	lose(s, c, side, -ECONNRESET);
+	for (struct sim_segment *g = c->queue[side ^ 1]; g; g = g->next) {
+		struct sim_event *e;
+
+		g->at_us += late_us;
+		e = sim_after(s, g->at_us - s->now_us, c->end[side ^ 1], arrive);
+		e->ptr = c;
+		e->a = (uint64_t)(side ^ 1);
+	}
+	c->busy_us[side] = (c->busy_us[side] > s->now_us ? c->busy_us[side] : s->now_us) + late_us;
+	lose(s, c, side ^ 1, 0);
+}
+
 void sim_send(struct sim *s, int from, uint64_t id, const uint8_t *p, uint32_t len,
 	      const uint8_t *p2, uint32_t len2)
 {
@@ -318,6 +340,8 @@ void sim_send(struct sim *s, int from, uint64_t id, const uint8_t *p, uint32_t l
 	e = sim_after(s, at - s->now_us, c->end[side ^ 1], arrive);
 	e->ptr = c;
 	e->a = (uint64_t)(side ^ 1);
+	if (side == 0 && c->doomed && --c->doomed == 0 && !c->gone[0] && !c->gone[1])
+		half_die(s, c, 0);
 }
 
 void sim_hang_up(struct sim *s, int from, uint64_t id)
@@ -359,22 +383,9 @@ void sim_net_reset(struct sim *s)
 void sim_net_half_dead(struct sim *s)
 {
 	struct sim_conn *c = s->open_count ? s->open[sim_below(s, s->open_count)] : NULL;
-	uint64_t late_us = sim_between(s, 1, sim_chance(s, 500) ? 100 : 3000) * SIM_US_MS;
-	int side = sim_chance(s, 700) ? 0 : 1;
 
-	if (!c || !c->up || c->gone[0] || c->gone[1])
-		return;
-	lose(s, c, side, -ECONNRESET);
-	for (struct sim_segment *g = c->queue[side ^ 1]; g; g = g->next) {
-		struct sim_event *e;
-
-		g->at_us += late_us;
-		e = sim_after(s, g->at_us - s->now_us, c->end[side ^ 1], arrive);
-		e->ptr = c;
-		e->a = (uint64_t)(side ^ 1);
-	}
-	c->busy_us[side] = (c->busy_us[side] > s->now_us ? c->busy_us[side] : s->now_us) + late_us;
-	lose(s, c, side ^ 1, 0);
+	if (c && c->up && !c->gone[0] && !c->gone[1])
+		half_die(s, c, sim_chance(s, 700) ? 0 : 1);
 }
 
 void sim_cut(struct sim *s, int a, int b, bool on)

@@ -51,6 +51,8 @@ static void journal_done(struct sim *s, struct sim_event *e)
 	if (n->journal_error && simdisk_op_at(n->disk, i)->write &&
 	    sim_may_lose_journal(s, e->node)) {
 		s->quarantined = e->node;
+		n->failed_gen = n->gen;
+		n->failed_told = false;
 		simdisk_fail_write(n->disk, UINT32_MAX, 0, n->journal_error);
 		n->journal_error = 0;
 	} else {
@@ -195,7 +197,7 @@ static void timer(struct sim *s, struct sim_event *e)
 {
 	struct ctl_event ev = {.type = CTL_EV_TIMER};
 
-	if (s->node[e->node].timer_us != e->at_us && s->node[e->node].paused_until_us != e->at_us)
+	if (s->node[e->node].timer_us != e->a)
 		return;
 	s->node[e->node].timer_us = UINT64_MAX;
 	sim_node_step(s, e->node, &ev);
@@ -332,7 +334,7 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		uint64_t us = fx->at_ms > 1000 ? (fx->at_ms - 1000) * SIM_US_MS : 0;
 
 		n->timer_us = us > s->now_us ? us : s->now_us + 10;
-		sim_after(s, n->timer_us - s->now_us, node, timer);
+		sim_after(s, n->timer_us - s->now_us, node, timer)->a = n->timer_us;
 		break;
 	}
 	case CTL_FX_ALARM:
@@ -347,6 +349,8 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 	case CTL_FX_COPY_KEEP:
 		break;
 	case CTL_FX_DIE:
+		if (s->quarantined == node && n->failed_gen == n->gen)
+			n->failed_told = !n->saving;
 		sim_node_crash(s, node, fx->text);
 		break;
 	}
@@ -449,10 +453,12 @@ void sim_node_boot(struct sim *s, int node)
 	struct ctl_config config = {
 		.ha = {.node = (uint8_t)node,
 		       .beat_ms = 50,
-		       .lease_ms = 600,
+		       .lease_ms = SIM_LINK_LEASE_MS,
 		       .drop_ms = 5000,
 		       .link_dead_ms = 400,
-		       .in_flight = 2},
+		       .in_flight = 2,
+		       .fabric_fencing = s->swarm.takeover_wait_ms > 0,
+		       .takeover_wait_ms = s->swarm.takeover_wait_ms},
 		.journal = {.segment_bytes = SEGMENT_BYTES,
 			    .segments = s->swarm.segments,
 			    .ring_slots = RING_SLOTS,

@@ -173,10 +173,16 @@ static uint64_t arb_wait(struct sim *s, int node)
 static void arb_cas_late(struct sim *s, struct sim_event *e)
 {
 	/* The controller died with its write under way: it lands, or half of it, or not. */
-	if (sim_chance(s, s->swarm.keep))
+	if (s->node[e->node].keyless_gen != e->gen && sim_chance(s, s->swarm.keep))
 		cas(s, e->node, e->ptr, (int)sim_between(s, 1, 2));
 	s->cas_flying--;
 	free(e->ptr);
+}
+
+/* Another has taken its key off the LUN: reads are all that it gets. */
+static bool keyless(const struct sim *s, int node)
+{
+	return s->node[node].keyless_gen == s->node[node].gen;
 }
 
 static void arb_cas_done(struct sim *s, struct sim_event *e)
@@ -202,7 +208,7 @@ static void arb_cas_done(struct sim *s, struct sim_event *e)
 		}
 		return;
 	}
-	ev.error = cas(s, e->node, j, 2);
+	ev.error = keyless(s, e->node) ? -EBADE : cas(s, e->node, j, 2);
 	s->cas_flying--;
 	ev.arbiter = &s->arbiter;
 	sim_node_step(s, e->node, &ev);
@@ -246,6 +252,8 @@ static void arb_floor(struct sim *s, struct sim_event *e)
 
 	if (s->arbiter_cut) {
 		ev.error = -EIO;
+	} else if (keyless(s, e->node)) {
+		ev.error = -EBADE;
 	} else {
 		s->floor_epoch = e->a;
 		s->floor_lsn = e->b;
@@ -261,6 +269,12 @@ void sim_arbiter_floor(struct sim *s, int node, uint64_t epoch, uint64_t lsn)
 	e->b = lsn;
 }
 
+static void take_key(struct sim *s, int node)
+{
+	s->node[node].keyless_gen = 0;
+	s->node[3 - node].keyless_gen = s->node[3 - node].gen;
+}
+
 static void preempted(struct sim *s, struct sim_event *e)
 {
 	struct ctl_event ev = {.type = CTL_EV_PREEMPTED};
@@ -268,6 +282,8 @@ static void preempted(struct sim *s, struct sim_event *e)
 	/* The lock comes free with the death of its holder and of its last write. */
 	if (s->arbiter_cut)
 		ev.error = -EIO;
+	else if (s->swarm.takeover_wait_ms)
+		take_key(s, e->node);
 	else if (s->node[3 - e->node].up && s->node[3 - e->node].role == PR_ROLE_ACTIVE)
 		ev.error = -EBUSY;
 	sim_node_step(s, e->node, &ev);

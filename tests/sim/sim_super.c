@@ -8,8 +8,8 @@ static void tell_peer(struct sim *s, int node, int peer)
 {
 	struct ctl_event ev = {.type = CTL_EV_PEER,
 			       .incarnation = s->node[peer].incarnation,
-			       .process_up = s->node[peer].up,
-			       .node_up = true,
+			       .process_up = s->node[peer].up && peer != s->given_up,
+			       .node_up = peer != s->given_up,
 			       .quorate = true};
 
 	sim_node_step(s, node, &ev);
@@ -64,6 +64,8 @@ void sim_super_born(struct sim *s, int node)
 {
 	int peer = 3 - node;
 
+	if (s->given_up == node)
+		s->given_up = 0;
 	s->node[node].settle_us = s->now_us + sim_between(s, 5, 300) * SIM_US_MS;
 	sim_after(s, sim_between(s, 100, 2000), node, facts);
 	if (s->node[peer].up)
@@ -81,6 +83,52 @@ void sim_super_died(struct sim *s, int node)
 	if (s->node[peer].up)
 		sim_after(s, sim_between(s, 200, 3000), peer, facts);
 	sim_after(s, wait_ms * SIM_US_MS, 0, restart)->a = (uint64_t)node;
+}
+
+/* ---- the cluster gives up a controller that lives ---- */
+
+/* In the end whoever watches over it stops it, if it did not come to its end itself. */
+static void stop_given_up(struct sim *s, struct sim_event *e)
+{
+	sim_node_crash(s, e->node, "stopped by who watches over it");
+}
+
+static void hear_of_it(struct sim *s, struct sim_event *e)
+{
+	int peer = 3 - e->node;
+
+	if (s->given_up != peer)
+		return;
+	tell_peer(s, e->node, peer);
+	if (s->node[e->node].up && s->node[peer].keyless_gen == s->node[peer].gen)
+		tell_fenced(s, e->node, peer);
+	sim_super_look(s);
+}
+
+static void cut_off_lun(struct sim *s, struct sim_event *e)
+{
+	int node = (int)e->a, peer = 3 - node;
+
+	if (s->given_up != node || s->node[node].gen != e->b)
+		return;
+	sim_note(s, "node %d lives, and its key is off the LUN", node);
+	s->node[node].keyless_gen = s->node[node].gen;
+	if (s->node[peer].up)
+		sim_after(s, sim_between(s, 100, 2000), peer, hear_of_it);
+}
+
+void sim_super_give_up(struct sim *s, int node)
+{
+	struct sim_event *e;
+
+	sim_note(s, "node %d is given up", node);
+	s->given_up = node;
+	if (s->node[3 - node].up)
+		sim_after(s, sim_between(s, 100, 2000), 3 - node, hear_of_it);
+	e = sim_after(s, sim_between(s, 1, 300) * SIM_US_MS, 0, cut_off_lun);
+	e->a = (uint64_t)node;
+	e->b = s->node[node].gen;
+	sim_after(s, sim_between(s, 500, 10000) * SIM_US_MS, node, stop_given_up);
 }
 
 static void fence_event(struct sim *s, struct sim_event *e)
@@ -122,7 +170,7 @@ void sim_super_look(struct sim *s)
 	if (s->promoting && s->now_us < s->promote_until_us)
 		return;
 	for (int n = 1; n <= SIM_NODES; n++) {
-		if (!s->node[n].up)
+		if (!s->node[n].up || n == s->given_up)
 			continue;
 		if (s->node[n].role == PR_ROLE_ACTIVE || s->node[n].role == PR_ROLE_PROMOTING)
 			return;
@@ -133,7 +181,7 @@ void sim_super_look(struct sim *s)
 	}
 	if (!best)
 		return;
-	if (best == s->last_tried && s->node[3 - best].up &&
+	if (best == s->last_tried && s->node[3 - best].up && 3 - best != s->given_up &&
 	    s->node[3 - best].role == PR_ROLE_STANDBY)
 		best = 3 - best;
 	s->promoting = best;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { RESUME_US = 300 };
+
 static uint64_t rotl(uint64_t x, int k)
 {
 	return x << k | x >> (64 - k);
@@ -137,8 +139,8 @@ bool sim_run_one(struct sim *s)
 		if (e->drop)
 			e->drop(s, e);
 	} else if (e->node && paused_until(s, e->node) > s->now_us) {
-		/* A stopped process does nothing; the world goes on. */
-		e->at_us = paused_until(s, e->node);
+		/* A stopped process does nothing; the world goes on. Then it sees all at once, in no order. */
+		e->at_us = paused_until(s, e->node) + e->order * 0x9e3779b9 % RESUME_US;
 		push(s, e);
 		return true;
 	} else {
