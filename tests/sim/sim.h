@@ -111,11 +111,12 @@ struct sim_node {
 	/* the batches in its journal by LSN, as sim_witness.c saw them written */
 	struct sim_batch **log;
 	uint64_t log_count, seen_commit;
-	bool lags;	    /* started with a damaged journal, it does not hold everything yet */
-	uint64_t keyless_gen; /* the life in which its key was taken off the LUN: nothing of it lands any more */
-	uint64_t failed_gen;  /* the life in which its journal failed */
-	bool failed_told;     /* and what it ended with was written: it must know */
-	bool log_recovered; /* log ends where recovery found the tail */
+	bool lags; /* started with a damaged journal, it does not hold everything yet */
+	uint64_t
+		keyless_gen; /* the life in which its key was taken off the LUN: nothing of it lands any more */
+	uint64_t failed_gen; /* the life in which its journal failed */
+	bool failed_told;    /* and what it ended with was written: it must know */
+	bool log_recovered;  /* log ends where recovery found the tail */
 };
 
 /* Bytes of a journal that are not what was written there. */
@@ -249,7 +250,8 @@ struct sim_swarm { /* drawn from the seed */
 	uint32_t names, inodes, cache_kib, fetch_max_us, lease_ms, lun_blocks, lun_stuck, data,
 		fence_fails, fence_late;
 	uint32_t weight[SIM_FAULTS];
-	uint32_t takeover_wait_ms; /* a fence only takes the key off the LUN, and the node lives; 0: it kills */
+	uint32_t
+		takeover_wait_ms; /* a fence only takes the key off the LUN, and the node lives; 0: it kills */
 };
 
 struct sim_rng {
@@ -307,11 +309,12 @@ struct sim {
 	int damaged;	  /* the node whose journal is */
 	bool damage_last; /* nothing was written behind it yet */
 	uint64_t damage_round, harmed, lies;
-	bool arbiter_rots;    /* a copy of the record does, when it is read next */
+	bool arbiter_rots;	 /* a copy of the record does, when it is read next */
 	uint64_t quiet_until_us; /* nobody asks for anything; crashes: yet to come in that time */
 	unsigned loop_crashes;
-	bool fence_lies;      /* the next fence is reported and does not happen */
-	unsigned doomed_next; /* of so many connections, the next: they become half-dead in their first frames */
+	bool fence_lies; /* the next fence is reported and does not happen */
+	unsigned
+		doomed_next; /* of so many connections, the next: they become half-dead in their first frames */
 	int given_up;	      /* the node that the cluster holds for dead while it lives; 0: none */
 	bool lone;	      /* at the end one controller is taken away for good */
 	bool healing, counts; /* counts: enough happened */
@@ -393,7 +396,9 @@ void sim_super_died(struct sim *, int node);
 void sim_super_result(struct sim *, int node, uint64_t ticket, int error, const char *why);
 void sim_super_fence(struct sim *, int node, uint64_t incarnation);
 void sim_super_look(struct sim *);
-void sim_super_give_up(struct sim *, int node); /* though it lives: fenced off the LUN, the other is to be active */
+void sim_super_give_up(
+	struct sim *,
+	int node); /* though it lives: fenced off the LUN, the other is to be active */
 void sim_super_tick(struct sim *, struct sim_event *);
 
 /* sim_client.c */

@@ -35,7 +35,8 @@ static void draw_fencing(struct sim *s)
 
 	if (!sim_chance(s, 400))
 		return;
-	w->takeover_wait_ms = (uint32_t)sim_between(s, SIM_LINK_LEASE_MS + 1, 2 * SIM_LINK_LEASE_MS);
+	w->takeover_wait_ms =
+		(uint32_t)sim_between(s, SIM_LINK_LEASE_MS + 1, 2 * SIM_LINK_LEASE_MS);
 	w->weight[SIM_FAULT_FALSE_DEATH] = (uint32_t)sim_between(s, 100, 500);
 }
 
@@ -93,7 +94,8 @@ void sim_swarm_print(const struct sim *s)
 		if (w->weight[i])
 			printf(" %s %u", fault_names[i], w->weight[i]);
 	if (w->takeover_wait_ms)
-		printf("\n  a fenced controller lives, its successor waits %u ms", w->takeover_wait_ms);
+		printf("\n  a fenced controller lives, its successor waits %u ms",
+		       w->takeover_wait_ms);
 	printf("\n");
 }
 
