@@ -250,6 +250,7 @@ struct sim_swarm { /* drawn from the seed */
 	uint32_t names, inodes, cache_kib, fetch_max_us, lease_ms, lun_blocks, lun_stuck, data,
 		fence_fails, fence_late;
 	uint32_t weight[SIM_FAULTS];
+	uint32_t long_pauses; /* of 1000, for longer than a session lasts */
 	uint32_t
 		takeover_wait_ms; /* a fence only takes the key off the LUN, and the node lives; 0: it kills */
 };
@@ -306,8 +307,8 @@ struct sim {
 	uint64_t corrupt, corrupted, replaced, cas_flying;
 	struct sim_damage damage[SIM_DAMAGE_MAX];
 	unsigned damage_count;
-	int damaged;	  /* the node whose journal is */
-	bool damage_last; /* nothing was written behind it yet */
+	int damaged;	   /* the node whose journal is */
+	uint64_t lost_lsn; /* of a lost write that nothing on its disk tells of yet; 0: none */
 	uint64_t damage_round, harmed, lies;
 	bool arbiter_rots;	 /* a copy of the record does, when it is read next */
 	uint64_t quiet_until_us; /* nobody asks for anything; crashes: yet to come in that time */

@@ -2,9 +2,11 @@
 /*
  * What the disk of a journal does wrong without a word: bits rot, pages cannot be read, writes are lost or land elsewhere. On one node
  * at a time, and while the other holds everything: of what no good copy is left scenario 50 tells. What nobody came upon is as it was
- * after a while, as if it had only been read wrongly; at once when the node is to go on alone. The last write of all, lost, looks
- * like one that a crash dropped: nobody can know, and it is there when its node dies.
+ * after a while, as if it had only been read wrongly; at once when the node is to go on alone. A lost write that neither the ring nor
+ * the commit in a later batch tells of looks like one that a crash dropped, also where one that was under way with it got through:
+ * nobody can know, and it is there when its node dies.
  */
+#include "journal/core/format.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/simdisk.h"
 
@@ -83,13 +85,28 @@ static void unreadable(struct sim *s, int node)
 	note(s, node, file, at, p, p, PAGE_BYTES);
 }
 
+/* What a write says of the LSNs before it: the ring what is durable, a batch what is committed; or else the last one in it. */
+static uint64_t lsn_in(const struct sim *s, const struct simdisk_op *op, bool committed)
+{
+	const char *why;
+	struct jr_batch *b;
+	uint64_t lsn;
+
+	if (op->file == 0)
+		return pr_load64(op->buffer + offsetof(struct jr_entry_disk, tail_lsn));
+	b = jr_batch_open(s->arbiter.cluster, op->buffer, op->bytes, &why);
+	lsn = !b ? 0 : committed ? b->commit_lsn : b->last_lsn;
+	jr_batch_unref(b);
+	return lsn;
+}
+
 static void lose(struct sim *s, int node, const struct simdisk_op *op)
 {
 	struct simdisk *disk = s->node[node].disk;
 
 	note(s, node, op->file, op->offset, simdisk_bytes(disk, op->file, NULL) + op->offset,
 	     op->buffer, op->bytes);
-	s->damage_last = true;
+	s->lost_lsn = lsn_in(s, op, false);
 }
 
 static void misdirect(struct sim *s, int node, const struct simdisk_op *op)
@@ -117,9 +134,9 @@ void sim_damage_now(struct sim *s, int node, unsigned i)
 	bool waits_for_write = harm == SIM_HARM_LOSE || harm == SIM_HARM_MISDIRECT;
 	bool data = op->write && op->file != 0 && !op->append;
 
-	if (s->damaged == node && data)
-		s->damage_last = false;
-
+	if (s->damaged == node && s->lost_lsn && op->write && !op->append &&
+	    lsn_in(s, op, true) >= s->lost_lsn)
+		s->lost_lsn = 0;
 	if (harm == SIM_HARM_NONE || !may_damage(s, node) || (waits_for_write && !data))
 		return;
 	n->harm = SIM_HARM_NONE;
@@ -154,7 +171,7 @@ void sim_damage_forget(struct sim *s)
 		free(d->was);
 	}
 	s->damaged = 0;
-	s->damage_last = false;
+	s->lost_lsn = 0;
 	s->damage_round++;
 }
 

@@ -19,6 +19,20 @@ const char *sim_fault_name(enum sim_fault_kind kind)
 	return fault_names[kind];
 }
 
+/* Controllers stand still for long, and clients are always there: who loses a session then has been wronged. */
+static void draw_stillness(struct sim *s)
+{
+	uint32_t *weight = s->swarm.weight;
+
+	s->swarm.long_pauses = 100;
+	if (!sim_chance(s, 150))
+		return;
+	s->swarm.long_pauses = 500;
+	weight[SIM_FAULT_CUT_CLIENT] = weight[SIM_FAULT_CLIENT_OFF] = 0;
+	weight[SIM_FAULT_CLIENT_PAUSE] = 0;
+	weight[SIM_FAULT_PAUSE] = (uint32_t)sim_between(s, 200, 600);
+}
+
 /* Rare, for it takes its time: the journal is small then, or it would not be full in the end. */
 static void draw_loop(struct sim *s)
 {
@@ -77,6 +91,7 @@ void sim_swarm_draw(struct sim *s)
 	for (int i = 0; i < SIM_FAULT_FALSE_DEATH; i++)
 		w->weight[i] = sim_chance(s, 300) ? 0 : (uint32_t)sim_between(s, 1, 300);
 	w->weight[SIM_FAULT_CRASH] += 100;
+	draw_stillness(s);
 	draw_fencing(s);
 	draw_loop(s);
 }
@@ -202,12 +217,12 @@ static void crash_again(struct sim *s, struct sim_event *e)
 	sim_after(s, sim_between(s, 50, 250) * SIM_US_MS, 0, crash_again);
 }
 
-/* At night, when nobody asks for anything: all that these lives leave in the journals is their epochs. */
+/* At night, when nobody asks for anything and nothing else happens: all that these lives leave in the journals is their epochs. */
 static void crash_loop(struct sim *s)
 {
 	if (s->loop_crashes)
 		return;
-	s->loop_crashes = (unsigned)sim_between(s, 10, 300);
+	s->loop_crashes = (unsigned)sim_between(s, 100, 350);
 	s->quiet_until_us = UINT64_MAX;
 	sim_after(s, 100 * SIM_US_MS, 0, crash_again);
 }
@@ -303,10 +318,11 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 		n->slow_disk_us = sim_between(s, 1, 800) * SIM_US_MS;
 		break;
 	case SIM_FAULT_PAUSE:
-		n->paused_until_us =
-			s->now_us +
-			sim_between(s, 10, sim_chance(s, 900) ? 4000 : 6ull * s->swarm.lease_ms) *
-				SIM_US_MS;
+		n->paused_until_us = s->now_us + sim_between(s, 10,
+							     sim_chance(s, s->swarm.long_pauses)
+								     ? 6ull * s->swarm.lease_ms
+								     : 4000) *
+							 SIM_US_MS;
 		break;
 	case SIM_FAULT_SWITCHOVER:
 		if (sim_active(s))
@@ -358,7 +374,8 @@ void sim_fault(struct sim *s, struct sim_event *e)
 	/* Where so much goes wrong that nothing gets done, it becomes less with time. */
 	wait_ms = sim_between(s, 1, 2ull * s->swarm.faults_mean_ms) *
 		  (1 + s->now_us / (30000ull * SIM_US_MS));
-	if (!s->skip[s->fault_index < SIM_FAULTS_MAX ? s->fault_index : SIM_FAULTS_MAX - 1]) {
+	if (s->loop_crashes == 0 &&
+	    !s->skip[s->fault_index < SIM_FAULTS_MAX ? s->fault_index : SIM_FAULTS_MAX - 1]) {
 		s->faults++;
 		s->fault_count[kind]++;
 		strike(s, kind);

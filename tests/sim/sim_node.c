@@ -526,7 +526,7 @@ void sim_node_crash(struct sim *s, int node, const char *why)
 	n->up = false;
 	n->gen++;
 	n->role = PR_ROLE_STOPPED;
-	if (s->damaged == node && s->damage_last)
+	if (s->damaged == node && s->lost_lsn)
 		sim_damage_undo(s);
 	disk_crash(s, n);
 	simstore_free(n->copy);

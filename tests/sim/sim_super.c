@@ -75,8 +75,9 @@ void sim_super_born(struct sim *s, int node)
 void sim_super_died(struct sim *s, int node)
 {
 	int peer = 3 - node;
-	uint64_t wait_ms =
-		s->healing ? 20 : sim_between(s, s->swarm.restart_min_ms, s->swarm.restart_max_ms);
+	uint64_t wait_ms = s->healing || s->loop_crashes ? 20
+							 : sim_between(s, s->swarm.restart_min_ms,
+								       s->swarm.restart_max_ms);
 
 	if (s->promoting == node)
 		s->promoting = 0;
