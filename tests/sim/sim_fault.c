@@ -91,9 +91,13 @@ void sim_swarm_draw(struct sim *s)
 	for (int i = 0; i < SIM_FAULT_FALSE_DEATH; i++)
 		w->weight[i] = sim_chance(s, 300) ? 0 : (uint32_t)sim_between(s, 1, 300);
 	w->weight[SIM_FAULT_CRASH] += 100;
+	/* From a generator of their own: scripts depend on what else a seed draws. */
+	sim_rng_seed(&s->fault_rng, ~s->seed);
+	s->striking = true;
 	draw_stillness(s);
 	draw_fencing(s);
 	draw_loop(s);
+	s->striking = false;
 }
 
 void sim_swarm_print(const struct sim *s)

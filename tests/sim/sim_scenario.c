@@ -459,9 +459,10 @@ static void s44(struct sim *s)
 	fail_journal(s, 3 - active(s));
 }
 
-/* A bit in every page of a node's journal that holds something. */
+/* A bit in pages of a node's journal that hold something, the last write perhaps among them, which may then look like a torn one. */
 static void rot(struct sim *s, int node)
 {
+	s->tail_lost = true;
 	for (uint32_t file = 1; file <= s->swarm.segments; file++) {
 		uint64_t bytes;
 		uint8_t *p = simdisk_bytes(s->node[node].disk, file, &bytes);
@@ -761,6 +762,7 @@ static void calm(struct sim *s)
 	w->flush_ms = 300;
 	w->lease_ms = 3000;
 	w->lun_stuck = w->fence_fails = w->fence_late = 0;
+	w->takeover_wait_ms = 0;
 	w->data = 300;
 	w->ops = UINT32_MAX;
 }
