@@ -122,6 +122,10 @@ static void journal_event(struct ctl *c, struct jr_event *j)
 		e.type = HA_EV_REPAIRED;
 		break;
 	case JR_EV_FAILED:
+		if (!c->booted) { /* nobody there yet who could persist that it is quarantined */
+			die(c, "a write to the journal failed while it was recovered");
+			return;
+		}
 		e.type = HA_EV_APPEND_FAILED;
 		e.text = j->why;
 		break;

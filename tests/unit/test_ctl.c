@@ -799,6 +799,30 @@ Test(ctl, flushes_release_the_journal_and_a_restart_reads_the_store)
 	rig_close(&g);
 }
 
+Test(ctl, a_write_that_fails_during_recovery_ends_the_process)
+{
+	struct ctl_event boot = {.type = CTL_EV_BOOT};
+	struct ha_state st;
+	char why[256];
+
+	open_one();
+	cr_assert_eq(rig_create(&g, &a, "hello", NULL), 0);
+	rig_crash(&g);
+	cr_assert_eq(ha_state_decode(&st, g.state), 0);
+	boot.state = &st;
+	boot.store_lsn = simstore_lsn(g.store);
+	simdisk_fail_write(g.disk, UINT32_MAX, 0, -EIO);
+	g.ctl = ctl_new(&g.config, why);
+	rig_step(&g, &boot);
+	rig_run(&g);
+	cr_assert(strstr(g.died, "failed while it was recovered"), "\"%s\"", g.died);
+	g.died[0] = '\0';
+	rig_crash(&g);
+	rig_boot(&g);
+	rig_serve(&g);
+	rig_close(&g);
+}
+
 Test(ctl, a_crash_loop_does_not_fill_the_journal_with_epochs)
 {
 	open_one();
