@@ -34,12 +34,14 @@ install-data-hook:
 uninstall-hook:
 	rm -f "$(DESTDIR)$(sbindir)/mdcd-cluster-init"
 
-noinst_PROGRAMS += labd labclock.so
+noinst_PROGRAMS += labd
 labd_SOURCES = deploy/lab/labd.c
-labclock_so_SOURCES = deploy/lab/labclock.c
-labclock_so_CFLAGS = $(AM_CFLAGS) -fPIC
-labclock_so_LDFLAGS = $(AM_LDFLAGS) -XCClinker -shared
-labclock_so_LDADD =
+# Preloaded: shared also where the libraries are not.
+noinst_DATA = labclock.so
+EXTRA_DIST += deploy/lab/labclock.c
+CLEANFILES += labclock.so
+labclock.so: deploy/lab/labclock.c
+	$(AM_V_CCLD)$(CC) $(DEFS) -I. -I$(srcdir) $(AM_CFLAGS) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $(top_srcdir)/deploy/lab/labclock.c
 
 if HAVE_FUSE
 noinst_PROGRAMS += faultfs
