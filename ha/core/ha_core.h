@@ -12,6 +12,9 @@
 #include <string.h>
 #include "ha/core/ha.h"
 
+/* A peer that names a later one errs: there must be room for those that follow. */
+#define HA_EPOCH_MAX (UINT64_MAX >> 1)
+
 enum {
 	HA_FX_MAX = 1024,
 	HA_FLIGHT_MAX = 16,	/* in_flight and the pair core's own batch */

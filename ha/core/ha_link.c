@@ -178,7 +178,8 @@ static void take_hello(struct ha *h, const struct pr_link_hello *m)
 
 static void on_hello(struct ha *h, const struct pr_link_hello *m)
 {
-	if (memcmp(m->cluster.b, h->cfg.cluster, 16) != 0 || m->node != ha_peer_node(h)) {
+	if (memcmp(m->cluster.b, h->cfg.cluster, 16) != 0 || m->node != ha_peer_node(h) ||
+	    m->epoch > HA_EPOCH_MAX || m->log_epoch > HA_EPOCH_MAX) {
 		ha_alarm(h, HA_ALARM_PEER, true);
 		ha_link_close(h);
 		return;

@@ -456,7 +456,7 @@ static bool run_named(struct ha *h)
 void ha_on_outdate(struct ha *h, const struct pr_link_outdate *m)
 {
 	if (h->role != PR_ROLE_STANDBY || h->r.open || h->tg != HA_TG_IDLE || h->p != HA_P_IDLE ||
-	    m->epoch < h->state.epoch || h->his.role != PR_ROLE_ACTIVE)
+	    m->epoch < h->state.epoch || m->epoch > HA_EPOCH_MAX || h->his.role != PR_ROLE_ACTIVE)
 		return;
 	if (h->state.dstate == HA_INSYNC) {
 		h->state.dstate = HA_OUTDATED;
