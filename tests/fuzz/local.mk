@@ -1,7 +1,9 @@
 # A target is fuzz_NAME.c, its name here, a line in fuzz.h and in replay.c, and a folder corpus/NAME.
 fuzz_programs = \
 	tests/fuzz/fuzz-arbiter \
+	tests/fuzz/fuzz-cl \
 	tests/fuzz/fuzz-conf \
+	tests/fuzz/fuzz-ctl \
 	tests/fuzz/fuzz-frame \
 	tests/fuzz/fuzz-ha \
 	tests/fuzz/fuzz-journal \
@@ -13,15 +15,22 @@ fuzz_programs = \
 fuzz_common = tests/fuzz/fuzz.c tests/fuzz/fuzz.h
 fuzz_wire = tests/unit/wire_dice.h tests/unit/wire_kinds.h
 fuzz_disk = tests/sim/simdisk.c tests/sim/simdisk.h
+fuzz_ctl = tests/fuzz/fuzz_ctl_ask.c tests/fuzz/fuzz_ctl_ask.h tests/sim/simstore.c tests/sim/simstore.h
 fuzz_conf = controller/io/conf.c controller/io/conf.h
 fuzz_ldflags = $(AM_LDFLAGS) $(MDC_FUZZ_LDFLAGS)
 
 tests_fuzz_fuzz_arbiter_SOURCES = tests/fuzz/fuzz_arbiter.c $(fuzz_common)
 tests_fuzz_fuzz_arbiter_LDADD = libmdccore.la
 tests_fuzz_fuzz_arbiter_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_cl_SOURCES = tests/fuzz/fuzz_cl.c $(fuzz_common)
+tests_fuzz_fuzz_cl_LDADD = libmdccore.la
+tests_fuzz_fuzz_cl_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c $(fuzz_conf) $(fuzz_common)
 tests_fuzz_fuzz_conf_LDADD = libmdccore.la $(INIH_LIBS)
 tests_fuzz_fuzz_conf_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_ctl_SOURCES = tests/fuzz/fuzz_ctl.c $(fuzz_ctl) $(fuzz_disk) $(fuzz_common)
+tests_fuzz_fuzz_ctl_LDADD = libmdccore.la
+tests_fuzz_fuzz_ctl_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c $(fuzz_common)
 tests_fuzz_fuzz_frame_LDADD = libmdccore.la
 tests_fuzz_fuzz_frame_LDFLAGS = $(fuzz_ldflags)
@@ -48,7 +57,9 @@ tests_fuzz_fuzz_state_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_replay_SOURCES = \
 	tests/fuzz/replay.c \
 	tests/fuzz/fuzz_arbiter.c \
+	tests/fuzz/fuzz_cl.c \
 	tests/fuzz/fuzz_conf.c \
+	tests/fuzz/fuzz_ctl.c \
 	tests/fuzz/fuzz_frame.c \
 	tests/fuzz/fuzz_ha.c \
 	tests/fuzz/fuzz_journal.c \
@@ -56,7 +67,7 @@ tests_fuzz_replay_SOURCES = \
 	tests/fuzz/fuzz_message.c \
 	tests/fuzz/fuzz_row.c \
 	tests/fuzz/fuzz_state.c \
-	$(fuzz_conf) $(fuzz_disk) $(fuzz_wire) $(fuzz_common)
+	$(fuzz_conf) $(fuzz_ctl) $(fuzz_disk) $(fuzz_wire) $(fuzz_common)
 tests_fuzz_replay_LDADD = libmdcio.la libmdccore.la $(INIH_LIBS)
 
 EXTRA_PROGRAMS = $(fuzz_programs)

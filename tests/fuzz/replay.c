@@ -19,8 +19,8 @@
 #include "proto/assert_stderr.h"
 
 static const struct fuzz_target *const targets[] = {
-	&fuzz_arbiter, &fuzz_conf,    &fuzz_frame, &fuzz_ha,	&fuzz_journal,
-	&fuzz_label,   &fuzz_message, &fuzz_row,   &fuzz_state,
+	&fuzz_arbiter, &fuzz_cl,    &fuzz_conf,	   &fuzz_ctl, &fuzz_frame, &fuzz_ha,
+	&fuzz_journal, &fuzz_label, &fuzz_message, &fuzz_row, &fuzz_state,
 };
 enum { TARGETS = sizeof(targets) / sizeof(targets[0]) };
 
