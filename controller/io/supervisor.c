@@ -14,7 +14,9 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,6 +41,7 @@ enum {
 	STOP_MS = 10000,
 	TICK_MS = 50,
 	PULSE_MS = 500,
+	HOME_MS = 1000,	  /* so often it looks whether its directory is still there */
 	SILENT_MS = 4000, /* an active that answers nothing for so long is fenced */
 	ASKERS_MAX = 16,
 	EVENTS_MAX = 64,
@@ -73,7 +76,7 @@ struct asker {
 struct happening {
 	uint64_t at_ms;
 	int node;
-	char what[96];
+	char what[300]; /* a reason of a child is up to 255 */
 };
 
 struct supervisor {
@@ -87,8 +90,8 @@ struct supervisor {
 	uint64_t begun_ms;
 	uint64_t next_ticket, ticket, ordered_ms; /* ticket 0: no order is out */
 	int ordered;				  /* node */
-	bool stopping;
-	uint64_t stop_ms;
+	bool stopping, homeless; /* its directory is gone: what stands there now is not its own */
+	uint64_t stop_ms, home_ms;
 	uint64_t handover_until_ms; /* the active stood down: its heir comes by itself */
 	/* the last outage: what began it, for timelines */
 	uint64_t outage_ms, noticed_ms, promoted_ms;
@@ -541,6 +544,32 @@ static void begin_stop(struct supervisor *s)
 	note(s, 0, "stops");
 }
 
+/*
+ * A directory that was removed or moved under a pair that runs: what this path leads to now belongs to another pair, whose
+ * addresses, made of the path, are these.
+ */
+static void look_home(struct supervisor *s, uint64_t now)
+{
+	struct stat here, there;
+	char path[PATH_MAX];
+
+	if (s->homeless || now < s->home_ms)
+		return;
+	s->home_ms = now + HOME_MS;
+	snprintf(path, sizeof(path), "%s/supervisor.pid", s->dir->path);
+	if (fstat(s->pid_fd, &here) < 0)
+		return;
+	if (stat(path, &there) < 0 ? errno != ENOENT && errno != ENOTDIR
+				   : there.st_dev == here.st_dev && there.st_ino == here.st_ino)
+		return;
+	s->homeless = true;
+	note(s, 0, "its directory was removed or moved: the pair ends");
+	syslog(LOG_DAEMON | LOG_ERR,
+	       "the directory %s was removed or moved while its pair ran: the pair ends",
+	       s->dir->path);
+	begin_stop(s);
+}
+
 /* The active first: so both stay members, and nobody stands alone at the next start. */
 static void go_on_stopping(struct supervisor *s, uint64_t now)
 {
@@ -590,6 +619,7 @@ static void tick(void *user)
 	struct supervisor *s = user;
 	uint64_t now = loop_now_ms();
 
+	look_home(s, now);
 	if (s->stopping)
 		go_on_stopping(s, now);
 	else
@@ -811,7 +841,8 @@ int supervise(const struct pair_dir *dir, const char *mdcd, int ready_fd)
 	say_ready(ready_fd, "ok\n");
 	loop_run(s.loop, NULL, NULL);
 	snprintf(path, sizeof(path), "%s/supervisor.sock", dir->path);
-	unlink(path);
+	if (!s.homeless)
+		unlink(path);
 	for (int i = 0; i < ASKERS_MAX; i++)
 		if (s.asker[i].fd >= 0 && s.asker[i].waits_for_end)
 			answer(&s.asker[i], "{\"stopped\":true}");
