@@ -181,6 +181,7 @@ EXTRA_DIST += \
 	tests/mutants/ha-12-frozen-replies.patch \
 	tests/mutants/ha-13-tail-not-adopted.patch \
 	tests/mutants/ha-14-copy-unarchived.patch \
+	tests/mutants/ha-15-promise-to-both.patch \
 	tests/mutants/sim-01-reply-not-stored.patch \
 	tests/mutants/sim-02-runs-again.patch \
 	tests/mutants/sim-03-reply-before-commit.patch \
@@ -217,7 +218,8 @@ EXTRA_DIST += \
 	tests/mutants/sim-43-late-rebinder-unnoticed.patch \
 	tests/mutants/sim-44-replay-forgets-last.patch \
 	tests/mutants/sim-45-replay-backwards.patch \
-	tests/mutants/sim-46-flush-by-padded-keys.patch
+	tests/mutants/sim-46-flush-by-padded-keys.patch \
+	tests/mutants/sim-47-record-rolled-back.patch
 
 .PHONY: check-mutants
 check-mutants:
