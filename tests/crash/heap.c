@@ -15,17 +15,6 @@
 
 #include "proto/assert.h"
 
-/* Of the C library, or of the sanitizer that stands in its place. */
-#ifdef __SANITIZE_ADDRESS__
-#define REAL(name) __interceptor_##name
-#else
-#define REAL(name) __libc_##name
-#endif
-extern void *REAL(malloc)(size_t);
-extern void *REAL(calloc)(size_t, size_t);
-extern void *REAL(realloc)(void *, size_t);
-extern void *REAL(memalign)(size_t, size_t);
-
 sigjmp_buf heap_death;
 
 static struct {
@@ -159,6 +148,14 @@ const char *heap_struck(void)
 	return heap.struck;
 }
 
+/* A sanitizer has a heap of its own, which starts before this program does: there nothing is counted, and nothing fails. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+extern void *__libc_malloc(size_t);
+extern void *__libc_calloc(size_t, size_t);
+extern void *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
+
 static void strike(uint64_t number, size_t bytes)
 {
 	void *from[24];
@@ -195,22 +192,22 @@ static bool refused(size_t bytes)
 
 void *malloc(size_t bytes)
 {
-	return refused(bytes) ? NULL : REAL(malloc)(bytes);
+	return refused(bytes) ? NULL : __libc_malloc(bytes);
 }
 
 void *calloc(size_t count, size_t bytes)
 {
-	return refused(count * bytes) ? NULL : REAL(calloc)(count, bytes);
+	return refused(count * bytes) ? NULL : __libc_calloc(count, bytes);
 }
 
 void *realloc(void *p, size_t bytes)
 {
-	return refused(bytes) ? NULL : REAL(realloc)(p, bytes);
+	return refused(bytes) ? NULL : __libc_realloc(p, bytes);
 }
 
 void *aligned_alloc(size_t grain, size_t bytes)
 {
-	return refused(bytes) ? NULL : REAL(memalign)(grain, bytes);
+	return refused(bytes) ? NULL : __libc_memalign(grain, bytes);
 }
 
 void *memalign(size_t grain, size_t bytes)
@@ -227,3 +224,5 @@ int posix_memalign(void **ret, size_t grain, size_t bytes)
 	*ret = p;
 	return 0;
 }
+
+#endif
