@@ -44,7 +44,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PODS_MAX = 40, NETS = 3, POST_MS = 1000, LINE_BYTES = 256, NOT_ALLOWED = 77 };
+enum { PODS_MAX = 40, NETS = 3, HB = 1, POST_MS = 1000, LINE_BYTES = 256, NOT_ALLOWED = 77 };
 
 static const char *const net_name[NETS] = {"pub", "hb", "mgmt"};
 
@@ -287,6 +287,30 @@ static int set_bucket(const struct pod *p, int net, int bytes)
 	return run_batch(p, "tc", bytes == 0, text);
 }
 
+/*
+ * What the pod sends is dropped at the ports of the others, behind its own: a queue of its own that drops would tell the sender
+ * (ENOBUFS), and knet then holds up its other ring as well. Only where nobody else talks: on the heartbeat network.
+ */
+static int set_ears_of_others(const struct pod *p, const char *net, bool deaf)
+{
+	int error = 0;
+
+	for (int i = 0; i < pod_count; i++) {
+		const struct pod *o = &pods[i];
+
+		if (o == p || !o->pid)
+			continue;
+		if (deaf)
+			error |= batch(
+				"tc", false,
+				"qdisc replace dev %s-%s root tbf rate 8bit burst 10 limit 10\n",
+				o->name, net);
+		else
+			batch("tc", true, "qdisc del dev %s-%s root\n", o->name, net);
+	}
+	return error;
+}
+
 static const char *set_link(struct pod *p, const char *net, const char *how)
 {
 	int i = 0, error;
@@ -300,6 +324,8 @@ static const char *set_link(struct pod *p, const char *net, const char *how)
 	if (strcmp(how, "up") == 0) {
 		batch("tc", true, "qdisc del dev %s-%s root\n", p->name, net);
 		set_bucket(p, i, 0);
+		if (i == HB)
+			set_ears_of_others(p, net, false);
 		error = batch("ip", false, "link set %s-%s up\n", p->name, net);
 	} else if (strcmp(how, "down") == 0) {
 		error = batch("ip", false, "link set %s-%s down\n", p->name, net);
@@ -309,7 +335,7 @@ static const char *set_link(struct pod *p, const char *net, const char *how)
 			      "qdisc replace dev %s-%s root tbf rate 8bit burst 10 limit 10\n",
 			      p->name, net);
 	} else if (strcmp(how, "mute") == 0) {
-		error = set_bucket(p, i, 10);
+		error = i == HB ? set_ears_of_others(p, net, true) : set_bucket(p, i, 10);
 	} else if (strcmp(how, "small") == 0) {
 		error = set_bucket(p, i, 600);
 	} else {

@@ -48,11 +48,13 @@ wait_for_it() { seen=$(answers) && for_all "$1" not answered; }
 crowd_comes() {
 	in_client "$build/tests/work/registers" "$volume" 9 30 0 "$work/crowd" >"$work/crowd.said" 2>&1 &
 	crowd=$!
+	trap 'kill -KILL "$crowd" 2>/dev/null' EXIT
+	within 20 grep -q working "$work/crowd.said"
 }
 crowd_goes() {
 	kill -TERM "$crowd"
 	wait "$crowd" || fails "the crowd: $(tail -n 1 "$work/crowd.said")"
-	must "$build/tests/work/registers" --check "$work/crowd"
+	explained_crowd=$("$build/tests/work/registers" --check "$work/crowd") || fails "the crowd: $explained_crowd"
 }
 
 # With the arbiter record on the SAN (mdcchaos --san).
