@@ -219,6 +219,7 @@ EXTRA_DIST += \
 	tests/mutants/sim-44-replay-forgets-last.patch \
 	tests/mutants/sim-45-replay-backwards.patch \
 	tests/mutants/sim-46-flush-by-padded-keys.patch \
+	tests/mutants/sim-47-late-answer-opens.patch \
 	tests/mutants/sim-48-record-rolled-back.patch
 
 .PHONY: check-mutants
