@@ -132,7 +132,12 @@ static void journal_event(struct ctl *c, struct jr_event *j)
 	case JR_EV_DAMAGE:
 		ctl_log(c, 3, "journal: damage at LSN %llu, file %u, offset %llu: %s",
 			(unsigned long long)j->lsn, j->file, (unsigned long long)j->offset, j->why);
-		return;
+		if (!j->error)
+			return;
+		e.type = HA_EV_REPAIRED;
+		e.error = j->error;
+		e.text = j->why;
+		break;
 	case JR_EV_VERIFIED:
 		ctl_log(c, 6, "journal: verified up to LSN %llu", (unsigned long long)j->lsn);
 		return;

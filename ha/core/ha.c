@@ -261,12 +261,27 @@ static void cut_done(struct ha *h)
 	h->commit.lsn = ha_min(h->commit.lsn, h->cut.lsn);
 }
 
-static void repaired(struct ha *h, uint64_t lsn)
+/*
+ * What is damaged here may never have been the pair's: a tail that the peer went on without. Then no batch of the peer's mends it, and
+ * only a full copy helps.
+ */
+static void repair_refused(struct ha *h, const char *why)
+{
+	h->repair.on = false;
+	ha_damaged(h, ha_text(h, "LSN %llu is damaged here, and the peer cannot mend it: %.80s",
+			      (unsigned long long)h->repair.lsn, why));
+}
+
+static void repaired(struct ha *h, const struct ha_event *e)
 {
 	if (!h->repair.on)
 		return;
 	h->repair.busy = false;
-	h->repair.lsn = ha_max(h->repair.lsn, lsn) + 1;
+	if (e->error) {
+		repair_refused(h, e->text);
+		return;
+	}
+	h->repair.lsn = ha_max(h->repair.lsn, e->lsn) + 1;
 	if (h->repair.lsn <= h->repair.last)
 		return;
 	h->repair.on = false;
@@ -323,7 +338,7 @@ static void take_event(struct ha *h, const struct ha_event *e)
 		cut_done(h);
 		break;
 	case HA_EV_REPAIRED:
-		repaired(h, e->lsn);
+		repaired(h, e);
 		break;
 	case HA_EV_STATE_SAVED:
 		ha_state_saved(h, e->error);

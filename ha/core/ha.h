@@ -98,7 +98,7 @@ enum ha_event_type {
 	HA_EV_APPEND_FAILED, /* error */
 	HA_EV_FETCHED,	     /* cookie, batch or NULL */
 	HA_EV_CUT,	     /* lsn */
-	HA_EV_REPAIRED,	     /* lsn */
+	HA_EV_REPAIRED,	     /* lsn; error: the peer's batch is not the one that stood here, text */
 	HA_EV_STATE_SAVED,   /* error */
 	/* arbiter, floor_lsn; error: -ENOENT blank, -EUCLEAN both copies bad, others unreachable */
 	HA_EV_ARB_READ,

@@ -105,7 +105,7 @@ struct jr_event {
 	uint64_t offset;
 	uint64_t cookie;
 	struct jr_batch *batch;
-	int error; /* -errno for FAILED */
+	int error; /* -errno for FAILED; -EILSEQ for the DAMAGE that a repair left as it was */
 	char why[160];
 };
 

@@ -451,10 +451,12 @@ static void repair_end(struct jr *jr, const char *refused)
 	struct jr_batch *b = jr->repairs[jr->repair_head];
 	struct jr_event ev = {.type = refused ? JR_EV_DAMAGE : JR_EV_REPAIRED, .lsn = b->first_lsn};
 
-	if (refused)
+	if (refused) {
+		ev.error = -EILSEQ;
 		snprintf(ev.why, sizeof(ev.why), "%s", refused);
-	else
+	} else {
 		ev.lsn = b->last_lsn;
+	}
 	jr_post(jr, &ev);
 	jr->repair_head = (jr->repair_head + 1) % JR_REPAIRS_MAX;
 	jr->repair_count--;
