@@ -18,7 +18,7 @@ static struct {
 	struct ha_state saved;
 	struct ha_arbiter arb;
 	uint64_t floor;
-	bool hold_saves, hold_cas, hold_appends;
+	bool hold_saves, hold_cas, hold_appends, other_batch; /* the journal takes no repair */
 	int cas_error, arb_error, score;
 	unsigned arb_reads;
 	struct jr_batch *log[LOG_MAX];
@@ -164,7 +164,10 @@ static void effect(const struct ha_effect *fx)
 		break;
 	case HA_FX_REPAIR:
 		note("repair %llu", (unsigned long long)fx->batch->first_lsn);
-		ev((struct ha_event){.type = HA_EV_REPAIRED, .lsn = fx->batch->last_lsn});
+		ev((struct ha_event){.type = HA_EV_REPAIRED,
+				     .lsn = fx->batch->last_lsn,
+				     .error = T.other_batch ? -EILSEQ : 0,
+				     .text = T.other_batch ? "another batch" : NULL});
 		break;
 #define WORD(type, word)    \
 	case type:          \
@@ -1235,12 +1238,14 @@ Test(ha_pair, s2_outdate_is_saved_before_it_is_acked)
 	cr_assert_eq(ha_epoch(T.h), 5);
 }
 
-Test(ha_pair, s3_a_damaged_batch_comes_from_the_peer)
+/* A log of three batches whose second is damaged; the peer, active in the next epoch, gives its own. */
+static void mended_by_peer(bool fits)
 {
 	struct pr_hash hash;
 
 	start(3, 2);
 	log_of(3);
+	T.other_batch = !fits;
 	hash = T.log[2]->hash;
 	boot_as(0, JR_REPAIR);
 	fenced();
@@ -1263,6 +1268,23 @@ Test(ha_pair, s3_a_damaged_batch_comes_from_the_peer)
 	SAY(BATCH_GIVE, batch_give, .lsn = 2, .known = 1,
 	    .image = {T.log[1]->image, T.log[1]->image_bytes});
 	ORDER("repair 2", "link_hello");
+}
+
+Test(ha_pair, s3_a_damaged_batch_comes_from_the_peer)
+{
+	mended_by_peer(true);
+	cr_assert(saw("alarm JOURNAL 0"));
+}
+
+/* What was damaged is a tail that the peer went on without. */
+Test(ha_pair, s3_damage_that_the_peer_has_otherwise_wants_a_full_copy)
+{
+	mended_by_peer(false);
+	cr_assert(!saw("alarm JOURNAL 0"));
+	fenced();
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
+	cr_assert_eq(T.result, -EPERM);
+	cr_assert(strstr(T.text, "another batch"), "%s", T.text);
 }
 
 Test(ha_pair, s4_the_own_tail_is_cut_only_with_proof)
