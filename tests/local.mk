@@ -220,7 +220,8 @@ EXTRA_DIST += \
 	tests/mutants/sim-45-replay-backwards.patch \
 	tests/mutants/sim-46-flush-by-padded-keys.patch \
 	tests/mutants/sim-47-late-answer-opens.patch \
-	tests/mutants/sim-48-record-rolled-back.patch
+	tests/mutants/sim-48-record-rolled-back.patch \
+	tests/mutants/sim-49-nothing-tidied.patch
 
 .PHONY: check-mutants
 check-mutants:
