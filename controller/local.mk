@@ -120,7 +120,8 @@ dist_man_MANS += \
 	deploy/man/mdcd.conf.5 \
 	deploy/man/mdcpair.8
 
-unit_tests += tests/unit/test_conf tests/unit/test_store
+unit_tests += tests/unit/test_check tests/unit/test_conf tests/unit/test_store
+tests_unit_test_check_SOURCES = tests/unit/test_check.c controller/io/check_judge.c
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c \
 	controller/io/conf.c controller/io/lun_tool.c controller/io/pair_dir.c
 tests_unit_test_store_SOURCES = tests/unit/test_store.c controller/io/store.c controller/io/store_head.c controller/io/store_rows.c

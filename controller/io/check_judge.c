@@ -327,7 +327,7 @@ static void compare_clocks(json_t *list, const json_t *a, const json_t *b)
 	const json_t *asked = json_object_get(b, "asked_ms"), *told = json_object_get(b, "told_ms");
 	json_int_t theirs = json_integer_value(json_object_get(b, "time_ms")), apart = 0;
 
-	if (!asked) {
+	if (!json_is_integer(asked)) {
 		find(list, "clocks", "unknown", "ask it directly: --peer \"ssh HOST\"",
 		     "facts from a file say nothing of the time on %s", str(b, "host"));
 		return;
