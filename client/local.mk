@@ -105,4 +105,4 @@ EXTRA_DIST += \
 	tests/integration/319-mount-dbench \
 	tests/integration/320-mount-faults \
 	tests/integration/321-mount-posix \
-	tests/integration/321-mount-posix.c
+	tests/integration/3-mount-posix.c

@@ -104,7 +104,7 @@ static void fence_now(void *user)
 {
 	struct edge *e = user;
 
-	if (e->role == PR_ROLE_STARTING || e->role == PR_ROLE_ACTIVE || !e->cl.fence_incarnation)
+	if (!e->cl.fence_incarnation)
 		return;
 	log_warning("the peer's node is to be fenced");
 	cluster_ask_fence(e->cl.cluster, e->cl.fence_incarnation - 1);
@@ -245,6 +245,10 @@ void edge_cluster_role(struct edge *e)
 {
 	if (!e->cl.cluster)
 		return;
+	if (e->role != PR_ROLE_PROMOTING) { /* what is not promoted, or refused, needs nobody's death */
+		loop_clear_timer(e->loop, &e->cl.fence_timer);
+		e->cl.fence_incarnation = 0;
+	}
 	if (e->role == PR_ROLE_ACTIVE && e->cl.promote_ticket) {
 		answer(e, e->cl.promote_ticket, 0, "result", "active");
 		e->cl.promote_ticket = 0;
