@@ -37,6 +37,7 @@ enum {
 	MONITOR_MS = 8000,
 	ORDER_MS = 55000,
 	STOP_MS = 8000,
+	END_MS = 1000,
 	TICK_MS = 5,
 };
 
@@ -238,16 +239,30 @@ static int order(const char *command, const char *name)
 	return status;
 }
 
-/* One that could only end instead of standing by has done what was asked. */
+static bool stands_by(void)
+{
+	int refused;
+	json_t *o = ask("agent view", 1000, &refused);
+	bool standby = strcmp(said(o, "role"), "standby") == 0;
+
+	json_decref(o);
+	return standby;
+}
+
+/* One that could only end instead of standing by has done what was asked; what is demoted runs, so it starts again. */
 static int demote(void)
 {
+	uint64_t end;
 	pid_t pid;
 	int status;
 
 	if (!is_running(&pid))
 		return SUCCESS;
 	status = order("agent demote", "demote");
-	return is_running(&pid) ? status : SUCCESS;
+	for (end = loop_now_ms() + END_MS; is_running(&pid); pause_ms(TICK_MS))
+		if ((status == SUCCESS && stands_by()) || loop_now_ms() >= end)
+			return status;
+	return start();
 }
 
 static void usage(FILE *to)

@@ -20,7 +20,8 @@ EXTRA_DIST += \
 	deploy/lab/podboot \
 	tests/integration/410-cluster \
 	tests/integration/412-replace-host \
-	tests/integration/413-cluster-san
+	tests/integration/413-cluster-san \
+	tests/integration/414-ocf-tester
 
 # The agent's place is fixed: Pacemaker looks nowhere else.
 ocfdir = $(prefix)/lib/ocf/resource.d/mdcpair

@@ -245,7 +245,8 @@ void edge_cluster_role(struct edge *e)
 {
 	if (!e->cl.cluster)
 		return;
-	if (e->role != PR_ROLE_PROMOTING) { /* what is not promoted, or refused, needs nobody's death */
+	if (e->role !=
+	    PR_ROLE_PROMOTING) { /* what is not promoted, or refused, needs nobody's death */
 		loop_clear_timer(e->loop, &e->cl.fence_timer);
 		e->cl.fence_incarnation = 0;
 	}
