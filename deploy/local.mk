@@ -21,7 +21,8 @@ EXTRA_DIST += \
 	tests/integration/410-cluster \
 	tests/integration/412-replace-host \
 	tests/integration/413-cluster-san \
-	tests/integration/414-ocf-tester
+	tests/integration/414-ocf-tester \
+	tests/integration/415-cluster-vote
 
 # The agent's place is fixed: Pacemaker looks nowhere else.
 ocfdir = $(prefix)/lib/ocf/resource.d/mdcpair

@@ -59,6 +59,7 @@ crowd_goes() {
 
 # With the arbiter record on the SAN (mdcchaos --san).
 has_san() { grep -q '^san=yes$' "$dir/etc/env"; }
+has_qdevice() { grep -q '^qdevice=yes$' "$dir/etc/env"; }
 alarms() { status "$1" '[.alarms[].name] | join(" ")'; }
 has_alarm() { [[ " $(alarms "$1") " == *" $2 "* ]]; }
 is_frozen() { [[ $(view_of "$1") == active\ FROZEN* ]]; }
@@ -366,8 +367,9 @@ scenario_31() {
 	go_on 5
 }
 
-# 32. Both fence each other: exactly one survives, the active, which has a head start.
+# 32. Both fence each other: exactly one survives, the active, which has a head start; with a third vote, the one that has it.
 scenario_32() {
+	has_qdevice && { the_vote_decides; return; }
 	lab link cut "$A" hb
 	lab link cut "$A" pub
 	within 10 was_fenced "$B"
@@ -377,6 +379,32 @@ scenario_32() {
 	within 60 is_whole
 	go_on 5
 }
+# They see the third host, not each other: it votes for node 1, active or not. The other one loses its quorum and is fenced.
+the_vote_decides() {
+	must is_quorate mdc1
+	lab link cut mdc1 hb
+	lab link cut mdc1 pub
+	within 15 was_fenced mdc2
+	for_all 5 not was_fenced mdc1
+	within 10 serves mdc1
+	must since "$booked" "$dir/events.log" "mdc2 off after"
+	lab link heal mdc1 hb
+	lab link heal mdc1 pub
+	within 60 is_whole
+	must serves mdc1
+	go_on 5
+	a_lone_one_without_votes
+}
+# And one that sees neither the other one nor the third host may not go on, although nothing else is wrong with it.
+a_lone_one_without_votes() {
+	lab link cut mdc2 all
+	within 10 serves mdc1
+	go_on 10
+	within 10 not is_quorate mdc2
+	for_all 5 not serves mdc2
+	lab link heal mdc2 all
+}
+is_quorate() { lab exec "$1" -- corosync-quorumtool -s 2>/dev/null | grep '^Quorate: *Yes' >/dev/null; }
 
 # 33. The rebooted node does not see its peer: it fences nobody, and starts nothing.
 scenario_33() {
