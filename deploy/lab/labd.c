@@ -291,7 +291,7 @@ static int set_bucket(const struct pod *p, int net, int bytes)
  * What the pod sends is dropped at the ports of the others, behind its own: a queue of its own that drops would tell the sender
  * (ENOBUFS), and knet then holds up its other ring as well. Only where nobody else talks: on the heartbeat network.
  */
-static int set_ears_of_others(const struct pod *p, const char *net, bool deaf)
+static int set_buckets_of_others(const struct pod *p, const char *net, int bytes)
 {
 	int error = 0;
 
@@ -300,15 +300,22 @@ static int set_ears_of_others(const struct pod *p, const char *net, bool deaf)
 
 		if (o == p || !o->pid)
 			continue;
-		if (deaf)
+		if (bytes)
 			error |= batch(
 				"tc", false,
-				"qdisc replace dev %s-%s root tbf rate 8bit burst 10 limit 10\n",
-				o->name, net);
+				"qdisc replace dev %s-%s root tbf rate %s burst %d limit %d\n",
+				o->name, net, bytes < 64 ? "8bit" : "1gbit", bytes,
+				bytes < 64 ? bytes : 1 << 20);
 		else
 			batch("tc", true, "qdisc del dev %s-%s root\n", o->name, net);
 	}
 	return error;
+}
+
+static int set_loss(const struct pod *p, int net, int bytes)
+{
+	return net == HB ? set_buckets_of_others(p, net_name[net], bytes)
+			 : set_bucket(p, net, bytes);
 }
 
 static const char *set_link(struct pod *p, const char *net, const char *how)
@@ -323,9 +330,7 @@ static const char *set_link(struct pod *p, const char *net, const char *how)
 		return "err the pod is off";
 	if (strcmp(how, "up") == 0) {
 		batch("tc", true, "qdisc del dev %s-%s root\n", p->name, net);
-		set_bucket(p, i, 0);
-		if (i == HB)
-			set_ears_of_others(p, net, false);
+		set_loss(p, i, 0);
 		error = batch("ip", false, "link set %s-%s up\n", p->name, net);
 	} else if (strcmp(how, "down") == 0) {
 		error = batch("ip", false, "link set %s-%s down\n", p->name, net);
@@ -335,9 +340,9 @@ static const char *set_link(struct pod *p, const char *net, const char *how)
 			      "qdisc replace dev %s-%s root tbf rate 8bit burst 10 limit 10\n",
 			      p->name, net);
 	} else if (strcmp(how, "mute") == 0) {
-		error = i == HB ? set_ears_of_others(p, net, true) : set_bucket(p, i, 10);
+		error = set_loss(p, i, 10);
 	} else if (strcmp(how, "small") == 0) {
-		error = set_bucket(p, i, 600);
+		error = set_loss(p, i, 600);
 	} else {
 		return "err up, down, deaf, mute or small";
 	}

@@ -38,10 +38,20 @@ static void forget_session(struct ha *h)
 	h->his.answer = false;
 }
 
+/* Data was under way for a while, and not even a first ack came: the next session would end like this one. */
+static bool brought_nothing(const struct ha *h)
+{
+	return h->s.open && h->s.kind == PR_LINK_INSYNC && h->flights &&
+	       h->s.acked_lsn == h->s.base_lsn && h->s.next_lsn > h->s.base_lsn + 1 &&
+	       h->now_ms >= h->flight[0].sent_ms + h->cfg.link_dead_ms / 2;
+}
+
 /* T2: what was acked in this session counts no more; what was committed stays committed. */
 void ha_session_lost(struct ha *h, const char *why)
 {
 	(void)why;
+	if (h->s.open)
+		h->path_dead = brought_nothing(h);
 	forget_session(h);
 	ha_resync_stop(h, true);
 	if (h->mode == HA_SYNC)
@@ -217,7 +227,7 @@ void ha_become_active(struct ha *h, enum ha_mode mode)
 	h->his.answer = false;
 	h->served = h->held = false;
 	h->require_ack = mode != HA_ALONE;
-	h->peer_slow = h->peer_unfit = false;
+	h->peer_slow = h->peer_unfit = h->path_dead = false;
 	h->mode = HA_FROZEN;
 	h->frozen_ms = h->now_ms;
 	h->promise_epoch = 0;
@@ -265,6 +275,11 @@ static bool run_rejoin(struct ha *h)
 	}
 	if (!h->his.answer || h->peer_unfit || h->peer_slow || !ha_arb_free(h))
 		return false;
+	if (h->path_dead && !h->cfg.freeze_on_peer_loss &&
+	    h->now_ms < h->frozen_ms + h->cfg.drop_ms) {
+		ha_note_deadline(h, h->frozen_ms + h->cfg.drop_ms);
+		return false; /* T4 has its chance */
+	}
 	if (h->his.dstate != HA_INSYNC || h->his.store_lsn == HA_NO_ROWS ||
 	    !ha_is_member(h, ha_peer_node(h)) ||
 	    !on_my_chain(h, h->his.tail_lsn, &h->his.tail_hash)) {
@@ -284,7 +299,8 @@ static bool may_go_alone(struct ha *h)
 		return false;
 	if (h->peer_slow || h->peer_unfit)
 		return true;
-	if (h->conn && h->peer.process_up && h->now_ms < h->frozen_ms + h->cfg.link_dead_ms) {
+	if (h->conn && h->peer.process_up && !h->path_dead &&
+	    h->now_ms < h->frozen_ms + h->cfg.link_dead_ms) {
 		ha_note_deadline(h, h->frozen_ms + h->cfg.link_dead_ms);
 		return false; /* connected: T3 has its chance */
 	}
@@ -349,7 +365,7 @@ static bool run_alone(struct ha *h)
 		if (h->durable_lsn != h->tail.lsn)
 			return false;
 		h->t4 = HA_T4_IDLE;
-		h->peer_unfit = h->peer_slow = false;
+		h->peer_unfit = h->peer_slow = h->path_dead = false;
 		ha_go_alone(h);
 		return true;
 	}

@@ -233,6 +233,7 @@ struct ha {
 	bool require_ack;
 	bool peer_unfit; /* FROZEN: the peer came back with a log that T3 cannot use */
 	bool peer_slow;
+	bool path_dead; /* the last session brought it nothing, though it was there: small frames pass, others do not */
 	uint64_t frozen_ms, commit_ms;
 	enum ha_alone_step t4;
 	enum ha_resync_step rs;

@@ -815,6 +815,62 @@ Test(ha_pair, t4_a_slow_peer_is_dropped_after_the_drop_time)
 	cr_assert(saw("alarm SLOW_PEER 1"));
 }
 
+/* The peer comes back to where it was before the last batch, and gets that; then silence, and it is there again. */
+static void session_again(bool acked, unsigned ms)
+{
+	uint64_t base = tail();
+	struct pr_hash hash = tail_hash();
+
+	submit();
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
+	link_up();
+	hello(PR_ROLE_STANDBY, HA_INSYNC, 5, base, &hash);
+	session_ok(base);
+	cr_assert_eq(ha_mode(T.h), HA_SYNC);
+	cr_assert(saw("link_batch"));
+	if (acked) {
+		ack(tail());
+		base = tail();
+		hash = tail_hash();
+		submit();
+	}
+	wait_ms(ms);
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
+	link_up();
+	forget();
+	hello(PR_ROLE_STANDBY, HA_INSYNC, 5, base, &hash);
+}
+
+Test(ha_pair, t4_a_path_that_brings_no_data_is_left_with_the_next_session)
+{
+	membership_ms = 1500;
+	active_sync();
+	session_again(false, 600);
+	wait_ms(20);
+	cr_assert(!saw("session kind 0 base 4"));
+	cr_assert_eq(ha_mode(T.h), HA_ALONE);
+}
+
+Test(ha_pair, t3_a_session_that_brought_something_or_was_short_may_be_followed_by_another)
+{
+	membership_ms = 1500;
+	active_sync();
+	session_again(true, 600);
+	cr_assert(saw("session kind 0 base 5"));
+	session_ok(5);
+	ack(6);
+	session_again(false, 100);
+	cr_assert(saw("session kind 0 base 6"));
+}
+
+Test(ha_pair, t3_a_path_that_brought_no_data_is_tried_again_where_nobody_goes_on_alone)
+{
+	freeze = true;
+	active_sync();
+	session_again(false, 600);
+	cr_assert(saw("session kind 0 base 4"));
+}
+
 Test(ha_pair, t4_an_unknown_outcome_stays_frozen)
 {
 	active_sync();
