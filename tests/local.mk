@@ -7,6 +7,12 @@ tests_unit_test_cl_version_LDADD = libmdcpair.la libmdccore.la $(CRITERION_LIBS)
 tests_unit_test_cl_files_LDADD = libmdcpair.la $(CRITERION_LIBS) -lpthread
 
 unit_tests += tests/unit/test_aio tests/unit/test_label tests/unit/test_lun_iscsi tests/unit/test_jr_append tests/unit/test_jr_recover tests/unit/test_jx
+# Preloaded into a program that is not ours, so without our sanitizers.
+check_DATA = slowdisk.so
+EXTRA_DIST += tests/unit/slowdisk.c
+CLEANFILES += slowdisk.so
+slowdisk.so: tests/unit/slowdisk.c
+	$(AM_V_CCLD)$(CC) -O2 -fPIC -shared -o $@ $(top_srcdir)/tests/unit/slowdisk.c -ldl
 tests_unit_test_jr_append_SOURCES = tests/unit/test_jr_append.c tests/unit/jr_rig.h tests/sim/simdisk.c tests/sim/simdisk.h
 tests_unit_test_jr_recover_SOURCES = tests/unit/test_jr_recover.c tests/unit/jr_rig.h tests/sim/simdisk.c tests/sim/simdisk.h
 
