@@ -37,7 +37,7 @@ uninstall-hook:
 	rm -f "$(DESTDIR)$(sbindir)/mdcd-cluster-init"
 
 noinst_PROGRAMS += labd
-labd_SOURCES = deploy/lab/labd.c
+labd_SOURCES = deploy/lab/labd.c deploy/lab/enter.c deploy/lab/enter.h
 # Preloaded: shared also where the libraries are not.
 noinst_DATA = labclock.so
 EXTRA_DIST += deploy/lab/labclock.c

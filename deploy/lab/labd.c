@@ -44,6 +44,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "deploy/lab/enter.h"
+
 enum { PODS_MAX = 40, NETS = 3, HB = 1, POST_MS = 1000, LINE_BYTES = 256, NOT_ALLOWED = 77 };
 
 static const char *const net_name[NETS] = {"pub", "hb", "mgmt"};
@@ -595,6 +597,8 @@ int main(int argc, char **argv)
 
 	if (argc == 4 && strcmp(argv[1], "ask") == 0)
 		return ask(argv[2], argv[3]);
+	if (argc >= 4 && strcmp(argv[1], "enter") == 0)
+		return enter(argv[2], argv + 3);
 	if (argc != 3) {
 		fprintf(stderr, "usage: labd DIR BOOTSCRIPT (mdclab starts it)\n");
 		return 2;
