@@ -27,8 +27,9 @@ void ha_standby_end(struct ha *h)
 void ha_on_session(struct ha *h, const struct pr_link_session *m)
 {
 	if (h->role != PR_ROLE_STANDBY || h->p != HA_P_IDLE || h->repair.on || h->heir.epoch ||
-	    m->epoch < h->state.epoch || h->state.dstate == HA_QUARANTINED || h->cut_busy ||
-	    h->rows_busy || h->his.role != PR_ROLE_ACTIVE)
+	    m->epoch < h->state.epoch || m->epoch > HA_EPOCH_MAX ||
+	    h->state.dstate == HA_QUARANTINED || h->cut_busy || h->rows_busy ||
+	    h->his.role != PR_ROLE_ACTIVE)
 		return;
 	if ((h->r.open || h->tg != HA_TG_IDLE) && h->r.epoch == m->epoch && h->r.link == m->link)
 		return; /* asked again */

@@ -1294,6 +1294,29 @@ Test(ha_pair, s2_outdate_is_saved_before_it_is_acked)
 	cr_assert_eq(ha_epoch(T.h), 5);
 }
 
+/* The next epoch, an override's jump included, must fit as well. */
+Test(ha_pair, an_epoch_that_leaves_no_room_for_the_next_is_refused)
+{
+	struct pr_hash hash = {0};
+
+	start(3, 2);
+	boot();
+	link_up();
+	hello(PR_ROLE_ACTIVE, HA_DALONE, UINT64_MAX - 1, 0, &hash);
+	cr_assert(saw("alarm PEER 1") && saw("close"));
+	link_up();
+	hello(PR_ROLE_ACTIVE, HA_DALONE, 5, 0, &hash);
+	SAY(OUTDATE, outdate, .epoch = UINT64_MAX - 1);
+	SAY(SESSION, session, .epoch = UINT64_MAX - 1, .link = 7, .kind = PR_LINK_INSYNC,
+	    .base_hash = pr_hash_bytes(&hash));
+	cr_assert(!saw("link_outdate_ok") && !saw("link_session_ok"));
+	cr_assert_eq(T.saved.epoch, 4);
+	SAY(SESSION, session, .epoch = 5, .link = 7, .kind = PR_LINK_INSYNC,
+	    .base_hash = pr_hash_bytes(&hash));
+	cr_assert(saw("link_session_ok"));
+	cr_assert_eq(T.saved.epoch, 5);
+}
+
 /* A log of three batches whose second is damaged; the peer, active in the next epoch, gives its own. */
 static void mended_by_peer(bool fits)
 {
