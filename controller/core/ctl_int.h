@@ -17,6 +17,7 @@ enum {
 	CTL_SESSION_BUCKETS = 4096,
 	CTL_HELD_BUCKETS = 65536,
 	CTL_OPS_MAX = 65536,	  /* parked; more are answered BUSY */
+	CTL_MISSES_MAX = 16,	  /* of an operation, before the rows it read are kept for it */
 	CTL_QUEUE_MAX = 64 << 20, /* bytes a connection does not take: it is closed */
 	CTL_INO_RANGE = 4096,	  /* reserved at once in the volume row */
 	CTL_TICK_MS = 200,	  /* leases and recalls are looked at this often */
@@ -203,6 +204,7 @@ struct ctl_op {
 	bool changed; /* a part of it is a record already */
 	bool space_tried;
 	uint32_t missing; /* fetches it waits for */
+	uint32_t misses;  /* how often it did */
 	uint64_t since_ms, ticket;
 	/* what run leaves for done */
 	uint64_t ino, generation, arg;
@@ -228,6 +230,7 @@ struct ctl {
 	struct jr *jr;
 	struct rowset *rows;
 	struct tx_priv *txp;
+	struct ctl_op *keeper; /* the operation whose rows are kept in memory */
 
 	/* this event */
 	uint64_t now_ms, random;

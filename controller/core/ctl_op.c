@@ -32,6 +32,10 @@ static void op_free(struct ctl *c, struct ctl_op *op)
 {
 	if (!op->parked)
 		return;
+	if (op == c->keeper) {
+		c->keeper = NULL;
+		rowset_keep_end(c->rows);
+	}
 	c->parked--;
 	free(op->text);
 	free(op);
@@ -291,6 +295,9 @@ static void miss(struct ctl *c, struct ctl_op *op, struct tx *tx)
 	if (slot)
 		slot->busy = copy;
 	copy->missing = tx_want(tx, copy);
+	/* Its rows may not all fit, or others may push them out before it has the last one: from now on they stay. */
+	if (++copy->misses > CTL_MISSES_MAX && !c->keeper)
+		c->keeper = copy;
 }
 
 static bool waits_for_space(struct ctl *c, struct ctl_op *op, int r)
@@ -358,8 +365,7 @@ static int session_check(struct ctl *c, struct ctl_op *op)
 	return 0;
 }
 
-/* op is in no list. It is freed, or in a list, when this returns. */
-void ctl_op_run(struct ctl *c, struct ctl_op *op)
+static void run(struct ctl *c, struct ctl_op *op)
 {
 	struct pr_buf out = pr_buf_on(c->reply, PR_PAYLOAD_MAX);
 	uint8_t flags = op->kind->flags;
@@ -397,6 +403,15 @@ void ctl_op_run(struct ctl *c, struct ctl_op *op)
 	c->count_ops++;
 	err = op->kind->run(c, op, &tx, &out);
 	ran(c, op, &tx, err, &out);
+}
+
+/* op is in no list. It is freed, or in a list, when this returns. */
+void ctl_op_run(struct ctl *c, struct ctl_op *op)
+{
+	if (op == c->keeper)
+		rowset_keep(c->rows, true);
+	run(c, op);
+	rowset_keep(c->rows, false);
 }
 
 void ctl_ops_unblock(struct ctl *c)

@@ -56,6 +56,7 @@ struct rowset *rowset_new(size_t cache_bytes, size_t overlay_bytes)
 	rs->cache_bytes = cache_bytes;
 	rs->overlay_bytes = overlay_bytes;
 	rs->gen = 2;
+	rs->mark = 1;
 	row_link_init(&rs->clean);
 	row_link_init(&rs->idle_groups);
 	rs->fetch_last = &rs->fetch_first;
@@ -288,14 +289,37 @@ void rowset_make_clean(struct rowset *rs, struct row *r)
 	r->gen = 0;
 	row_link_add(&rs->clean, &r->link);
 	rs->clean_bytes += row_bytes(r);
+	rs->kept_passed = 0;
 }
 
 /* ---- reads ---- */
 
-static enum rowset_answer found(struct row *r, struct pr_bytes *ret, uint64_t *saw)
+static void touch(const struct rowset *rs, struct row *r)
 {
-	if (!r->referenced)
-		r->referenced = true;
+	if (r->referenced != rs->mark && (!r->referenced || r->referenced != rs->keep))
+		r->referenced = rs->mark;
+}
+
+void rowset_keep(struct rowset *rs, bool on)
+{
+	if (on && !rs->keep) {
+		rs->keep_last = rs->keep_last < UINT8_MAX ? rs->keep_last + 1 : 2;
+		rs->keep_last = rs->keep_last < 2 ? 2 : rs->keep_last;
+		rs->keep = rs->keep_last;
+	}
+	rs->mark = on ? rs->keep : 1;
+}
+
+void rowset_keep_end(struct rowset *rs)
+{
+	rs->keep = 0;
+	rs->kept_passed = 0;
+}
+
+static enum rowset_answer found(const struct rowset *rs, struct row *r, struct pr_bytes *ret,
+				uint64_t *saw)
+{
+	touch(rs, r);
 	if (r->lsn > *saw)
 		*saw = r->lsn;
 	if (!r->value)
@@ -327,7 +351,7 @@ enum rowset_answer rowset_get(struct rowset *rs, const uint8_t *key, uint16_t le
 	struct row *r = rowset_find(rs, key, len, hash);
 
 	if (r)
-		return found(r, ret, saw);
+		return found(rs, r, ret, saw);
 	return absence_is_known(rs, key, len, hash) ? ROWSET_ABSENT : ROWSET_MISS;
 }
 
@@ -336,18 +360,19 @@ static bool in_prefix(const struct row *r, const uint8_t *from, uint16_t prefix_
 	return r->key_len >= prefix_len && memcmp(r->key, from, prefix_len) == 0;
 }
 
-static enum rowset_answer seek_found(struct row *r, struct pr_bytes *ret_key, struct pr_bytes *ret)
+static enum rowset_answer seek_found(const struct rowset *rs, struct row *r,
+				     struct pr_bytes *ret_key, struct pr_bytes *ret)
 {
 	*ret_key = (struct pr_bytes){.p = r->key, .len = r->key_len};
 	*ret = (struct pr_bytes){.p = r->value, .len = r->bytes};
-	r->referenced = true;
+	touch(rs, r);
 	return ROWSET_FOUND;
 }
 
-static enum rowset_answer seek_up(struct row_group *g, const uint8_t *from, uint16_t len,
-				  uint16_t prefix_len, rowset_skip_fn skip, void *user,
-				  struct pr_bytes *ret_key, struct pr_bytes *ret, uint64_t *saw,
-				  struct pr_bytes *ret_at)
+static enum rowset_answer seek_up(const struct rowset *rs, struct row_group *g, const uint8_t *from,
+				  uint16_t len, uint16_t prefix_len, rowset_skip_fn skip,
+				  void *user, struct pr_bytes *ret_key, struct pr_bytes *ret,
+				  uint64_t *saw, struct pr_bytes *ret_at)
 {
 	struct row_pos pos = row_group_lower(g, from, len);
 	struct row *r = row_group_at(g, pos);
@@ -363,7 +388,7 @@ static enum rowset_answer seek_up(struct row_group *g, const uint8_t *from, uint
 		if (r->lsn > *saw)
 			*saw = r->lsn;
 		if (r->value && !(skip && skip(user, r->hash, r->key, r->key_len)))
-			return seek_found(r, ret_key, ret);
+			return seek_found(rs, r, ret_key, ret);
 		*ret_at = (struct pr_bytes){.p = r->key, .len = r->key_len};
 	}
 }
@@ -390,10 +415,10 @@ static bool is_first(const uint8_t *from, uint16_t len, uint16_t prefix_len)
 	return true;
 }
 
-static enum rowset_answer seek_down(struct row_group *g, const uint8_t *from, uint16_t len,
-				    uint16_t prefix_len, rowset_skip_fn skip, void *user,
-				    struct pr_bytes *ret_key, struct pr_bytes *ret, uint64_t *saw,
-				    struct pr_bytes *ret_at)
+static enum rowset_answer seek_down(const struct rowset *rs, struct row_group *g,
+				    const uint8_t *from, uint16_t len, uint16_t prefix_len,
+				    rowset_skip_fn skip, void *user, struct pr_bytes *ret_key,
+				    struct pr_bytes *ret, uint64_t *saw, struct pr_bytes *ret_at)
 {
 	struct row_pos pos = row_group_lower(g, from, len);
 	bool near = follows_closely(g, pos, from, len);
@@ -411,7 +436,7 @@ static enum rowset_answer seek_down(struct row_group *g, const uint8_t *from, ui
 		if (r->lsn > *saw)
 			*saw = r->lsn;
 		if (r->value && !(skip && skip(user, r->hash, r->key, r->key_len)))
-			return seek_found(r, ret_key, ret);
+			return seek_found(rs, r, ret_key, ret);
 		if (is_first(r->key, r->key_len, prefix_len))
 			return ROWSET_ABSENT;
 		*ret_at = (struct pr_bytes){.p = r->key, .len = r->key_len};
@@ -437,8 +462,8 @@ enum rowset_answer rowset_seek(struct rowset *rs, const uint8_t *from, uint16_t 
 	if (!g)
 		return rowset_never_stored(rs, from, len) ? ROWSET_ABSENT : ROWSET_MISS;
 	if (dir > 0)
-		return seek_up(g, from, len, prefix_len, skip, user, ret_key, ret, saw, ret_at);
-	return seek_down(g, from, len, prefix_len, skip, user, ret_key, ret, saw, ret_at);
+		return seek_up(rs, g, from, len, prefix_len, skip, user, ret_key, ret, saw, ret_at);
+	return seek_down(rs, g, from, len, prefix_len, skip, user, ret_key, ret, saw, ret_at);
 }
 
 /* ---- writes ---- */

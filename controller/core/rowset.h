@@ -50,6 +50,12 @@ enum rowset_answer rowset_seek(struct rowset *, const uint8_t *from, uint16_t le
 			       uint16_t prefix_len, int dir, rowset_skip_fn skip, void *user,
 			       struct pr_bytes *ret_key, struct pr_bytes *ret, uint64_t *saw,
 			       struct pr_bytes *ret_at);
+/*
+ * What is read between on and off is not evicted, however small the cache, until rowset_keep_end: for one operation at a time that needs
+ * more rows at once than the cache holds, or than others leave it.
+ */
+void rowset_keep(struct rowset *, bool on);
+void rowset_keep_end(struct rowset *);
 /* value NULL: delete. Copies. */
 void rowset_put(struct rowset *, const uint8_t *key, uint16_t len, uint64_t hash,
 		const uint8_t *value, uint32_t bytes, uint64_t lsn);

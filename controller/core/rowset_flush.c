@@ -163,19 +163,31 @@ static void expect_next(struct rowset *rs, const struct row *r)
 	__builtin_prefetch(second->next);
 }
 
+/* Not when all that is there is kept. */
+static bool may_evict(const struct rowset *rs)
+{
+	return rs->clean_bytes > rs->cache_bytes && rs->kept_passed < rs->rows;
+}
+
 static bool evict_one(struct rowset *rs)
 {
 	struct row *r;
 
-	if (rs->clean_bytes <= rs->cache_bytes)
+	if (!may_evict(rs))
 		return false;
 	r = row_of_link(rs->clean.next);
 	expect_next(rs, r);
 	if (r->referenced) {
-		r->referenced = false;
+		if (r->referenced == rs->keep) {
+			rs->kept_passed++;
+		} else {
+			r->referenced = 0;
+			rs->kept_passed = 0;
+		}
 		row_link_del(&r->link);
 		row_link_add(&rs->clean, &r->link);
 	} else {
+		rs->kept_passed = 0;
 		rowset_evict(rs, r);
 	}
 	return true;
@@ -199,7 +211,7 @@ bool rowset_work(struct rowset *rs, uint32_t steps)
 
 bool rowset_has_work(const struct rowset *rs)
 {
-	return rs->flush == FLUSH_CLEANING || rs->clean_bytes > rs->cache_bytes ||
+	return rs->flush == FLUSH_CLEANING || may_evict(rs) ||
 	       rs->idle_group_count > ROW_IDLE_GROUPS_MAX;
 }
 

@@ -21,12 +21,12 @@ struct row {
 	struct row *chain;
 	uint32_t hash; /* the low half of the key's: its bucket, and which of the chain */
 	uint16_t key_len;
-	bool joined;		 /* the store has nothing between this row and the one before it */
-	bool referenced;	 /* read since the hand of the clock came by */
-	uint8_t *value;		 /* NULL: known absent. While frozen it belongs to the flush */
-	uint64_t lsn;		 /* of the last change; 0: from the store */
-	uint32_t bytes;		 /* of value */
-	uint32_t gen;		 /* 0: clean; else the dirty set it is in */
+	bool joined;	    /* the store has nothing between this row and the one before it */
+	uint8_t referenced; /* read since the hand of the clock came by; or by whom it is kept */
+	uint8_t *value;	    /* NULL: known absent. While frozen it belongs to the flush */
+	uint64_t lsn;	    /* of the last change; 0: from the store */
+	uint32_t bytes;	    /* of value */
+	uint32_t gen;	    /* 0: clean; else the dirty set it is in */
 	struct row_group *group; /* NULL: of a table without groups */
 	struct row_link link;	 /* in the list of clean rows, while clean */
 	uint32_t at;		 /* its place in the live dirty set */
@@ -101,6 +101,10 @@ struct rowset {
 	struct row_link clean;	     /* oldest first */
 	struct row_link idle_groups; /* oldest first */
 	uint32_t idle_group_count;
+	uint8_t mark; /* of what is read now: 1, or keep */
+	uint8_t keep; /* rows with this mark are not evicted; 0: none are */
+	uint8_t keep_last;
+	size_t kept_passed; /* kept rows that the hand of the clock passed, and no other since */
 
 	size_t cache_bytes, overlay_bytes;
 	size_t clean_bytes, live_bytes, frozen_bytes, filter_bytes;
