@@ -6,6 +6,7 @@ unit_tests += tests/unit/test_cl_version
 tests_unit_test_cl_version_LDADD = libmdcpair.la libmdccore.la $(CRITERION_LIBS) -lpthread
 tests_unit_test_cl_files_LDADD = libmdcpair.la $(CRITERION_LIBS) -lpthread
 
+unit_tests += tests/unit/test_jr_forged
 unit_tests += tests/unit/test_aio tests/unit/test_label tests/unit/test_lun_iscsi tests/unit/test_jr_append tests/unit/test_jr_recover tests/unit/test_jx
 # Preloaded into a program that is not ours, so without our sanitizers.
 check_DATA = slowdisk.so
@@ -111,6 +112,7 @@ EXTRA_DIST += \
 	tests/README.md \
 	tests/core-symbols.sh \
 	tests/coverage \
+	tests/coverage.explained \
 	tests/lint \
 	tests/rooms.sh \
 	tests/run \
@@ -129,16 +131,19 @@ lint:
 	$(AM_V_at)$(top_srcdir)/tests/lint lint.files
 CLEANFILES += lint.files
 
+# Of one unit test, where a sanitizer, valgrind or counters make it slow.
+SLOW_UNIT_LIMIT_S = 3600
+
 check-asan:
 	$(AM_V_at)$(MKDIR_P) asan
 	$(AM_V_at)test -e asan/Makefile || (cd asan && $(abs_srcdir)/configure --enable-asan --enable-werror)
-	$(AM_V_at)$(MAKE) -C asan check
+	$(AM_V_at)$(MAKE) -C asan check UNIT_LIMIT_S=$(SLOW_UNIT_LIMIT_S)
 
 # VALGRIND_TESTS=tests/unit/test_x: only that. Threads are for check-tsan.
 VALGRIND_TESTS = $(unit_tests)
 .PHONY: check-valgrind check-tsan
 check-valgrind: all
-	$(AM_V_at)$(MAKE) check TESTS='$(VALGRIND_TESTS)' VALGRIND=yes UNIT_LIMIT_S=3600
+	$(AM_V_at)$(MAKE) check TESTS='$(VALGRIND_TESTS)' VALGRIND=yes UNIT_LIMIT_S=$(SLOW_UNIT_LIMIT_S)
 
 check-tsan:
 	$(AM_V_at)$(MKDIR_P) tsan
@@ -256,7 +261,11 @@ coverage:
 	$(AM_V_at)$(MKDIR_P) coverage
 	$(AM_V_at)test -e coverage/Makefile || (cd coverage && $(abs_srcdir)/configure --enable-coverage --disable-shared)
 	$(AM_V_at)find coverage -name '*.gcda' -delete
-	$(AM_V_at)$(MAKE) -C coverage check
+	$(AM_V_at)$(MAKE) -C coverage check UNIT_LIMIT_S=$(SLOW_UNIT_LIMIT_S)
 	$(AM_V_at)coverage/tests/sim/ha_sim --seeds $(COVERAGE_SEEDS)
 	$(AM_V_at)coverage/tests/sim/sim --seeds $(COVERAGE_SEEDS)
+	$(AM_V_at)coverage/tests/sim/sim --scenario all
+	$(AM_V_at)for sweep in 'crash 20' 'io 20' 'damage 100' 'memory 50'; do \
+		set -- $$sweep; coverage/tests/crash/crash --sweep $$1 --share $$2 || exit 1; \
+	done
 	$(AM_V_at)$(top_srcdir)/tests/coverage $(COVERAGE) coverage $(covered)

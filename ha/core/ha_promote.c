@@ -93,6 +93,12 @@ static const char *not_named(struct ha *h)
 			"LSN %llu in epoch %llu: start node %u, or `mdcctl override` when it is gone for good",
 			(ull)a->epoch, ha_peer_node(h), (ull)h->tail.lsn, (ull)h->state.log_epoch,
 			ha_peer_node(h));
+	if (a->epoch < h->state.epoch)
+		return ha_text(
+			h,
+			"the arbiter record is of epoch %llu, this controller has been in epoch %llu: the record is an old one "
+			"(a snapshot of its LUN?): bring the LUN back, or `mdcctl override`",
+			(ull)a->epoch, (ull)h->state.epoch);
 	if (h->tail.lsn < h->arb.floor_lsn)
 		return ha_text(
 			h,

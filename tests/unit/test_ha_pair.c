@@ -576,6 +576,22 @@ Test(ha_pair, p3_a_tail_below_the_floor_is_an_old_snapshot)
 	cr_assert(strstr(T.text, "LSN 4 to 4"));
 }
 
+/* Who writes epochs that were used before would have two logs of one epoch. */
+Test(ha_pair, p3_a_record_older_than_this_controller_is_an_old_snapshot)
+{
+	start(3, 2);
+	T.saved.epoch = T.saved.log_epoch = 6;
+	boot();
+	fenced();
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
+	cr_assert_eq(T.result, -EPERM);
+	cr_assert(strstr(T.text, "epoch 4, this controller has been in epoch 6"), "%s", T.text);
+	cr_assert_eq(T.saved.epoch, 6);
+	ev((struct ha_event){.type = HA_EV_OVERRIDE});
+	cr_assert_eq(ha_role(T.h), PR_ROLE_ACTIVE, "%s", T.text);
+	cr_assert_gt(T.saved.epoch, 6);
+}
+
 Test(ha_pair, p3_an_unreadable_arbiter_means_no)
 {
 	start(3, 2);
