@@ -21,14 +21,14 @@
  * happened next, so acks need no steps of their own.
  */
 :: d_step {
-	(ME.st >= SYNC || (BUG == FROZEN_COMMITS && ME.st == FROZEN)) && ME.commit < COMMITTABLE ->
+	(ME.st >= SYNC || ME.st == DRAIN || (BUG == FROZEN_COMMITS && ME.st == FROZEN)) && ME.commit < COMMITTABLE ->
 	assert(ME.require_ack || MEMBERS(STANDS) == BIT(n)); /* I5: a member whose ack is not required */
 	limit = COMMITTABLE;
 	acknowledge(limit)
    }
 
 /* A standby that acks nothing is dropped. */
-:: d_step { ACTIVE(ME) && ME.session && ME.linked && wire && !PEER.session -> hang_up() }
+:: d_step { ACTIVE(ME) && ME.st != HANDOVER && ME.session && ME.linked && wire && !PEER.session -> hang_up() }
 
 /* T3: the peer is back, a member, and its log ends on my chain after the commit. */
 :: d_step {
@@ -53,7 +53,7 @@
 	if
 	:: BUG == ALONE_UNWRITTEN || SOLE_MEMBER && EPOCH(ME.known) == ME.epoch -> ME.st = ALONE; ME.require_ack = false
 	:: else ->
-		compare_and_swap(EPOCH(ME.known) + 1, BIT(n));
+		compare_and_swap(EPOCH(ME.known) + 1, BIT(n), n);
 		if
 		:: ok -> ME.st = T4_CAS
 		:: else -> end_process(n) /* the peer has taken over */

@@ -38,7 +38,7 @@ inline close(x)
 	nd[x].barrier = 0;
 	if
 	:: nd[x].st == TARGET -> nd[x].st = STANDBY
-	:: nd[x].st == SYNC -> nd[x].st = FROZEN
+	:: nd[x].st == SYNC || nd[x].st == DRAIN -> nd[x].st = FROZEN
 	:: nd[x].st == T6_CAS && BUG != TIMEOUT_FAILED -> nd[x].st = T6_LOST
 	:: nd[x].st >= OPENING && (nd[x].st != T6_CAS || BUG == TIMEOUT_FAILED) ->
 		nd[x].st = ALONE;

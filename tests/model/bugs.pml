@@ -17,3 +17,6 @@
 #define APPLY_EARLY 15 /* S1: rows are applied as soon as they are durable */
 #define TAIL_DROPPED 16 /* P7: the tail beyond the known commit is not adopted */
 #define TIMEOUT_FAILED 17 /* T6: a write without an answer is taken for one that failed */
+#define NOT_DRAINED 18 /* T8: handed over before all is committed */
+#define HEIR_EARLY 19 /* T9: the promise is taken for the record */
+#define HEIR_ALONE 20 /* T9: the heir serves before it has a session */

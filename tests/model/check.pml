@@ -56,9 +56,11 @@ inline check_commit()
 inline acknowledge(upto)
 {
 	assert(ME.epoch >= seen_epoch); /* I2: an older epoch acknowledges */
+	assert(ME.epoch > seen_epoch || !seen_epoch || seen_by == n); /* I2: two acknowledge in one epoch */
 	holds_seen(n);
 	assert(ok); /* I1: what acknowledges lacks what was acknowledged */
 	seen_epoch = ME.epoch;
+	seen_by = n;
 	do
 	:: seens < (upto) -> seen[seens] = ME.log[seens]; seens++
 	:: else -> break

@@ -11,6 +11,7 @@ EXTRA_DIST += \
 	tests/model/resync.pml \
 	tests/model/standby.pml \
 	tests/model/state.pml \
+	tests/model/switchover.pml \
 	tests/model/world.pml
 
 # MODEL=--short: small bounds, in less than a minute.

@@ -11,6 +11,7 @@ active [2] proctype Controller()
 	bit n = _pid;
 end:	do
 #include "active.pml"
+#include "switchover.pml"
 #include "standby.pml"
 #include "resync.pml"
 #include "promotion.pml"

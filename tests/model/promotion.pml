@@ -39,7 +39,7 @@
 :: d_step {
 	ME.st == PROOF && PROVEN && FREE && (LOCKABLE || BUG == UNFENCED) ->
 	limit = EPOCH(ME.known) + (BUG != EPOCH_REUSED);
-	compare_and_swap(limit, BIT(n));
+	compare_and_swap(limit, BIT(n), n);
 	if
 	:: ok ->
 		assert(!(ACTIVE(PEER) && MEMBERS(STANDS) == 3)); /* I7: promoted while the peer is active */

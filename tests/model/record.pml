@@ -8,7 +8,7 @@
 #define SOLE_MEMBER (MEMBERS(ME.known) == BIT(n))
 
 /* ok: the record was what was expected, and the write is on its way */
-inline compare_and_swap(now, who)
+inline compare_and_swap(now, who, first)
 {
 	lock = n + 1;
 	ok = ME.known == STANDS || BUG == NOT_REREAD;
@@ -16,7 +16,7 @@ inline compare_and_swap(now, who)
 	:: ok ->
 		copy[0] = STANDS;
 		copy[1] = copy[0];
-		ME.next = RECORD(SEQ(STANDS) + 1, now, who, n);
+		ME.next = RECORD(SEQ(STANDS) + 1, now, who, first);
 		ME.write = 1
 	:: else -> ME.known = STANDS
 	fi
@@ -48,6 +48,10 @@ inline conclude(done)
 		:: ME.st == T4_CAS -> ME.st = T4_SAVE
 		:: ME.st == T6_CAS -> ME.st = SYNC; ME.require_ack = true; check_sync()
 		:: ME.st == T6_LOST -> ME.st = FROZEN
+		:: ME.st == HANDOVER -> /* and a standby from here on */
+			ME.session = false;
+			ME.require_ack = false;
+			stand_by()
 		:: else
 		fi
 	:: else ->

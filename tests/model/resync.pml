@@ -51,7 +51,7 @@
 /* T6 (4) */
 :: d_step {
 	ME.st == INVITE && ME.session && TALKING && PEER.session && PEER.dstate == INSYNC && FREE && LOCKABLE ->
-	compare_and_swap(ME.epoch, 3);
+	compare_and_swap(ME.epoch, 3, n);
 	if
 	:: ok -> ME.st = T6_CAS; ME.barrier = 0
 	:: else -> end_process(n)

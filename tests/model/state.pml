@@ -17,6 +17,9 @@
 #ifndef EIOS
 #define EIOS 0 /* failed writes to the arbiter */
 #endif
+#ifndef SWITCHES
+#define SWITCHES 0 /* planned changes of roles */
+#endif
 #ifndef LOCKED
 #define LOCKED 1
 #endif
@@ -32,21 +35,25 @@
 #define STANDBY 1
 #define TARGET 2 /* T5: SYNCTARGET is saved, the tail is not cut yet */
 #define PROOF 3 /* P1 to P3 passed, P2 wanted: the fence, or the peer's promise */
+#define HEIR 4 /* T9: a handover was promised, and waits for the record */
 #define P_CAS 5
 #define P_SAVE 6
 #define P_SERVE 7
-#define FROZEN 8
-#define T4_CAS 9
-#define T4_SAVE 10
-#define T4_SERVE 11
-#define T6_LOST 12 /* T6's write is on its way and the session gone */
-#define SYNC 13
-#define ALONE 14
-#define OPENING 15 /* T5: the session is offered */
-#define STREAM 16
-#define BARRIER 17
-#define INVITE 18 /* T6: INSYNC is saved here, and wanted there */
-#define T6_CAS 19
+#define HEIR_SAVE 8
+#define FROZEN 9
+#define T4_CAS 10
+#define T4_SAVE 11
+#define T4_SERVE 12
+#define T6_LOST 13 /* T6's write is on its way and the session gone */
+#define DRAIN 14 /* T8: nothing new is taken, until all is committed */
+#define HANDOVER 15 /* T8: the promise is given, the record on its way or not known */
+#define SYNC 16
+#define ALONE 17
+#define OPENING 18 /* T5: the session is offered */
+#define STREAM 19
+#define BARRIER 20
+#define INVITE 21 /* T6: INSYNC is saved here, and wanted there */
+#define T6_CAS 22
 
 /* What its disk says of its data. */
 #define INSYNC 0
@@ -83,11 +90,12 @@ Node nd[2];
 bit wire; /* the connection exists */
 short copy[2] = 6; /* disk: the arbiter record; at first epoch 0, both members */
 unsigned lock : 2; /* of who may write it: 0 nobody, else node + 1 */
-unsigned writes : 2, crashes : 2, flaps : 2, fences : 2, eios : 2;
+unsigned writes : 2, crashes : 2, flaps : 2, fences : 2, eios : 2, switches : 2;
 
-/* What clients have seen: these entries, acknowledged in epochs up to this one; and the last epoch somebody was ALONE in. */
+/* What clients have seen: these entries, acknowledged in epochs up to this one, of which that one by this node; and the last epoch somebody was ALONE in. */
 byte seen[WRITES];
 unsigned seens : 3, seen_epoch : 4;
+bit seen_by;
 byte alone;
 
 #ifdef BREADTH_FIRST /* which cannot hide them */

@@ -1520,3 +1520,260 @@ Test(ha_pair, the_floor_is_at_most_a_second_old)
 	wait_ms(1010);
 	cr_assert_eq(T.floor, tail());
 }
+
+/* ---- what fits nothing changes nothing ---- */
+
+static uint64_t zero_hash_bytes[2];
+#define ZERO_HASH                                    \
+	{                                            \
+		(const uint8_t *)zero_hash_bytes, 16 \
+	}
+
+/* Every word of a session, of one that is not this one: by its epoch, by its number, or by both. */
+static void words_of_another_session(uint64_t epoch, uint64_t link)
+{
+	struct pr_hash hash = tail_hash();
+
+	SAY(SESSION_OK, session_ok, .epoch = epoch, .link = link, .tail_lsn = tail(),
+	    .tail_hash = pr_hash_bytes(&hash));
+	SAY(ACK, ack, .epoch = epoch, .link = link, .lsn = tail());
+	SAY(NACK, nack, .epoch = epoch, .link = link, .lsn = tail());
+	SAY(BEAT, beat, .epoch = epoch, .link = link, .commit_lsn = tail(), .echo_ms = T.now);
+	SAY(INSYNC, insync, .epoch = epoch, .link = link, .lsn = tail());
+	SAY(INSYNC_OK, insync_ok, .epoch = epoch, .link = link, .lsn = tail());
+	SAY(ROWS, rows, .epoch = epoch, .link = link, .lsn = tail());
+	SAY(ROWS_OK, rows_ok, .epoch = epoch, .link = link, .last = 1);
+	SAY(HANDOVER, handover, .epoch = epoch + 1, .link = link + 1, .lsn = tail());
+	SAY(FORK, fork, .nonce = 99, .lsn = tail(), .epoch = epoch, .hash = ZERO_HASH, .known = 1);
+	SAY(BATCH_GIVE, batch_give, .nonce = 99, .lsn = tail());
+	SAY(PROMISE, promise, .epoch = epoch, .to = 2, .granted = 1);
+	SAY(PROMISE, promise, .epoch = epoch, .to = 1, .granted = 1);
+	SAY(PROMISE_ASK, promise_ask, .epoch = epoch + 1, .to = 1);
+	give(epoch, link, tail() + 1, &hash, tail());
+	for (uint64_t kind = 0; kind < 8; kind++)
+		ev((struct ha_event){.type = HA_EV_FETCHED, .cookie = kind << 56 | 0xffffff});
+	ev((struct ha_event){.type = HA_EV_STATE_SAVED});
+	ev((struct ha_event){.type = HA_EV_ARB_CAS, .arbiter = &T.arb});
+	ev((struct ha_event){.type = HA_EV_ARB_READ, .arbiter = &T.arb});
+	ev((struct ha_event){.type = HA_EV_ROWS_APPLIED});
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn + 9});
+	ev((struct ha_event){.type = HA_EV_LINK_UP, .conn = T.conn - 1});
+	ev((struct ha_event){.type = HA_EV_LINK_MSG, .conn = T.conn + 9});
+}
+
+static void nothing_changes(void)
+{
+	uint64_t lsn = tail(), commit = ha_commit_lsn(T.h), epoch = ha_epoch(T.h);
+	struct ha_state saved = T.saved;
+	struct ha_arbiter arb = T.arb;
+	unsigned mode = ha_mode(T.h), role = ha_role(T.h);
+
+	forget();
+	words_of_another_session(T.epoch, T.link + 5);
+	words_of_another_session(T.epoch - 1, T.link);
+	words_of_another_session(T.epoch + 1, T.link);
+	cr_assert(!saw("DIE") && !saw("append") && !saw("SERVE") && !saw("close") &&
+		  !saw("rows begin") && !saw("rows put"));
+	cr_assert_eq(tail(), lsn);
+	cr_assert_eq(ha_commit_lsn(T.h), commit);
+	cr_assert_eq(ha_epoch(T.h), epoch);
+	cr_assert_eq(ha_mode(T.h), mode);
+	cr_assert_eq(ha_role(T.h), role);
+	cr_assert_eq(memcmp(&saved, &T.saved, sizeof(saved)), 0);
+	cr_assert_eq(memcmp(&arb, &T.arb, sizeof(arb)), 0);
+}
+
+Test(ha_pair, words_of_another_session_change_nothing_at_an_active)
+{
+	active_sync();
+	nothing_changes();
+	submit();
+	nothing_changes();
+	ack(tail());
+	cr_assert(saw("committed"), "the right one counts after all the wrong ones");
+}
+
+Test(ha_pair, words_of_another_session_change_nothing_at_a_standby)
+{
+	struct pr_hash hash;
+
+	standby_in_sync(3);
+	nothing_changes();
+	hash = tail_hash();
+	give(4, 7, 4, &hash, 3);
+	ORDER("append", "link_ack");
+}
+
+Test(ha_pair, words_of_another_session_change_nothing_while_one_is_offered)
+{
+	struct pr_hash hash;
+
+	active_alone(3);
+	link_up();
+	hash = tail_hash();
+	hello(PR_ROLE_STANDBY, HA_OUTDATED, 4, tail(), &hash);
+	cr_assert_gt(T.link, 0);
+	nothing_changes();
+	session_ok(tail());
+	SAY(INSYNC_OK, insync_ok, .epoch = T.epoch, .link = T.link, .lsn = tail());
+	cr_assert_eq(ha_mode(T.h), HA_SYNC);
+}
+
+Test(ha_pair, a_word_that_is_none_closes_the_link)
+{
+	standby_in_sync(3);
+	msg(0x05ff, NULL, 0);
+	cr_assert(saw("alarm PEER 1") && saw("close"));
+	standby_in_sync(3);
+	msg(PR_T_LINK_ACK, (const uint8_t *)"short", 5);
+	cr_assert(saw("alarm PEER 1") && saw("close"));
+	ha_free(T.h);
+	T.h = NULL;
+	cr_assert_str_eq(ha_alarm_name(999), "?");
+	cr_assert_str_eq(ha_alarm_text(999), "?");
+	cr_assert_str_eq(ha_mode_name(99), "?");
+	cr_assert_str_eq(ha_dstate_name(99), "?");
+}
+
+/* ---- what a start finds ---- */
+
+Test(ha_pair, a_journal_or_state_of_another_pair_ends_the_start)
+{
+	start(3, 2);
+	log_of(2);
+	boot_as(0, JR_FOREIGN);
+	cr_assert(saw("DIE") && strstr(T.text, "correct the configuration"), "%s", T.text);
+	done();
+	start(3, 2);
+	T.saved.node = 2;
+	boot();
+	cr_assert(saw("DIE") && strstr(T.text, "another cluster or node"), "%s", T.text);
+	done();
+	start(3, 2);
+	T.saved.cluster[0] ^= 1;
+	boot();
+	cr_assert(saw("DIE") && strstr(T.text, "another cluster or node"), "%s", T.text);
+	done();
+	start(3, 2);
+	boot_as(-EUCLEAN, JR_EMPTY);
+	cr_assert(saw("DIE") && strstr(T.text, "fewer than two"), "%s", T.text);
+}
+
+/* ---- the LUN is another's ---- */
+
+Test(ha_pair, t7_an_active_whose_key_was_taken_ends)
+{
+	active_sync();
+	T.cas_error = -EBADE;
+	T.incarnation = 51;
+	ev((struct ha_event){
+		.type = HA_EV_PEER, .incarnation = 51, .node_up = true, .quorate = true});
+	ev((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = T.conn});
+	wait_ms(2000);
+	cr_assert(saw("DIE") && strstr(T.text, "key of the metadata LUN"), "%s", T.text);
+}
+
+Test(ha_pair, p6_a_promoter_whose_key_was_taken_looks_again)
+{
+	start(3, 2);
+	T.cas_error = -EBADE;
+	boot();
+	fenced();
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
+	cr_assert_eq(T.result, -EAGAIN, "%s", T.text);
+	cr_assert_eq(ha_role(T.h), PR_ROLE_STANDBY);
+}
+
+Test(ha_pair, t8_a_record_that_somebody_else_wrote_ends_the_active)
+{
+	active_sync();
+	T.hold_cas = true;
+	ev((struct ha_event){.type = HA_EV_SWITCHOVER, .ticket = 8});
+	ev((struct ha_event){.type = HA_EV_SWITCHOVER, .ticket = 9});
+	cr_assert_eq(T.result, -EALREADY);
+	ev((struct ha_event){.type = HA_EV_DRAINED});
+	ack(tail());
+	T.arb.seq++;
+	T.arb.epoch = 9;
+	T.arb.active = T.arb.members = 2;
+	ev((struct ha_event){.type = HA_EV_ARB_CAS, .error = -ESTALE, .arbiter = &T.arb});
+	cr_assert(saw("DIE") && strstr(T.text, "refused the handover"), "%s", T.text);
+}
+
+Test(ha_pair, t8_a_refusal_that_shows_the_own_record_is_none)
+{
+	active_sync();
+	T.hold_cas = true;
+	ev((struct ha_event){.type = HA_EV_SWITCHOVER, .ticket = 8});
+	ev((struct ha_event){.type = HA_EV_DRAINED});
+	ack(tail());
+	T.arb.seq++;
+	T.arb.epoch++;
+	T.arb.active = 2;
+	ev((struct ha_event){.type = HA_EV_ARB_CAS, .error = -ESTALE, .arbiter = &T.arb});
+	cr_assert(saw("STANDBY") && !saw("DIE"));
+	cr_assert_eq(T.result, 0);
+}
+
+/* ---- the heir ---- */
+
+static void heir(void)
+{
+	standby_in_sync(3);
+	SAY(HANDOVER, handover, .epoch = 5, .link = 7, .lsn = 3);
+	forget();
+}
+
+Test(ha_pair, t9_an_heir_gives_its_promise_back_and_no_other)
+{
+	heir();
+	SAY(HANDOVER, handover, .epoch = 5, .link = 7, .lsn = 3); /* said again */
+	SAY(PROMISE_ASK, promise_ask, .epoch = 6, .to = 2);
+	cr_assert(saw("link_promise"));
+	wait_ms(20);
+	T.arb.seq++;
+	T.arb.epoch = 5;
+	T.arb.active = 1;
+	wait_ms(1100);
+	cr_assert(saw("save INSYNC 5"), "the refused question changed nothing");
+	done();
+	heir();
+	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
+	cr_assert(saw("link_promise"));
+	T.arb.seq++;
+	T.arb.epoch = 5;
+	T.arb.active = 1;
+	wait_ms(3000);
+	cr_assert(!saw("SERVE") && !saw("save INSYNC 5"), "it is heir no more");
+}
+
+Test(ha_pair, t9_an_heir_whose_active_died_is_promoted_by_its_own_order)
+{
+	heir();
+	ev((struct ha_event){.type = HA_EV_PROMOTE, .ticket = 3});
+	cr_assert_neq(ha_role(T.h), PR_ROLE_ACTIVE);
+	fenced();
+	wait_ms(1500);
+	cr_assert_eq(ha_role(T.h), PR_ROLE_ACTIVE, "%s", T.text);
+	cr_assert_eq(T.arb.members, 1);
+}
+
+Test(ha_pair, t9_an_heir_goes_back_when_the_record_went_on_without_it)
+{
+	heir();
+	T.arb.seq++;
+	T.arb.epoch = 6;
+	T.arb.active = T.arb.members = 2;
+	wait_ms(1500);
+	cr_assert_eq(ha_role(T.h), PR_ROLE_STANDBY);
+	cr_assert(saw("close") && !saw("SERVE"));
+}
+
+Test(ha_pair, an_order_before_the_start_is_over_waits)
+{
+	start(3, 2);
+	T.h = ha_new(&T.cfg);
+	ev((struct ha_event){.type = HA_EV_PROMOTE, .ticket = 1});
+	cr_assert_eq(T.result, -EAGAIN);
+	ev((struct ha_event){.type = HA_EV_LINK_UP, .conn = 1});
+}
