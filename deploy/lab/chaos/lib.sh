@@ -71,6 +71,14 @@ in_client() {
 	exec nsenter -t "$pid" -m -u -i -n -- "$@"
 }
 
+# The same as one of the pod's own processes, which mdcfs there can look at: whether a call that is interrupted is to end depends on
+# what became of its process. Signals that end this one are passed on to it.
+in_client_pod() {
+	local pid
+	pid=$(cat "$dir/run/c1.pid") || die "the client pod is off"
+	exec "$build/labd" enter "$pid" "$@"
+}
+
 # ---- who is what ----
 
 active() { lab active || echo "${hosts[0]}"; }

@@ -52,6 +52,7 @@ is_on() { on "$1" true 2>/dev/null; }
 mount_volume() { mkdir -p "$mount" && mdcfs "$volume" "$mount"; }
 unmount_volume() { umount "$mount"; }
 in_client() { exec "$@"; }
+in_client_pod() { exec "$@"; }
 
 # Logs are where each host has them; epochs count promotions, and each time that one went on alone.
 counted=epochs
