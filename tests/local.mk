@@ -24,6 +24,10 @@ unit_tests += tests/unit/test_ctl
 tests_unit_test_ctl_SOURCES = tests/unit/test_ctl.c tests/unit/ctl_rig.c tests/unit/ctl_rig.h \
 	tests/sim/simstore.c tests/sim/simstore.h tests/sim/simdisk.c tests/sim/simdisk.h
 
+unit_tests += tests/unit/test_ctl_session
+tests_unit_test_ctl_session_SOURCES = tests/unit/test_ctl_session.c tests/unit/ctl_rig.c tests/unit/ctl_rig.h \
+	tests/sim/simstore.c tests/sim/simstore.h tests/sim/simdisk.c tests/sim/simdisk.h
+
 unit_tests += tests/unit/test_ctl_cache
 tests_unit_test_ctl_cache_SOURCES = tests/unit/test_ctl_cache.c tests/unit/ctl_rig.c tests/unit/ctl_rig.h \
 	tests/sim/simstore.c tests/sim/simstore.h tests/sim/simdisk.c tests/sim/simdisk.h
