@@ -55,6 +55,19 @@ controller_io = \
 	controller/io/lun_tool.c \
 	controller/io/lun_tool.h
 
+store = \
+	controller/io/store.c \
+	controller/io/store.h \
+	controller/io/store_env.c \
+	controller/io/store_head.c \
+	controller/io/store_head.h \
+	controller/io/store_int.h \
+	controller/io/store_read.c \
+	controller/io/store_rows.c \
+	controller/io/store_rows.h \
+	controller/io/store_task.c \
+	controller/io/store_write.c
+
 mdcd_io = \
 	controller/io/edge.c \
 	controller/io/edge.h \
@@ -64,12 +77,7 @@ mdcd_io = \
 	controller/io/edge_status.c \
 	controller/io/ports.c \
 	controller/io/ports.h \
-	controller/io/store.c \
-	controller/io/store.h \
-	controller/io/store_head.c \
-	controller/io/store_head.h \
-	controller/io/store_rows.c \
-	controller/io/store_rows.h
+	$(store)
 
 pair_tools = \
 	controller/io/admin_client.c \
@@ -124,7 +132,7 @@ unit_tests += tests/unit/test_check tests/unit/test_conf tests/unit/test_store
 tests_unit_test_check_SOURCES = tests/unit/test_check.c controller/io/check_judge.c
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c \
 	controller/io/conf.c controller/io/lun_tool.c controller/io/pair_dir.c
-tests_unit_test_store_SOURCES = tests/unit/test_store.c controller/io/store.c controller/io/store_head.c controller/io/store_rows.c
+tests_unit_test_store_SOURCES = tests/unit/test_store.c $(store)
 
 EXTRA_DIST += \
 	tests/integration/0-pair-lib.sh \

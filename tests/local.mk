@@ -186,6 +186,7 @@ EXTRA_DIST += \
 	tests/mutants/crash-08-short-write-is-whole.patch \
 	tests/mutants/crash-09-write-error-ignored.patch \
 	tests/mutants/crash-10-flush-before-commit.patch \
+	tests/mutants/crash-11-run-not-put-back.patch \
 	tests/mutants/ha-01-ack-before-peer.patch \
 	tests/mutants/ha-02-stale-ack.patch \
 	tests/mutants/ha-03-no-membership.patch \

@@ -2,11 +2,7 @@ check_PROGRAMS += tests/crash/crash
 tests_crash_crash_SOURCES = \
 	controller/io/lun_tool.c \
 	controller/io/lun_tool.h \
-	controller/io/store.c \
-	controller/io/store_head.c \
-	controller/io/store.h \
-	controller/io/store_rows.c \
-	controller/io/store_rows.h \
+	$(store) \
 	tests/crash/crash.c \
 	tests/crash/crash.h \
 	tests/crash/crash_damage.c \

@@ -271,6 +271,62 @@ Test(store, rows_put_and_removed_by_turns_are_what_they_should_be, .timeout = 12
 	}
 }
 
+/* Runs of new rows, short and long, with rows of the store between them, before and behind. */
+Test(store, runs_of_new_rows_leave_those_around_them_as_they_are, .timeout = 120)
+{
+	enum { ROWS = 20000, FLUSHES = 24 };
+	static uint32_t version[ROWS];
+	static struct mixed list[ROWS];
+	struct ctl_flush f = {.mixed = list};
+	uint32_t random = 7;
+
+	for (uint32_t n = 1; n <= FLUSHES; n++) {
+		f.count = 0;
+		for (uint64_t ino = 0; ino < ROWS;) {
+			uint64_t stop;
+			bool skip;
+
+			random = random * 1664525 + 1013904223;
+			stop = ino + 1 + (random >> 8) % (n % 2 ? 1000 : 90);
+			skip = n > 1 && (random >> 24) % 4 > 0;
+			for (; ino < stop && ino < ROWS; ino++) {
+				if (skip || (version[ino] && n % 3))
+					continue;
+				version[ino] = (random >> 20) % 8 ? n : 0;
+				list[f.count++] = (struct mixed){ino, version[ino]};
+			}
+			ino += n == 1 ? 700 : 0;
+		}
+		store_flush(store, &f, n);
+		wait_done(STORE_FLUSHED);
+		cr_assert_eq(done.error, 0, "%s", done.text);
+		check_all(version, ROWS);
+	}
+}
+
+/* What is made last of a table has rows of the next table behind it, in the same page. */
+Test(store, pages_of_ascending_rows_are_full)
+{
+	enum { RUN = 4000, RUNS = 10 };
+	struct store_stats stats;
+	uint64_t row_bytes;
+
+	flush(1ull << 40, 100, 1, 1);
+	for (uint64_t i = 0; i < RUNS; i++)
+		flush(i * RUN, RUN, 2, i + 2);
+	fetch(CTL_FETCH_ONE, 1, 0, 1);
+	row_bytes = done.rows[0].bytes + done.rows[0].key.len + 10;
+	store_get_stats(store, &stats);
+	cr_assert_eq(stats.entries, RUN * RUNS + 101u);
+	cr_assert_lt(stats.used_bytes, RUN * RUNS * row_bytes * 5 / 4, "%u bytes for a row of %u",
+		     (unsigned)(stats.used_bytes / (RUN * RUNS)), (unsigned)row_bytes);
+	fetch(CTL_FETCH_FROM, RUN * RUNS, 3, 1000);
+	cr_assert_eq(done.row_count, 100u);
+	cr_assert_eq(ino_of(0), 1ull << 40);
+	cr_assert_eq(ino_of(99), (1ull << 40) + 99);
+	cr_assert_eq(size_of(99), 1u);
+}
+
 Test(store, a_full_map_grows_and_nothing_is_lost)
 {
 	struct store_stats stats;
