@@ -186,7 +186,9 @@ EXTRA_DIST += \
 	tests/mutants/crash-08-short-write-is-whole.patch \
 	tests/mutants/crash-09-write-error-ignored.patch \
 	tests/mutants/crash-10-flush-before-commit.patch \
-	tests/mutants/crash-11-run-not-put-back.patch \
+	tests/mutants/crash-11-failure-in-recovery-untold.patch \
+	tests/mutants/crash-12-no-memory-is-damage.patch \
+	tests/mutants/crash-13-run-not-put-back.patch \
 	tests/mutants/ha-01-ack-before-peer.patch \
 	tests/mutants/ha-02-stale-ack.patch \
 	tests/mutants/ha-03-no-membership.patch \
@@ -202,6 +204,7 @@ EXTRA_DIST += \
 	tests/mutants/ha-13-tail-not-adopted.patch \
 	tests/mutants/ha-14-copy-unarchived.patch \
 	tests/mutants/ha-15-promise-to-both.patch \
+	tests/mutants/ha-16-last-epoch-taken.patch \
 	tests/mutants/sim-01-reply-not-stored.patch \
 	tests/mutants/sim-02-runs-again.patch \
 	tests/mutants/sim-03-reply-before-commit.patch \
@@ -241,7 +244,8 @@ EXTRA_DIST += \
 	tests/mutants/sim-46-flush-by-padded-keys.patch \
 	tests/mutants/sim-47-late-answer-opens.patch \
 	tests/mutants/sim-48-record-rolled-back.patch \
-	tests/mutants/sim-49-nothing-tidied.patch
+	tests/mutants/sim-49-nothing-tidied.patch \
+	tests/mutants/sim-50-committed-before-flush.patch
 
 .PHONY: check-mutants
 check-mutants:
