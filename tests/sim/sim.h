@@ -154,6 +154,7 @@ struct sim_task {
 		SIM_TASK_RETURN
 	} state;
 	bool write, failed, recalled, cut;
+	bool again; /* written once more, since the LUN lost its cache */
 	uint64_t ino, at, blocks, size, generation, stamp,
 		power;		       /* power: the LUN's when it was written */
 	unsigned extent_count, flying; /* flying: blocks on their way to the LUN */

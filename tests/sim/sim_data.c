@@ -116,12 +116,15 @@ static void land(struct sim *s, struct sim_event *e)
 	pump_later(s, (int)(e->len & 0xff), sim_between(s, 50, 500));
 }
 
-static uint64_t lun_us(struct sim *s)
+static uint64_t lun_us(struct sim *s, const struct sim_task *t)
 {
 	uint64_t us = sim_between(s, 100, 3000);
 
-	/* Now and then one is stuck on its way for long. */
-	return s->healing || !sim_chance(s, s->swarm.lun_stuck)
+	/*
+	 * Now and then one is stuck on its way for long; not when all is written again: twice as long is longer than a controller waits
+	 * for a layout.
+	 */
+	return s->healing || t->again || !sim_chance(s, s->swarm.lun_stuck)
 		       ? us
 		       : us + sim_between(s, 1, 20000) * SIM_US_MS;
 }
@@ -139,7 +142,7 @@ static void write_block(struct sim *s, int client, int worker, uint64_t block)
 			 (unsigned long long)block, (unsigned long long)t->ino);
 		return;
 	}
-	e = sim_after(s, lun_us(s), 0, land);
+	e = sim_after(s, lun_us(s, t), 0, land);
 	e->a = c->session << 32 | block;
 	e->b = x->lun_block + (block - x->file_block);
 	e->c = t->ino;
@@ -210,6 +213,7 @@ bool sim_data_next(struct sim *s, int client, int worker, struct model_op *ret)
 	case SIM_TASK_FLUSH:
 		/* A LUN that lost its cache says so to the next command: all is written again. */
 		t->state = t->power == s->lun_power ? SIM_TASK_COMMIT : SIM_TASK_IO;
+		t->again = t->state == SIM_TASK_IO;
 		if (t->state == SIM_TASK_COMMIT)
 			sim_lun_flush(s);
 		return sim_data_next(s, client, worker, ret);
