@@ -117,14 +117,19 @@ static void wait_done(enum store_done_type type)
 	cr_assert_eq(done.type, type);
 }
 
+static void flush_all(struct ctl_flush *f, uint64_t lsn)
+{
+	store_flush(store, f, lsn);
+	wait_done(STORE_FLUSHED);
+	cr_assert_eq(done.error, 0, "%s", done.text);
+	cr_assert_eq(done.lsn, lsn);
+}
+
 static void flush(uint64_t ino, uint64_t count, uint64_t size, uint64_t lsn)
 {
 	struct ctl_flush f = {.ino = ino, .count = count, .size = size};
 
-	store_flush(store, &f, lsn);
-	wait_done(STORE_FLUSHED);
-	cr_assert_eq(done.error, 0, "%s", done.text);
-	cr_assert_eq(done.lsn, lsn);
+	flush_all(&f, lsn);
 }
 
 static void fetch(int kind, uint64_t ino, uint16_t prefix_len, uint32_t rows_max)
@@ -262,9 +267,7 @@ Test(store, rows_put_and_removed_by_turns_are_what_they_should_be, .timeout = 12
 			version[ino] = (random >> 20) % removals ? n : 0;
 			list[f.count++] = (struct mixed){ino, version[ino]};
 		}
-		store_flush(store, &f, n);
-		wait_done(STORE_FLUSHED);
-		cr_assert_eq(done.error, 0, "%s", done.text);
+		flush_all(&f, n);
 		if (n % 10 == 0)
 			reopen();
 		check_all(version, ROWS);
@@ -297,9 +300,7 @@ Test(store, runs_of_new_rows_leave_those_around_them_as_they_are, .timeout = 120
 			}
 			ino += n == 1 ? 700 : 0;
 		}
-		store_flush(store, &f, n);
-		wait_done(STORE_FLUSHED);
-		cr_assert_eq(done.error, 0, "%s", done.text);
+		flush_all(&f, n);
 		check_all(version, ROWS);
 	}
 }
