@@ -20,6 +20,8 @@
 enum {
 	TICK_MS = 100,
 	PATIENCE_MS = 500, /* with signals that a process may handle; SIGKILL waits for nothing */
+	UNSEEN_MS =
+		10000, /* with a process that cannot be looked at: longer than controllers need to follow each other */
 	GROUPS_FIRST = 32,
 	GROUPS_MAX = 4096,
 	BATCH = 32,
@@ -212,7 +214,7 @@ static uint64_t signal_bit(int number)
 	return UINT64_C(1) << (number - 1);
 }
 
-/* Is the process dead or dying (1), asked to end (2), or just going on (0)? */
+/* Is the process dead or dying (1), asked to end (2), just going on (0), or not to be seen from this PID namespace (3)? */
 static int fate_of(pid_t pid)
 {
 	const uint64_t asks =
@@ -221,8 +223,10 @@ static int fate_of(pid_t pid)
 	char path[64], line[256];
 	FILE *f;
 
+	if (pid <= 0)
+		return 3;
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	f = pid > 0 ? fopen(path, "re") : NULL;
+	f = fopen(path, "re");
 	if (!f)
 		return 1;
 	while (fgets(line, sizeof(line), f)) {
@@ -269,9 +273,9 @@ static unsigned gather(struct mf_op *ops[BATCH], uint64_t now)
 
 static void judge(struct mf_op *op, uint64_t now)
 {
-	int fate = fate_of(op->pid);
+	static const uint64_t patience_ms[] = {UINT64_MAX, 0, PATIENCE_MS, UNSEEN_MS};
 
-	if (fate == 1 || (fate == 2 && op->interrupted_ms + PATIENCE_MS <= now))
+	if (now - op->interrupted_ms >= patience_ms[fate_of(op->pid)])
 		give_up(op);
 	mf_op_unref(op);
 }
