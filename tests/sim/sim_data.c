@@ -232,6 +232,9 @@ bool sim_data_next(struct sim *s, int client, int worker, struct model_op *ret)
 /* Who works under a layout and has not asked to return it works alone, unless all only read. Whose session is fenced has none. */
 static void exclusive_check(struct sim *s, int client, const struct sim_task *t)
 {
+	/* It stood still: what it hears now was said to it before it was fenced, and no block of it is written or read. */
+	if (sim_lun_fenced(s, s->client[client].session))
+		return;
 	for (int i = 0; i < (int)s->swarm.clients; i++) {
 		const struct sim_client *c = &s->client[i];
 
