@@ -20,8 +20,7 @@
 enum {
 	TICK_MS = 100,
 	PATIENCE_MS = 500, /* with signals that a process may handle; SIGKILL waits for nothing */
-	UNSEEN_MS =
-		10000, /* with a process that cannot be looked at: longer than controllers need to follow each other */
+	UNSEEN_MS = 10000, /* with a process that is not seen: longer than a failover takes */
 	GROUPS_FIRST = 32,
 	GROUPS_MAX = 4096,
 	BATCH = 32,
