@@ -205,6 +205,7 @@ EXTRA_DIST += \
 	tests/mutants/ha-14-copy-unarchived.patch \
 	tests/mutants/ha-15-promise-to-both.patch \
 	tests/mutants/ha-16-last-epoch-taken.patch \
+	tests/mutants/ha-17-promised-asks-nobody.patch \
 	tests/mutants/sim-01-reply-not-stored.patch \
 	tests/mutants/sim-02-runs-again.patch \
 	tests/mutants/sim-03-reply-before-commit.patch \

@@ -132,17 +132,13 @@ static bool proven(const struct ha *h)
 
 static bool run_proof(struct ha *h)
 {
-	if (h->p_override && !h->conn)
-		h->vote_epoch = 0;
-	if (ha_vote_binds(h)) {
-		ha_promote_cancel(
-			h, -EPERM,
-			ha_text(h,
-				"epoch %llu was promised to node %u, which has not used it and is not fenced",
-				(ull)h->vote_epoch, ha_peer_node(h)));
+	if (!h->p_override && not_named(h)) { /* the record was read again meanwhile: no promise is asked for in vain */
+		ha_promote_cancel(h, -EPERM, not_named(h));
 		return true;
 	}
-	if (proven(h) || (h->p_override && !h->conn)) {
+	if (h->p_override && !h->conn)
+		h->vote_epoch = 0;
+	if (!ha_vote_binds(h) && (proven(h) || (h->p_override && !h->conn))) {
 		h->st.promotion.fenced_ms = h->now_ms;
 		h->preempt_done = false;
 		ha_emit(h, HA_FX_PREEMPT);
@@ -170,6 +166,14 @@ static bool run_proof(struct ha *h)
 	if (h->p_asked_promise && h->conn && h->now_ms < h->p_since_ms + HA_PROMISE_WAIT_MS) {
 		ha_note_deadline(h, h->p_since_ms + HA_PROMISE_WAIT_MS);
 		return false;
+	}
+	if (ha_vote_binds(h)) { /* only the peer's own promise gives it back */
+		ha_promote_cancel(
+			h, -EPERM,
+			ha_text(h,
+				"epoch %llu was promised to node %u, which has not used it and is not fenced",
+				(ull)h->vote_epoch, ha_peer_node(h)));
+		return true;
 	}
 	if (!h->p_asked_fence) {
 		h->p_asked_fence = true;

@@ -1,20 +1,26 @@
 /* P0 to P3. An order that is refused changes nothing, so only the others are here. */
 :: d_step {
-	ME.st == STANDBY && ME.durable == ME.tail && NAMED(STANDS) && !BOUND(STANDS) && (!ME.session || flaps < FLAPS) ->
+	ME.st == STANDBY && ME.durable == ME.tail && NAMED(STANDS) && (!ME.session || flaps < FLAPS) ->
 	if
 	:: ME.session -> flaps++; ME.session = BUG == STAYS_OPEN
 	:: else
 	fi;
+	if
+	:: !BOUND(STANDS) -> ME.vote = 0
+	:: else
+	fi;
 	ME.known = STANDS;
-	ME.vote = 0;
 	ME.st = PROOF
    }
 :: d_step { ME.st == PROOF -> stand_by() }
 
-/* P2, S5: the promise, asked for and given. An active gives none, nor who is further, nor the lower node of two that promote. */
+/*
+ * P2, S5: the promise, asked for by who is named, and given. An active gives none, nor who is further, nor the lower node of two that
+ * promote. Who gave one asks too: the peer's own gives it back.
+ */
 :: d_step {
-	PEER.st == PROOF && TALKING && PEER.promise == 0 && PEER.promising == 0 && ME.epoch <= EPOCH(PEER.known) && FREE &&
-	!PEER.fenced && MEMBERS(PEER.known) == 3 && (ME.st == STANDBY || ME.st == TARGET || ME.st == PROOF && n > 1 - n) ->
+	PEER.st == PROOF && TALKING && PEER.promise == 0 && PEER.promising == 0 && ME.promising == 0 && ME.epoch <= EPOCH(PEER.known) && FREE &&
+	!PEER.fenced && (MEMBERS(PEER.known) & BIT(1 - n)) && (ME.st == STANDBY || ME.st == TARGET || ME.st == PROOF && n > 1 - n) ->
 	if
 	:: ME.st != STANDBY -> stand_by()
 	:: else
@@ -37,7 +43,7 @@
 
 /* P4 to P6 */
 :: d_step {
-	ME.st == PROOF && PROVEN && FREE && (LOCKABLE || BUG == UNFENCED) ->
+	ME.st == PROOF && PROVEN && !BOUND(ME.known) && FREE && (LOCKABLE || BUG == UNFENCED) ->
 	limit = EPOCH(ME.known) + (BUG != EPOCH_REUSED);
 	compare_and_swap(limit, BIT(n), n);
 	if

@@ -1417,11 +1417,50 @@ Test(ha_pair, s5_a_vote_binds_until_the_record_reaches_its_epoch)
 	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
 	cr_assert(saw("link_promise"));
 	ev((struct ha_event){.type = HA_EV_PROMOTE});
+	cr_assert_eq(T.result, 1);
+	wait_ms(1000);
 	cr_assert_eq(T.result, -EPERM);
 	cr_assert(strstr(T.text, "promised"));
 	fenced(); /* or `to` is fenced */
 	ev((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert_eq(T.result, 0);
+}
+
+/* Who was promised an epoch and cannot use it is asked in turn: else neither would ever be promoted. */
+Test(ha_pair, s5_the_peers_own_promise_gives_a_vote_back)
+{
+	struct pr_hash hash = {0};
+
+	start(3, 2);
+	boot();
+	link_up();
+	hello(PR_ROLE_PROMOTING, HA_INSYNC, 4, 0, &hash);
+	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
+	cr_assert(saw("link_promise"));
+	forget();
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
+	cr_assert(saw("link_promise_ask") && !saw("cas 5 members 1 active 1"));
+	SAY(PROMISE, promise, .epoch = 5, .to = 1, .granted = 1);
+	cr_assert_eq(T.result, 0);
+}
+
+Test(ha_pair, p2_who_is_not_named_any_more_asks_for_no_promise)
+{
+	struct pr_hash hash = {0};
+
+	start(3, 2);
+	boot();
+	ev((struct ha_event){.type = HA_EV_PROMOTE});
+	cr_assert_eq(T.result, 1);
+	T.arb.seq++;
+	T.arb.epoch = 5;
+	T.arb.members = 2;
+	wait_ms(5000); /* it is read again meanwhile */
+	link_up();
+	hello(PR_ROLE_STANDBY, HA_DALONE, 5, 0, &hash);
+	cr_assert(!saw("link_promise_ask"));
+	cr_assert_eq(T.result, -EPERM);
+	cr_assert(strstr(T.text, "names node 2"), "%s", T.text);
 }
 
 Test(ha_pair, s5_of_two_promoters_the_lower_node_wins)
