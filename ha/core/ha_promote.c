@@ -132,7 +132,8 @@ static bool proven(const struct ha *h)
 
 static bool run_proof(struct ha *h)
 {
-	if (!h->p_override && not_named(h)) { /* the record was read again meanwhile: no promise is asked for in vain */
+	/* The record may have been read again meanwhile: no promise is asked for in vain. */
+	if (!h->p_override && not_named(h)) {
 		ha_promote_cancel(h, -EPERM, not_named(h));
 		return true;
 	}
