@@ -40,7 +40,23 @@ tests_unit_test_sim_search_SOURCES = tests/unit/test_sim_search.c tests/sim/sim_
 	tests/sim/sim_model.c tests/sim/sim_model.h
 
 check_PROGRAMS += tests/sim/ha_sim
-tests_sim_ha_sim_SOURCES = tests/sim/ha_sim.c
+tests_sim_ha_sim_SOURCES = \
+	tests/sim/ha_sim.c \
+	tests/sim/ha_sim.h \
+	tests/sim/ha_sim_arbiter.c \
+	tests/sim/ha_sim_check.c \
+	tests/sim/ha_sim_client.c \
+	tests/sim/ha_sim_disk.c \
+	tests/sim/ha_sim_effect.c \
+	tests/sim/ha_sim_event.c \
+	tests/sim/ha_sim_fault.c \
+	tests/sim/ha_sim_link.c \
+	tests/sim/ha_sim_log.c \
+	tests/sim/ha_sim_node.c \
+	tests/sim/ha_sim_serve.c \
+	tests/sim/ha_sim_store.c \
+	tests/sim/ha_sim_super.c \
+	tests/sim/ha_sim_world.c
 tests_sim_ha_sim_LDADD = libmdccore.la
 
 check_PROGRAMS += tests/sim/sim
