@@ -34,6 +34,16 @@ tests_unit_test_ctl_cache_SOURCES = tests/unit/test_ctl_cache.c tests/unit/ctl_r
 
 unit_tests += tests/unit/test_ha_codec
 unit_tests += tests/unit/test_ha_pair
+tests_unit_test_ha_pair_SOURCES = \
+	tests/unit/ha_rig.c \
+	tests/unit/ha_rig.h \
+	tests/unit/test_ha_active.c \
+	tests/unit/test_ha_link.c \
+	tests/unit/test_ha_promote.c \
+	tests/unit/test_ha_resync.c \
+	tests/unit/test_ha_standby.c \
+	tests/unit/test_ha_start.c \
+	tests/unit/test_ha_switch.c
 
 unit_tests += tests/unit/test_sim_search
 tests_unit_test_sim_search_SOURCES = tests/unit/test_sim_search.c tests/sim/sim_search.c tests/sim/sim_search.h \

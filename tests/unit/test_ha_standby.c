@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* S1-S4: batches, what is acked and applied when, damage, the own tail. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+#include "tests/unit/ha_rig.h"
+
+Test(ha_pair, s1_a_batch_must_fit_session_epoch_lsn_and_hash)
+{
+	struct pr_hash hash, wrong = {{9}};
+
+	pair_standby_in_sync(3);
+	hash = pair_tail_hash();
+	pair_give(4, 6, 4, &hash, 0);
+	pair_give(3, 7, 4, &hash, 0);
+	cr_assert(!pair_saw("append"));
+	pair_give(4, 7, 4, &wrong, 0);
+	cr_assert(pair_saw("link_nack") && !pair_saw("append"));
+	pair_give(4, 7, 5, &hash, 0);
+	cr_assert(!pair_saw("append"));
+	pair_give(4, 7, 4, &hash, 3);
+	ORDER("append", "link_ack");
+	pair_give(4, 7, 4, &hash, 3); /* twice */
+	cr_assert_eq(pair_tail(), 4);
+}
+
+Test(ha_pair, s1_durable_before_the_ack_and_committed_before_applied)
+{
+	struct pr_hash hash;
+
+	pair_standby_in_sync(3);
+	hash = pair_tail_hash();
+	pair.hold_appends = true;
+	pair_give(4, 7, 4, &hash, 3);
+	cr_assert(!pair_saw("link_ack"));
+	pair_event((struct ha_event){.type = HA_EV_APPENDED, .lsn = 4});
+	cr_assert(pair_saw("link_ack") && pair_saw("apply 3") && !pair_saw("apply 4"));
+	SAY(BEAT, beat, .epoch = 4, .link = 7, .commit_lsn = 4, .sent_ms = pair.now);
+	cr_assert(pair_saw("apply 4"));
+}
+
+Test(ha_pair, s1_with_full_rows_it_acks_on_and_applies_out_of_the_journal_later)
+{
+	struct pr_hash prev = {0};
+
+	pair_start(3, 2);
+	pair_boot();
+	pair_link_up();
+	pair_hello(PR_ROLE_ACTIVE, HA_INSYNC, 4, 0, &prev);
+	SAY(SESSION, session, .epoch = 4, .link = 7, .kind = PR_LINK_INSYNC);
+	pair_forget();
+	pair_event((struct ha_event){.type = HA_EV_ROWS_FULL, .on = true});
+	for (uint64_t lsn = 1; lsn <= 200; lsn++) {
+		pair_give(4, 7, lsn, &prev, lsn - 1);
+		prev = pair_tail_hash();
+	}
+	cr_assert_eq(pair.logs, 200);
+	cr_assert(!pair_saw("link_nack") && !pair_saw("close") && !pair_saw("apply 1"));
+	pair_event((struct ha_event){.type = HA_EV_ROWS_FULL});
+	ORDER("apply 1", "apply 100", "apply 199");
+	cr_assert(!pair_saw("apply 200"), "not committed yet");
+}
+
+Test(ha_pair, s2_outdate_is_saved_before_it_is_acked)
+{
+	struct pr_hash hash = {0};
+
+	pair_start(3, 2);
+	pair_boot();
+	pair_link_up();
+	pair_hello(PR_ROLE_ACTIVE, HA_DALONE, 5, 0, &hash);
+	pair.hold_saves = true;
+	SAY(OUTDATE, outdate, .epoch = 5);
+	cr_assert(pair_saw("save OUTDATED 5") && !pair_saw("link_outdate_ok"));
+	pair_event((struct ha_event){.type = HA_EV_STATE_SAVED});
+	cr_assert(pair_saw("link_outdate_ok"));
+	SAY(OUTDATE, outdate, .epoch = 3);
+	cr_assert_eq(ha_epoch(pair.h), 5);
+}
+
+/* A log of three batches whose second is damaged; the peer, active in the next epoch, gives its own. */
+static void mended_by_peer(bool fits)
+{
+	struct pr_hash hash;
+
+	pair_start(3, 2);
+	pair_log_of(3);
+	pair.other_batch = !fits;
+	hash = pair.log[2]->hash;
+	pair_boot_as(0, JR_REPAIR);
+	pair_fenced();
+	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+	cr_assert_eq(pair.result, -EPERM, "not promotable without the peer");
+	pair_event((struct ha_event){.type = HA_EV_PEER,
+				     .incarnation = 51,
+				     .node_up = true,
+				     .process_up = true,
+				     .quorate = true});
+	pair_link_up();
+	pair_forget();
+	struct pr_uuid id;
+	memcpy(id.b, pair_cluster, 16);
+	SAY(HELLO, hello, .version_min = 1, .version_max = 1, .cluster = id, .node = 2,
+	    .role = PR_ROLE_ACTIVE, .incarnation = 51, .epoch = 4, .tail_lsn = 3,
+	    .tail_hash = pr_hash_bytes(&hash));
+	cr_assert(pair_saw("link_batch_ask") && !pair_saw("link_hello"),
+		  "the active waits until the log is whole");
+	SAY(BATCH_GIVE, batch_give, .lsn = 2, .known = 1,
+	    .image = {pair.log[1]->image, pair.log[1]->image_bytes});
+	ORDER("repair 2", "link_hello");
+}
+
+Test(ha_pair, s3_a_damaged_batch_comes_from_the_peer)
+{
+	mended_by_peer(true);
+	cr_assert(pair_saw("alarm JOURNAL 0"));
+}
+
+/* What was damaged is a tail that the peer went on without. */
+Test(ha_pair, s3_damage_that_the_peer_has_otherwise_wants_a_full_copy)
+{
+	mended_by_peer(false);
+	cr_assert(!pair_saw("alarm JOURNAL 0"));
+	pair_fenced();
+	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+	cr_assert_eq(pair.result, -EPERM);
+	cr_assert(strstr(pair.text, "another batch"), "%s", pair.text);
+}
+
+Test(ha_pair, s4_the_own_tail_is_cut_only_with_proof)
+{
+	struct pr_hash hash;
+
+	pair_start(3, 2); /* the record still names me */
+	pair_log_of(4);
+	hash = pair.log[2]->hash;
+	pair_boot();
+	pair_link_up();
+	pair_hello(PR_ROLE_ACTIVE, HA_DALONE, 5, 9, &hash);
+	SAY(SESSION, session, .epoch = 5, .link = 7, .base_lsn = 3,
+	    .base_hash = pr_hash_bytes(&hash), .kind = PR_LINK_RESYNC);
+	cr_assert(!pair_saw("cut 3") && !pair_saw("save SYNCTARGET 5"));
+	cr_assert(pair_saw("close"));
+	pair.arb.seq++;
+	pair.arb.epoch = 5;
+	pair.arb.members = 2;
+	pair_link_up();
+	pair_hello(PR_ROLE_ACTIVE, HA_DALONE, 5, 9, &hash);
+	SAY(SESSION, session, .epoch = 5, .link = 8, .base_lsn = 3,
+	    .base_hash = pr_hash_bytes(&hash), .kind = PR_LINK_RESYNC);
+	ORDER("save SYNCTARGET 5", "cut 3", "link_session_ok");
+}
+
+Test(ha_pair, after_a_restart_only_what_is_known_to_be_committed_is_applied)
+{
+	pair_start(3, 2);
+	pair_log_of(5);
+	pair_boot();
+	cr_assert(pair_saw("apply 3") && !pair_saw("apply 4"));
+}
+
+/* A write of the state is under way, and the record names this controller alone. */
+Test(ha_pair, a_demotion_after_the_record_was_written_ends_the_process)
+{
+	pair_start(3, 2);
+	pair_log_of(3);
+	pair_boot();
+	pair_fenced();
+	pair.hold_saves = true;
+	pair_event((struct ha_event){.type = HA_EV_PROMOTE, .ticket = 1});
+	cr_assert_eq(ha_role(pair.h), PR_ROLE_PROMOTING);
+	cr_assert_eq(pair.arb.members, 1);
+	pair_forget();
+	pair_event((struct ha_event){.type = HA_EV_DEMOTE, .ticket = 2});
+	ORDER("result 0", "DIE");
+	cr_assert(!pair_saw("SERVE"));
+}
