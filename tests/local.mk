@@ -1,6 +1,13 @@
 unit_tests += tests/unit/test_version
 unit_tests += tests/unit/test_cl_map
 unit_tests += tests/unit/test_cl_core
+tests_unit_test_cl_core_SOURCES = \
+	tests/unit/cl_rig.c \
+	tests/unit/cl_rig.h \
+	tests/unit/test_cl_held.c \
+	tests/unit/test_cl_link.c \
+	tests/unit/test_cl_request.c \
+	tests/unit/test_cl_session.c
 unit_tests += tests/unit/test_cl_files
 unit_tests += tests/unit/test_cl_version
 tests_unit_test_cl_version_LDADD = libmdcpair.la libmdccore.la $(CRITERION_LIBS) -lpthread

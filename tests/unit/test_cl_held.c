@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the client holds: layouts that are recalled, and what a new active is told. */
+#include <criterion/criterion.h>
+#include "tests/unit/cl_rig.h"
+
+static void recall(struct net *r, int link, uint64_t ino, uint64_t generation, uint64_t epoch)
+{
+	SAY(r, link, FRAME(.type = PR_T_RECALL, .epoch = epoch), recall, .ino = ino,
+	    .generation = generation, .mode = PR_LAYOUT_WRITE);
+}
+
+static void grant(struct net *r, int link, const struct net_sent *s, uint64_t generation)
+{
+	SAY(r, link, net_reply_to(s, 5), layout_get_r, .generation = generation);
+}
+
+Test(cl_core, a_recall_that_overtakes_its_grant_kills_it)
+{
+	struct net *r = net_serving();
+	struct net_sent *s;
+
+	ask_layout(r, 3, 100);
+	s = net_want(r, at(A, ACCESS), PR_T_LAYOUT_GET);
+	recall(r, at(A, COORD), 3, 77, 5);
+	cr_assert_eq(r->recalls, 0);
+	grant(r, at(A, ACCESS), s, 77);
+	cr_assert_eq(r->dones, 1);
+	cr_assert_eq(r->recalls, 1);
+	cr_assert_eq(r->recall_generation, 77);
+	cr_assert_eq(r->recall_after_done, 1);
+	net_free(r);
+}
+
+Test(cl_core, a_recall_of_an_older_generation_leaves_the_grant_alone)
+{
+	struct net *r = net_serving();
+	struct net_sent *s;
+
+	ask_layout(r, 3, 100);
+	s = net_want(r, at(A, ACCESS), PR_T_LAYOUT_GET);
+	recall(r, at(A, COORD), 3, 76, 5);
+	grant(r, at(A, ACCESS), s, 77);
+	cr_assert_eq(r->recalls, 0);
+	/* One of its own is delivered, one of somebody else's inode is not. */
+	recall(r, at(A, COORD), 4, 78, 5);
+	cr_assert_eq(r->recalls, 0);
+	recall(r, at(A, COORD), 3, 77, 5);
+	cr_assert_eq(r->recalls, 1);
+	net_free(r);
+}
+
+Test(cl_core, opens_and_layouts_are_told_to_the_new_active)
+{
+	struct net *r = net_serving();
+	struct pr_session_bind bind;
+	struct pr_held held[2];
+	struct net_sent *s;
+
+	ask_create(r, "x", 100);
+	net_create_reply(r, at(A, ACCESS), net_want(r, at(A, ACCESS), PR_T_CREATE), 5, 3);
+	ask_create(r, "y", 101);
+	net_create_reply(r, at(A, ACCESS), net_want(r, at(A, ACCESS), PR_T_CREATE), 5, 4);
+	ask_layout(r, 3, 102);
+	grant(r, at(A, ACCESS), net_want(r, at(A, ACCESS), PR_T_LAYOUT_GET), 77);
+	/* A get under way is no layout yet. */
+	ask_layout(r, 9, 103);
+	net_kill_peer(r, A);
+	net_look_away(r);
+	net_notice(r, at(B, ACCESS), PR_ROLE_ACTIVE, 6);
+	s = net_want(r, at(B, ACCESS), PR_T_SESSION_BIND);
+	cr_assert_eq(pr_session_bind_decode(&bind, s->p, s->f.length), 0);
+	cr_assert_eq(bind.held.count, 2);
+	cr_assert(pr_held_next(&bind.held, &held[0]) && pr_held_next(&bind.held, &held[1]));
+	if (held[0].ino == 4) {
+		struct pr_held swap = held[0];
+
+		held[0] = held[1];
+		held[1] = swap;
+	}
+	cr_assert_eq(held[0].ino, 3);
+	cr_assert_eq(held[0].opens, 1);
+	cr_assert_eq(held[0].layout, PR_LAYOUT_WRITE);
+	cr_assert_eq(held[0].generation, 77);
+	cr_assert_eq(held[1].ino, 4);
+	cr_assert_eq(held[1].layout, PR_LAYOUT_NONE);
+	net_free(r);
+}
