@@ -28,7 +28,8 @@ unit_tests += tests/unit/test_rowset
 tests_unit_test_rowset_SOURCES = tests/unit/test_rowset.c tests/sim/simstore.c tests/sim/simstore.h
 
 unit_tests += tests/unit/test_ctl
-tests_unit_test_ctl_SOURCES = tests/unit/test_ctl.c tests/unit/ctl_rig.c tests/unit/ctl_rig.h \
+tests_unit_test_ctl_SOURCES = tests/unit/test_ctl.c tests/unit/test_ctl_layout.c tests/unit/test_ctl_reply.c \
+	tests/unit/ctl_rig.c tests/unit/ctl_rig.h \
 	tests/sim/simstore.c tests/sim/simstore.h tests/sim/simdisk.c tests/sim/simdisk.h
 
 unit_tests += tests/unit/test_ctl_session

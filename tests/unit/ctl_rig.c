@@ -338,6 +338,24 @@ void rig_start(struct rig *g)
 	cr_assert_eq(g->admin_error, 0, "%s", g->admin);
 }
 
+void rig_start_one(struct rig *g, struct rig_client *cl)
+{
+	rig_start(g);
+	cr_assert_eq(rig_client_open(g, cl, 1, 0), 0);
+}
+
+void rig_restart(struct rig *g)
+{
+	rig_crash(g);
+	rig_boot(g);
+	rig_serve(g);
+}
+
+void rig_says(const char *text, const char *what)
+{
+	cr_assert(strstr(text, what), "no \"%s\" in: %s", what, text);
+}
+
 /* ---- clients ---- */
 
 uint64_t rig_connect(struct rig *g)
@@ -395,15 +413,15 @@ struct rig_mail rig_take(struct rig *g, uint64_t conn, uint16_t type)
 	return m;
 }
 
-static uint8_t space[PR_PAYLOAD_MAX];
+uint32_t rig_status(struct rig *g, uint64_t conn, uint16_t type)
+{
+	struct rig_mail m = rig_take(g, conn, type);
 
-#define SEND(g, conn, fr, name, value)                              \
-	do {                                                        \
-		struct pr_buf b_ = pr_buf_on(space, sizeof(space)); \
-		cr_assert_eq(pr_##name##_encode(&b_, value), 0);    \
-		(fr)->length = (uint32_t)b_.len;                    \
-		rig_send(g, conn, fr, space);                       \
-	} while (0)
+	free(m.p);
+	return m.f.status;
+}
+
+uint8_t rig_space[PR_PAYLOAD_MAX];
 
 uint32_t rig_hello(struct rig *g, uint64_t conn, const struct pr_uuid *client, const char *volume)
 {
@@ -414,13 +432,10 @@ uint32_t rig_hello(struct rig *g, uint64_t conn, const struct pr_uuid *client, c
 			     .volume = pr_bytes_str(volume),
 			     .host = pr_bytes_str("host"),
 			     .channel = PR_CH_ACCESS};
-	struct rig_mail m;
 
-	SEND(g, conn, &f, hello, &q);
+	RIG_SEND(g, conn, &f, hello, &q);
 	rig_run(g);
-	m = rig_take(g, conn, PR_T_HELLO_R);
-	free(m.p);
-	return m.f.status;
+	return rig_status(g, conn, PR_T_HELLO_R);
 }
 
 uint32_t rig_client_open(struct rig *g, struct rig_client *cl, uint8_t id, uint32_t flags)
@@ -438,7 +453,7 @@ uint32_t rig_client_open(struct rig *g, struct rig_client *cl, uint8_t id, uint3
 	q.client = cl->uuid;
 	cl->conn = rig_connect(g);
 	cr_assert_eq(rig_hello(g, cl->conn, &cl->uuid, "vol1"), 0);
-	SEND(g, cl->conn, &f, session_open, &q);
+	RIG_SEND(g, cl->conn, &f, session_open, &q);
 	rig_run(g);
 	if (!rig_has(g, cl->conn, PR_T_SESSION_OPEN_R))
 		return UINT32_MAX;
@@ -464,16 +479,21 @@ uint32_t rig_bind(struct rig *g, struct rig_client *cl, const struct pr_held *he
 	struct pr_session_bind q = {.session = cl->session, .client = cl->uuid};
 	uint8_t list[4096];
 	struct pr_buf b = pr_buf_on(list, sizeof(list));
-	struct rig_mail m;
 
 	for (uint32_t i = 0; i < count; i++)
 		cr_assert_eq(pr_held_put(&b, &held[i]), 0);
 	q.held = (struct pr_list){.count = count, .p = list, .len = (uint32_t)b.len};
-	SEND(g, cl->conn, &f, session_bind, &q);
+	RIG_SEND(g, cl->conn, &f, session_bind, &q);
 	rig_run(g);
-	m = rig_take(g, cl->conn, PR_T_SESSION_BIND_R);
-	free(m.p);
-	return m.f.status;
+	return rig_status(g, cl->conn, PR_T_SESSION_BIND_R);
+}
+
+uint32_t rig_bind_anew(struct rig *g, struct rig_client *cl, const struct pr_held *held,
+		       uint32_t count)
+{
+	cl->conn = rig_connect(g);
+	cr_assert_eq(rig_hello(g, cl->conn, &cl->uuid, "vol1"), 0);
+	return rig_bind(g, cl, held, count);
 }
 
 void rig_create_send(struct rig *g, struct rig_client *cl, uint32_t slot, const char *name)
@@ -487,7 +507,7 @@ void rig_create_send(struct rig *g, struct rig_client *cl, uint32_t slot, const 
 			      .flags = PR_O_WRITE | PR_O_CREAT,
 			      .name = pr_bytes_str(name)};
 
-	SEND(g, cl->conn, &f, create, &q);
+	RIG_SEND(g, cl->conn, &f, create, &q);
 }
 
 uint32_t rig_create(struct rig *g, struct rig_client *cl, const char *name, uint64_t *ret_ino)
@@ -514,7 +534,7 @@ uint32_t rig_lookup(struct rig *g, struct rig_client *cl, const char *name, uint
 	struct pr_lookup_r r;
 	struct rig_mail m;
 
-	SEND(g, cl->conn, &f, lookup, &q);
+	RIG_SEND(g, cl->conn, &f, lookup, &q);
 	rig_run(g);
 	m = rig_take(g, cl->conn, PR_T_LOOKUP_R);
 	if (m.f.status == 0) {
@@ -531,11 +551,8 @@ uint32_t rig_unlink(struct rig *g, struct rig_client *cl, const char *name)
 	struct pr_frame f = {
 		.type = PR_T_UNLINK, .session = cl->session, .sequence = ++cl->sequence[0]};
 	struct pr_unlink q = {.parent = cl->root, .name = pr_bytes_str(name)};
-	struct rig_mail m;
 
-	SEND(g, cl->conn, &f, unlink, &q);
+	RIG_SEND(g, cl->conn, &f, unlink, &q);
 	rig_run(g);
-	m = rig_take(g, cl->conn, PR_T_UNLINK_R);
-	free(m.p);
-	return m.f.status;
+	return rig_status(g, cl->conn, PR_T_UNLINK_R);
 }

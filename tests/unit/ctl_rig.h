@@ -50,14 +50,16 @@ struct rig {
 
 void rig_open(struct rig *);
 void rig_close(struct rig *);
-void rig_boot(struct rig *);  /* up to standby */
-void rig_crash(struct rig *); /* the process dies; disk, store and arbiter stay */
-void rig_serve(struct rig *); /* promote it */
-void rig_start(struct rig *); /* boot, serve, volume vol1 */
+void rig_boot(struct rig *);	/* up to standby */
+void rig_crash(struct rig *);	/* the process dies; disk, store and arbiter stay */
+void rig_serve(struct rig *);	/* promote it */
+void rig_start(struct rig *);	/* boot, serve, volume vol1 */
+void rig_restart(struct rig *); /* crash, boot, serve */
 void rig_step(struct rig *, struct ctl_event *);
 void rig_run(struct rig *); /* until nothing is left to do */
 void rig_wait(struct rig *, uint64_t ms);
 const char *rig_admin(struct rig *, const char *text);
+void rig_says(const char *text, const char *what); /* the text has it */
 
 uint64_t rig_connect(struct rig *);
 void rig_hang_up(struct rig *, uint64_t conn);
@@ -66,6 +68,18 @@ void rig_send(struct rig *, uint64_t conn, const struct pr_frame *, const void *
 /* The next mail of the connection of that type (0: any); taken out. Fails the test if there is none. */
 struct rig_mail rig_take(struct rig *, uint64_t conn, uint16_t type);
 bool rig_has(struct rig *, uint64_t conn, uint16_t type);
+/* Takes the next mail likewise; its status. */
+uint32_t rig_status(struct rig *, uint64_t conn, uint16_t type);
+
+/* Sends the message with its payload, without running. */
+#define RIG_SEND(g, conn, fr, name, value)                                  \
+	do {                                                                \
+		struct pr_buf b_ = pr_buf_on(rig_space, sizeof(rig_space)); \
+		cr_assert_eq(pr_##name##_encode(&b_, value), 0);            \
+		(fr)->length = (uint32_t)b_.len;                            \
+		rig_send(g, conn, fr, rig_space);                           \
+	} while (0)
+extern uint8_t rig_space[PR_PAYLOAD_MAX];
 
 struct rig_client {
 	uint64_t conn, session, root;
@@ -76,6 +90,10 @@ struct rig_client {
 uint32_t rig_client_open(struct rig *, struct rig_client *, uint8_t id, uint32_t flags);
 uint32_t rig_hello(struct rig *, uint64_t conn, const struct pr_uuid *client, const char *volume);
 uint32_t rig_bind(struct rig *, struct rig_client *, const struct pr_held *held, uint32_t count);
+/* The same on a connection of its own. */
+uint32_t rig_bind_anew(struct rig *, struct rig_client *, const struct pr_held *held,
+		       uint32_t count);
+void rig_start_one(struct rig *, struct rig_client *); /* start, and client 1 is there */
 /* Sends create of name in the root in this slot; the sequence is the slot's next. */
 void rig_create_send(struct rig *, struct rig_client *, uint32_t slot, const char *name);
 uint32_t rig_create(struct rig *, struct rig_client *, const char *name, uint64_t *ret_ino);

@@ -11,15 +11,11 @@ static struct rig_client a;
 
 #define ASK(slot_, NAME, name, q)                                       \
 	do {                                                            \
-		uint8_t room_[512];                                     \
-		struct pr_buf b_ = pr_buf_on(room_, sizeof(room_));     \
 		struct pr_frame f_ = {.type = PR_T_##NAME,              \
 				      .session = a.session,             \
 				      .slot = slot_,                    \
 				      .sequence = ++a.sequence[slot_]}; \
-		cr_assert_eq(pr_##name##_encode(&b_, q), 0);            \
-		f_.length = (uint32_t)b_.len;                           \
-		rig_send(&g, a.conn, &f_, room_);                       \
+		RIG_SEND(&g, a.conn, &f_, name, q);                     \
 	} while (0)
 
 static uint64_t make_dir(uint64_t parent, const char *name)

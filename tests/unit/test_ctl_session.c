@@ -20,12 +20,8 @@ static void setup(uint32_t sessions_max)
 
 #define SAY(conn, type_, sess, seq, name, q)                                            \
 	do {                                                                            \
-		static uint8_t room_[4096];                                             \
-		struct pr_buf b_ = pr_buf_on(room_, sizeof(room_));                     \
 		struct pr_frame f_ = {.type = type_, .session = sess, .sequence = seq}; \
-		cr_assert_eq(pr_##name##_encode(&b_, q), 0);                            \
-		f_.length = (uint32_t)b_.len;                                           \
-		rig_send(&g, conn, &f_, room_);                                         \
+		RIG_SEND(&g, conn, &f_, name, q);                                       \
 		rig_run(&g);                                                            \
 	} while (0)
 
