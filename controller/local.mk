@@ -53,7 +53,9 @@ controller_io = \
 	controller/io/loop.c \
 	controller/io/loop.h \
 	controller/io/lun_tool.c \
-	controller/io/lun_tool.h
+	controller/io/lun_tool.h \
+	controller/io/promotion.c \
+	controller/io/promotion.h
 
 store = \
 	controller/io/store.c \
@@ -73,6 +75,8 @@ mdcd_io = \
 	controller/io/edge.h \
 	controller/io/edge_cluster.c \
 	controller/io/edge_cluster.h \
+	controller/io/edge_loss.c \
+	controller/io/edge_loss.h \
 	controller/io/edge_start.c \
 	controller/io/edge_status.c \
 	controller/io/ports.c \
@@ -128,10 +132,11 @@ dist_man_MANS += \
 	deploy/man/mdcd.conf.5 \
 	deploy/man/mdcpair.8
 
-unit_tests += tests/unit/test_check tests/unit/test_conf tests/unit/test_store
+unit_tests += tests/unit/test_check tests/unit/test_conf tests/unit/test_promotion tests/unit/test_store
 tests_unit_test_check_SOURCES = tests/unit/test_check.c controller/io/check_judge.c
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c \
 	controller/io/conf.c controller/io/lun_tool.c controller/io/pair_dir.c
+tests_unit_test_promotion_SOURCES = tests/unit/test_promotion.c controller/io/promotion.c
 tests_unit_test_store_SOURCES = tests/unit/test_store.c $(store)
 
 EXTRA_DIST += \

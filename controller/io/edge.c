@@ -63,7 +63,7 @@ static void look_for_first_reply(struct edge *e, const uint8_t *p, uint32_t len)
 		if ((f.type & 0xff00) == (PR_T_LOOKUP_R & 0xff00) ||
 		    (f.type & 0xff00) == (PR_T_LAYOUT_GET_R & 0xff00)) {
 			if (f.status < PR_E_NOT_ACTIVE) {
-				e->first_reply_ms = loop_now_ms();
+				edge_first_reply(e);
 				return;
 			}
 		}
@@ -135,8 +135,7 @@ static void role_changed(struct edge *e, enum pr_role role)
 		open_link(e);
 	e->role = role;
 	if (role == PR_ROLE_ACTIVE) {
-		e->active_since_ms = loop_now_ms();
-		e->first_reply_ms = 0;
+		edge_promoted(e);
 	} else if (role == PR_ROLE_STANDBY) {
 		/* Handed over, or a promotion that did not come about: the peer must be able to write. */
 		e->active_since_ms = 0;
@@ -350,6 +349,7 @@ static void link_down(void *user, uint64_t conn)
 {
 	struct ctl_event ev = {.type = CTL_EV_LINK_DOWN, .conn = conn};
 
+	edge_peer_missed(user);
 	edge_step(user, &ev);
 }
 
@@ -361,6 +361,7 @@ static void link_frame(void *user, uint64_t conn, const struct pr_frame *f, cons
 			       .p = payload,
 			       .len = f->length};
 
+	edge_peer_heard(user, f->type);
 	edge_step(user, &ev);
 }
 

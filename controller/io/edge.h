@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@
 #include "controller/io/admin.h"
 #include "controller/io/conf.h"
 #include "controller/io/edge_cluster.h"
+#include "controller/io/edge_loss.h"
 #include "controller/io/loop.h"
 #include "controller/io/ports.h"
 #include "controller/io/store.h"
@@ -55,7 +57,8 @@ struct edge {
 	bool stepping;
 
 	/* for status */
-	uint64_t started_ms, active_since_ms, first_reply_ms, handover_asked_ms;
+	uint64_t started_ms, active_since_ms, first_reply_ms, handover_asked_ms, heard_ms;
+	struct edge_loss lost, before; /* of the peer: now; before the last promotion */
 	enum pr_role role;
 	uint64_t alarms;
 	uint64_t steps;
@@ -72,5 +75,7 @@ void edge_step(struct edge *, struct ctl_event *);
 void edge_add_sources(struct edge *);
 int edge_listen(struct edge *, char *why, size_t why_size);
 
+/* What this controller says of itself: a new object. */
+json_t *edge_status(const struct edge *);
 /* What mdcctl asked for. */
 void edge_admin_request(void *user, uint64_t ticket, const char *text);

@@ -38,6 +38,8 @@ static void peer_fact(void *user, uint64_t incarnation, bool process, bool node,
 	log_info("peer: life %" PRIu64 ", process %s, node %s; %s", incarnation,
 		 process ? "there" : "gone", node ? "there" : "lost",
 		 quorate ? "quorate" : "not quorate");
+	if ((e->cl.process_up && !process) || (e->cl.node_up && !node))
+		edge_peer_gone(e);
 	e->cl.process_up = process;
 	e->cl.node_up = node;
 	edge_step(e, &ev);
@@ -48,6 +50,8 @@ static void fence_fact(void *user, uint64_t incarnation, int error, const char *
 	struct ctl_event ev = {
 		.type = CTL_EV_FENCE, .incarnation = incarnation, .error = error, .text = text};
 
+	if (!error)
+		edge_peer_dead(user);
 	edge_step(user, &ev);
 }
 
@@ -107,6 +111,7 @@ static void fence_now(void *user)
 	if (!e->cl.fence_incarnation)
 		return;
 	log_warning("the peer's node is to be fenced");
+	edge_peer_fence_asked(e);
 	cluster_ask_fence(e->cl.cluster, e->cl.fence_incarnation - 1);
 	e->cl.fence_incarnation = 0;
 }

@@ -74,7 +74,13 @@ static json_t *promotion(const struct edge *e, const struct ha_status *s)
 {
 	json_t *o = json_object();
 
+	put(o, "heard_ms", e->before.heard_ms);
+	put(o, "missed_ms", e->before.missed_ms);
+	put(o, "gone_ms", e->before.gone_ms);
+	put(o, "fence_asked_ms", e->before.fence_asked_ms);
+	put(o, "dead_ms", e->before.dead_ms);
 	put(o, "asked_ms", s->promotion.asked_ms);
+	put(o, "journal_ms", s->promotion.journal_ms);
 	put(o, "fenced_ms", s->promotion.fenced_ms);
 	put(o, "arbiter_ms", s->promotion.arbiter_ms);
 	put(o, "verified_ms", s->promotion.verified_ms);
@@ -141,7 +147,7 @@ static void put_pair(json_t *o, const struct ha_status *s)
 	put_text(o, "refused", s->refused);
 }
 
-static json_t *status(const struct edge *e)
+json_t *edge_status(const struct edge *e)
 {
 	char uuid[PR_UUID_TEXT];
 	struct ha_status s;
@@ -176,7 +182,7 @@ void edge_admin_request(void *user, uint64_t ticket, const char *text)
 	if (edge_cluster_command(e, ticket, text))
 		return;
 	if (strcmp(text, "status") == 0) {
-		o = status(e);
+		o = edge_status(e);
 		json = json_dumps(o, JSON_COMPACT);
 		admin_reply(e->admin, ticket, 0, json ? json : "{}", json ? strlen(json) : 2);
 		free(json);

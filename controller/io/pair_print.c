@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/io/promotion.h"
 #include "proto/command_line.h"
 
-enum { CELL_MAX = 128 };
+enum { CELL_MAX = 128, PROMOTION_MAX = 600 };
 
 static const char *text_of(const json_t *o, const char *key)
 {
@@ -95,34 +96,13 @@ static json_t *for_table(const json_t *controllers)
 	return list;
 }
 
-/* In the order in which they come; what did not happen at this one (a handover fences nobody) is left out. */
 static void print_promotion(const json_t *p)
 {
-	static const struct {
-		const char *key, *what;
-	} steps[] = {
-		{"detect_ms", "noticed"},
-		{"asked_ms", "ordered"},
-		{"arbiter_ms", "arbiter read"},
-		{"fenced_ms", "peer fenced"},
-		{"verified_ms", "arbiter written"},
-		{"promote_ms", "active"},
-		{"first_client_op_ms", "first client operation"},
-	};
-	const char *comma = "";
+	char line[PROMOTION_MAX];
 
-	if (!json_is_object(p))
-		return;
-	printf("last promotion: node %" JSON_INTEGER_FORMAT " after a %s; ", number_of(p, "node"),
-	       text_of(p, "cause"));
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		if (!json_is_integer(json_object_get(p, steps[i].key)))
-			continue;
-		printf("%s%s %" JSON_INTEGER_FORMAT " ms", comma, steps[i].what,
-		       number_of(p, steps[i].key));
-		comma = ", ";
-	}
-	printf(" after it\n");
+	promotion_text(p, line, sizeof(line));
+	if (line[0])
+		printf("%s\n", line);
 }
 
 /* How long, in the largest unit that says something. */

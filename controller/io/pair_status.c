@@ -12,6 +12,7 @@
 #include "controller/io/conf.h"
 #include "controller/io/pair_dir.h"
 #include "controller/io/pair_socket.h"
+#include "controller/io/promotion.h"
 
 enum { STATUS_WAIT_MS = 1500 };
 
@@ -131,11 +132,6 @@ static json_t *ask_supervisor(const char *pair)
 	return o ? o : json_null();
 }
 
-static json_int_t number(const json_t *o, const char *key)
-{
-	return json_integer_value(json_object_get(o, key));
-}
-
 static bool has_role(const json_t *controller, const char *role)
 {
 	const char *r = json_string_value(json_object_get(controller, "role"));
@@ -150,54 +146,6 @@ static json_t *find_active(const json_t *controllers)
 
 	json_array_foreach(controllers, i, c) if (has_role(c, "active")) return c;
 	return NULL;
-}
-
-static json_t *since(json_int_t at, json_int_t event)
-{
-	return at >= event && at > 0 ? json_integer(at - event) : json_null();
-}
-
-/*
- * What began the last outage: a death the supervisor saw, or an order to switch over, whichever came
- * last before this active became active; without either, the order to promote itself.
- */
-static json_t *last_promotion(const json_t *controllers, const json_t *supervisor)
-{
-	json_t *a = find_active(controllers), *p = json_object_get(a, "promotion"), *c, *o;
-	json_int_t active = number(p, "active_ms"), event = 0, noticed = 0, at;
-	const char *cause = "start";
-	size_t i;
-
-	if (!a || !active)
-		return json_null();
-	at = number(supervisor, "outage_ms");
-	if (at && at <= active) {
-		event = at;
-		noticed = number(supervisor, "noticed_ms");
-		cause = "death";
-	}
-	json_array_foreach(controllers, i, c)
-	{
-		at = number(c, "handover_asked_ms");
-		if (at && at <= active && at > event) {
-			event = noticed = at;
-			cause = "switchover";
-		}
-	}
-	if (!event)
-		event = noticed = number(p, "asked_ms") ? number(p, "asked_ms") : active;
-	o = json_object();
-	json_object_set_new(o, "cause", json_string(cause));
-	json_object_set_new(o, "node", json_incref(json_object_get(a, "node")));
-	json_object_set_new(o, "event_ms", json_integer(event));
-	json_object_set_new(o, "detect_ms", since(noticed, event));
-	json_object_set_new(o, "asked_ms", since(number(p, "asked_ms"), event));
-	json_object_set_new(o, "arbiter_ms", since(number(p, "arbiter_ms"), event));
-	json_object_set_new(o, "fenced_ms", since(number(p, "fenced_ms"), event));
-	json_object_set_new(o, "verified_ms", since(number(p, "verified_ms"), event));
-	json_object_set_new(o, "promote_ms", since(active, event));
-	json_object_set_new(o, "first_client_op_ms", since(number(p, "first_client_op_ms"), event));
-	return o;
 }
 
 /* What a standby alone says of a pair: as long as it follows an active one, that one serves. */
@@ -242,7 +190,7 @@ json_t *pair_status(const struct pair_place *place)
 	a = find_active(controllers);
 	json_object_set_new(o, "active", a ? json_incref(json_object_get(a, "node")) : json_null());
 	json_object_set_new(o, "epoch", a ? json_incref(json_object_get(a, "epoch")) : json_null());
-	json_object_set_new(o, "last_promotion", last_promotion(controllers, supervisor));
+	json_object_set_new(o, "last_promotion", promotion_of(controllers, supervisor));
 	json_object_set_new(o, "controllers", controllers);
 	json_object_set_new(o, "supervisor", supervisor);
 	json_object_set_new(o, "health", json_string(pair_health(o)));

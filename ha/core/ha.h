@@ -259,7 +259,7 @@ struct ha_status {
 		resync_eta_ms;		    /* percent -1: none under way */
 	uint64_t alone_since_ms, alone_ops; /* what stands in one copy */
 	struct {
-		uint64_t asked_ms, fenced_ms, arbiter_ms, verified_ms, serving_ms;
+		uint64_t asked_ms, journal_ms, fenced_ms, arbiter_ms, verified_ms, serving_ms;
 	} promotion;
 	unsigned alarms;   /* bits by alarm id */
 	char refused[256]; /* why the last promotion was refused */

@@ -374,6 +374,7 @@ bool ha_run_promote(struct ha *h)
 		}
 		if (h->durable_lsn != h->tail.lsn || h->cut_busy || h->rows_busy || !ha_saved(h))
 			return false;
+		h->st.promotion.journal_ms = h->now_ms;
 		h->p_read = ha_arb_read(h);
 		enter(h, HA_P_READ);
 		return true;

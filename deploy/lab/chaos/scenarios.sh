@@ -44,6 +44,14 @@ answered() { [ "$(answers)" -gt "$seen" ]; }
 go_on() { seen=$(answers) && within "$1" answered; }
 wait_for_it() { seen=$(answers) && for_all "$1" not answered; }
 
+# The times of the last promotion, in the order of the steps: in what mdcctl says, and in the controller's log.
+tells_the_times() {
+	lab exec "$1" -- mdcctl status --json | jq -e '.last_promotion | .cause == "death" and
+		([.detect_ms, .membership_ms, .fenced_ms, .asked_ms, .journal_ms, .arbiter_ms, .verified_ms, .promote_ms, .first_client_op_ms]
+		| all(. != null) and . == sort)' >/dev/null &&
+		tail -n 200 "$dir/pods/$1/mdcd.log" | grep "after a death; noticed .*, active .*, first client operation" >/dev/null
+}
+
 # Thirty sessions more, without a pause; in the end their history must have an explanation, too.
 crowd_comes() {
 	in_client "$build/tests/work/registers" "$volume" 9 30 0 "$work/crowd" >"$work/crowd.said" 2>&1 &
@@ -442,6 +450,7 @@ scenario_35() {
 	within 15 serves "$B"
 	must was_fenced "$A"
 	go_on 5
+	must tells_the_times "$B"
 }
 
 # 36. Pacemaker is killed, mdcd lives: never a second active.
@@ -544,6 +553,7 @@ takes_over() {
 	lab kill "$A" mdcd
 	within 5 serves "$B"
 	go_on 3
+	must tells_the_times "$B"
 }
 state_copies() { dd if=/dev/urandom of="$dir/pods/$B/disk/state" bs=4096 seek="$1" count="$2" conv=notrunc status=none; }
 
