@@ -275,7 +275,7 @@ static void usage(FILE *to)
 		"  monitor                        0: a standby, 7: nothing runs, 8: the active\n"
 		"  validate-all                   is the configuration sound?\n"
 		"  notify                         nothing\n"
-		"  view                           what mdcd knows of the cluster, as JSON\n"
+		"  view                           role, mode, data and members of the pair as mdcd knows them\n"
 		"  -c FILE   its configuration; /etc/mdcpair/mdcd.conf if not given\n"
 		"  -C DIR    the controller's directory, instead of a configuration\n"
 		"  -h, --help, --version\n");

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "controller/io/check.h"
 
@@ -177,6 +178,17 @@ static void judge_names(json_t *list, const json_t *h)
 		     "%s: there is no authkey beside %s", str(h, "host"), str(cs, "file"));
 }
 
+/* As Pacemaker reads a boolean. */
+static bool is_false(const char *text)
+{
+	static const char *const words[] = {"false", "off", "no", "n", "0"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcasecmp(text, words[i]) == 0)
+			return true;
+	return false;
+}
+
 static void judge_fencing(json_t *list, const json_t *h)
 {
 	const json_t *cib = json_object_get(h, "cib");
@@ -195,8 +207,7 @@ static void judge_fencing(json_t *list, const json_t *h)
 		     "%s: fence device %s (%s), which cuts off %s: %s", str(h, "host"),
 		     str(v, "id"), str(v, "type"), str(v, "hosts"), answer);
 	}
-	if (strcmp(on, "false") == 0 || strcmp(on, "0") == 0 || strcmp(on, "no") == 0 ||
-	    strcmp(on, "off") == 0)
+	if (is_false(on))
 		find(list, "fencing", "error",
 		     "configure a fence device for each host, then: crm_attribute --name stonith-enabled --update true",
 		     "%s: stonith-enabled is %s: after the loss of a host nothing proves that it is dead, and no "

@@ -316,7 +316,9 @@ static void expect_disabled(const char *value)
 Test(check, fencing_disabled)
 {
 	expect_disabled("false");
+	expect_disabled("FALSE");
 	expect_disabled("off");
+	expect_disabled("n");
 	expect_disabled("no");
 	expect_disabled("0");
 }
