@@ -187,6 +187,10 @@ static void peer_failed(void)
 {
 	if (!resource)
 		return;
+	if (score_timer && score_wanted > 0) { /* the only one left: no hint any more */
+		g_source_remove(score_timer);
+		score_due(NULL);
+	}
 	write_score(peer, 0);
 	peer_back();
 	report_timer = g_timeout_add(REPORT_MS, report_failure, NULL);
