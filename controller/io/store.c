@@ -21,7 +21,7 @@ void store_fetch(struct store *s, uint64_t ticket, const struct ctl_fetch *f)
 	t->done.type = STORE_ROWS;
 	t->done.ticket = ticket;
 	s->stats.fetches++;
-	task_list_put(&s->new_reads, t);
+	STAILQ_INSERT_TAIL(&s->new_reads, t, next);
 	s->new_read_count++;
 }
 
@@ -31,16 +31,16 @@ void store_copy_read(struct store *s, uint64_t cookie)
 
 	t->cookie = cookie;
 	t->done.type = STORE_COPY_ROWS;
-	task_list_put(&s->new_reads, t);
+	STAILQ_INSERT_TAIL(&s->new_reads, t, next);
 	s->new_read_count++;
 }
 
 void store_kick(struct store *s)
 {
-	if (!s->new_reads.first)
+	if (STAILQ_EMPTY(&s->new_reads))
 		return;
 	pthread_mutex_lock(&s->lock);
-	task_list_join(&s->reads, &s->new_reads);
+	STAILQ_CONCAT(&s->reads, &s->new_reads);
 	if (s->new_read_count > STORE_READ_BATCH)
 		pthread_cond_broadcast(&s->read_wake);
 	else
@@ -52,7 +52,7 @@ void store_kick(struct store *s)
 static void add_write(struct store *s, struct task *t)
 {
 	pthread_mutex_lock(&s->lock);
-	task_list_put(&s->writes, t);
+	STAILQ_INSERT_TAIL(&s->writes, t, next);
 	pthread_cond_signal(&s->write_wake);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -119,9 +119,9 @@ static bool collect(struct store *s)
 	if (read(s->event_fd, &count, sizeof(count)) < 0)
 		return false;
 	pthread_mutex_lock(&s->lock);
-	task_list_join(&s->handing, &s->finished);
+	STAILQ_CONCAT(&s->handing, &s->finished);
 	pthread_mutex_unlock(&s->lock);
-	return s->handing.first != NULL;
+	return !STAILQ_EMPTY(&s->handing);
 }
 
 /* An answer older than a flush already reported would bring back what that flush replaced: read again. */
@@ -130,7 +130,7 @@ static bool is_stale(struct store *s, struct task *t)
 	if (t->work != FETCH || t->done.error || t->done.lsn >= s->reported_lsn)
 		return false;
 	s->stats.fetches_again++;
-	task_list_put(&s->new_reads, t);
+	STAILQ_INSERT_TAIL(&s->new_reads, t, next);
 	s->new_read_count++;
 	return true;
 }
@@ -142,9 +142,9 @@ bool store_next(struct store *s, struct store_done *ret)
 	task_free(s->handed);
 	s->handed = NULL;
 	do {
-		if (!s->handing.first && !collect(s))
+		if (STAILQ_EMPTY(&s->handing) && !collect(s))
 			return false;
-		t = task_list_take(&s->handing);
+		t = task_take(&s->handing);
 	} while (is_stale(s, t));
 	s->handed = t;
 	if (t->work == FETCH) {
@@ -251,11 +251,11 @@ static int init(struct store *s, const struct store_config *c)
 {
 	pthread_rwlockattr_t attr;
 
-	task_list_init(&s->reads);
-	task_list_init(&s->writes);
-	task_list_init(&s->finished);
-	task_list_init(&s->new_reads);
-	task_list_init(&s->handing);
+	STAILQ_INIT(&s->reads);
+	STAILQ_INIT(&s->writes);
+	STAILQ_INIT(&s->finished);
+	STAILQ_INIT(&s->new_reads);
+	STAILQ_INIT(&s->handing);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->read_wake, NULL);
 	pthread_cond_init(&s->write_wake, NULL);
@@ -316,7 +316,7 @@ static void free_list(struct task_list *l)
 {
 	struct task *t;
 
-	while ((t = task_list_take(l)))
+	while ((t = task_take(l)))
 		task_free(t);
 }
 

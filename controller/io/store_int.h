@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <sys/queue.h>
 
 #include "controller/io/store.h"
 #include "controller/io/store_rows.h"
@@ -18,7 +19,7 @@ enum {
 enum work { FETCH, COPY_READ, FLUSH, COPY_BEGIN, COPY_PUT, COPY_END, COPY_KEEP, SPACE };
 
 struct task {
-	struct task *next;
+	STAILQ_ENTRY(task) next;
 	enum work work;
 	struct ctl_fetch fetch;
 	struct ctl_flush *flush;
@@ -28,9 +29,7 @@ struct task {
 	char text[160];
 };
 
-struct task_list {
-	struct task *first, **last;
-};
+STAILQ_HEAD(task_list, task);
 
 /* An open environment. */
 struct env {
@@ -81,14 +80,11 @@ struct store_meta {
 _Static_assert(sizeof(struct store_meta) == 32, "the store's own row");
 
 /* ---- store_task.c ---- */
-void task_list_init(struct task_list *);
-void task_list_put(struct task_list *, struct task *);
-struct task *task_list_take(struct task_list *); /* NULL: empty */
-void task_list_join(struct task_list *to, struct task_list *from);
+struct task *task_take(struct task_list *); /* the first; NULL: none */
 struct task *task_new(enum work);
 void task_free(struct task *); /* NULL is fine */
-/* Hands a chain of tasks to the caller's thread. */
-void task_finish(struct store *, struct task *list);
+/* Hands tasks, one at least, to the caller's thread; the list is empty then. */
+void task_finish(struct store *, struct task_list *);
 /* LMDB's own numbers become errno values; the text of the task (NULL: none) keeps what was said. -errno. */
 int store_failed(struct task *, int rc, const char *doing);
 

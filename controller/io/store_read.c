@@ -101,7 +101,7 @@ static void do_copy_read(struct store *s, const struct env *e, MDB_txn *txn, uin
 }
 
 /* One read transaction for a batch of tasks. */
-static void read_batch(struct store *s, MDB_txn **txn, uint32_t *serial, struct task *list)
+static void read_batch(struct store *s, MDB_txn **txn, uint32_t *serial, struct task_list *list)
 {
 	struct store_meta m = {0};
 	int rc = 0;
@@ -116,7 +116,7 @@ static void read_batch(struct store *s, MDB_txn **txn, uint32_t *serial, struct 
 	*serial = s->env_serial;
 	if (!rc)
 		rc = env_get_meta(&s->env, *txn, &m);
-	for (struct task *t = list; t; t = t->next) {
+	for (struct task *t = STAILQ_FIRST(list); t; t = STAILQ_NEXT(t, next)) {
 		if (rc)
 			t->done.error = store_failed(t, rc, "read");
 		else if (t->work == FETCH)
@@ -129,20 +129,18 @@ static void read_batch(struct store *s, MDB_txn **txn, uint32_t *serial, struct 
 	pthread_rwlock_unlock(&s->env_lock);
 }
 
-static struct task *take_reads(struct store *s)
+/* False: the store is being closed. */
+static bool take_reads(struct store *s, struct task_list *list)
 {
-	struct task *list = NULL, **last = &list, *t;
+	struct task *t;
 
 	pthread_mutex_lock(&s->lock);
-	while (!s->stop && !s->reads.first)
+	while (!s->stop && STAILQ_EMPTY(&s->reads))
 		pthread_cond_wait(&s->read_wake, &s->lock);
-	for (int i = 0; i < STORE_READ_BATCH && !s->stop && (t = task_list_take(&s->reads)); i++) {
-		t->next = NULL;
-		*last = t;
-		last = &t->next;
-	}
+	for (int i = 0; i < STORE_READ_BATCH && !s->stop && (t = task_take(&s->reads)); i++)
+		STAILQ_INSERT_TAIL(list, t, next);
 	pthread_mutex_unlock(&s->lock);
-	return list;
+	return !STAILQ_EMPTY(list);
 }
 
 void *store_reader(void *user)
@@ -150,11 +148,11 @@ void *store_reader(void *user)
 	struct store *s = user;
 	MDB_txn *txn = NULL;
 	uint32_t serial = 0;
-	struct task *list;
+	struct task_list list = STAILQ_HEAD_INITIALIZER(list);
 
-	while ((list = take_reads(s))) {
-		read_batch(s, &txn, &serial, list);
-		task_finish(s, list);
+	while (take_reads(s, &list)) {
+		read_batch(s, &txn, &serial, &list);
+		task_finish(s, &list);
 	}
 	if (txn && serial == s->env_serial)
 		mdb_txn_abort(txn);

@@ -8,38 +8,13 @@
 #include "controller/io/store_int.h"
 #include "proto/assert.h"
 
-void task_list_init(struct task_list *l)
+struct task *task_take(struct task_list *l)
 {
-	l->first = NULL;
-	l->last = &l->first;
-}
+	struct task *t = STAILQ_FIRST(l);
 
-void task_list_put(struct task_list *l, struct task *t)
-{
-	t->next = NULL;
-	*l->last = t;
-	l->last = &t->next;
-}
-
-struct task *task_list_take(struct task_list *l)
-{
-	struct task *t = l->first;
-
-	if (t) {
-		l->first = t->next;
-		if (!l->first)
-			l->last = &l->first;
-	}
+	if (t)
+		STAILQ_REMOVE_HEAD(l, next);
 	return t;
-}
-
-void task_list_join(struct task_list *to, struct task_list *from)
-{
-	if (!from->first)
-		return;
-	*to->last = from->first;
-	to->last = from->last;
-	task_list_init(from);
 }
 
 void task_free(struct task *t)
@@ -59,19 +34,14 @@ struct task *task_new(enum work work)
 	return t;
 }
 
-void task_finish(struct store *s, struct task *list)
+void task_finish(struct store *s, struct task_list *l)
 {
 	const uint64_t one = 1;
 	bool first;
 
 	pthread_mutex_lock(&s->lock);
-	first = !s->finished.first;
-	while (list) {
-		struct task *next = list->next;
-
-		task_list_put(&s->finished, list);
-		list = next;
-	}
+	first = STAILQ_EMPTY(&s->finished);
+	STAILQ_CONCAT(&s->finished, l);
 	pthread_mutex_unlock(&s->lock);
 	if (first)
 		ASSERT(write(s->event_fd, &one, sizeof(one)) == sizeof(one));

@@ -245,6 +245,14 @@ static bool is_full(const struct env *e, int rc)
 	return (uint64_t)v.f_bavail * v.f_frsize < NO_SPACE_BYTES;
 }
 
+static void finish(struct store *s, struct task *t)
+{
+	struct task_list one = STAILQ_HEAD_INITIALIZER(one);
+
+	STAILQ_INSERT_TAIL(&one, t, next);
+	task_finish(s, &one);
+}
+
 static void tell_space(struct store *s, int error)
 {
 	struct task *t = calloc(1, sizeof(*t));
@@ -254,7 +262,7 @@ static void tell_space(struct store *s, int error)
 	t->done = (struct store_done){.type = STORE_SPACE, .error = error};
 	snprintf(t->text, sizeof(t->text), "%.100s: %s", s->dir,
 		 error ? "the disk is full, changes wait for room" : "there is room again");
-	task_finish(s, t);
+	finish(s, t);
 }
 
 /*
@@ -412,19 +420,18 @@ void *store_writer(void *user)
 	be_modest();
 	for (;;) {
 		pthread_mutex_lock(&s->lock);
-		while (!s->stop && !s->writes.first)
+		while (!s->stop && STAILQ_EMPTY(&s->writes))
 			pthread_cond_wait(&s->write_wake, &s->lock);
-		t = s->stop ? NULL : task_list_take(&s->writes);
+		t = s->stop ? NULL : task_take(&s->writes);
 		pthread_mutex_unlock(&s->lock);
 		if (!t)
 			return NULL;
-		t->next = NULL;
 		if (t->work == COPY_KEEP) {
 			env_remove(s, "store.old");
 			task_free(t);
 			continue;
 		}
 		do_write(s, t);
-		task_finish(s, t);
+		finish(s, t);
 	}
 }

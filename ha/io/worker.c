@@ -10,37 +10,16 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-struct queue {
-	struct job *first, **last;
-};
+STAILQ_HEAD(job_list, job);
 
 struct worker {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	struct queue todo, finished;
+	struct job_list todo, finished;
 	int event_fd;
 	bool stop;
 };
-
-static void put(struct queue *q, struct job *j)
-{
-	j->next = NULL;
-	*q->last = j;
-	q->last = &j->next;
-}
-
-static struct job *take(struct queue *q)
-{
-	struct job *j = q->first;
-
-	if (j) {
-		q->first = j->next;
-		if (!q->first)
-			q->last = &q->first;
-	}
-	return j;
-}
 
 static void *run(void *user)
 {
@@ -50,15 +29,16 @@ static void *run(void *user)
 
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
-		while (!w->stop && !w->todo.first)
+		while (!w->stop && STAILQ_EMPTY(&w->todo))
 			pthread_cond_wait(&w->wake, &w->lock);
 		if (w->stop)
 			break;
-		j = take(&w->todo);
+		j = STAILQ_FIRST(&w->todo);
+		STAILQ_REMOVE_HEAD(&w->todo, next);
 		pthread_mutex_unlock(&w->lock);
 		j->work(j);
 		pthread_mutex_lock(&w->lock);
-		put(&w->finished, j);
+		STAILQ_INSERT_TAIL(&w->finished, j, next);
 		if (write(w->event_fd, &one, sizeof(one)) < 0)
 			abort();
 	}
@@ -74,8 +54,8 @@ int worker_new(const char *name, struct worker **ret)
 
 	if (!w)
 		return -ENOMEM;
-	w->todo.last = &w->todo.first;
-	w->finished.last = &w->finished.first;
+	STAILQ_INIT(&w->todo);
+	STAILQ_INIT(&w->finished);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->wake, NULL);
 	w->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -114,7 +94,7 @@ void worker_free(struct worker *w)
 void worker_add(struct worker *w, struct job *j)
 {
 	pthread_mutex_lock(&w->lock);
-	put(&w->todo, j);
+	STAILQ_INSERT_TAIL(&w->todo, j, next);
 	pthread_cond_signal(&w->wake);
 	pthread_mutex_unlock(&w->lock);
 }
@@ -126,18 +106,17 @@ int worker_fd(const struct worker *w)
 
 void worker_finish(struct worker *w)
 {
+	struct job_list list = STAILQ_HEAD_INITIALIZER(list);
 	uint64_t count;
-	struct job *j, *list;
+	struct job *j;
 
 	if (read(w->event_fd, &count, sizeof(count)) < 0)
 		return;
 	pthread_mutex_lock(&w->lock);
-	list = w->finished.first;
-	w->finished.first = NULL;
-	w->finished.last = &w->finished.first;
+	STAILQ_CONCAT(&list, &w->finished);
 	pthread_mutex_unlock(&w->lock);
-	while ((j = list)) {
-		list = j->next;
+	while ((j = STAILQ_FIRST(&list))) {
+		STAILQ_REMOVE_HEAD(&list, next);
 		j->done(j);
 	}
 }

@@ -4,6 +4,7 @@
  * made the worker. Knows nothing of what a job does.
  */
 #pragma once
+#include <sys/queue.h>
 
 struct worker;
 
@@ -11,7 +12,7 @@ struct worker;
 struct job {
 	void (*work)(struct job *); /* in the worker's thread */
 	void (*done)(struct job *); /* by worker_finish */
-	struct job *next;
+	STAILQ_ENTRY(job) next;
 };
 
 int worker_new(const char *name, struct worker **ret);
