@@ -16,7 +16,13 @@
 #include "proto/assert.h"
 #include "proto/hash.h"
 
-enum { RETRY_MS = 5, PENDING_MAX = 64, COMMAND_MAX = 16 << 10 };
+enum {
+	RETRY_MS = 5,
+	PENDING_MAX = 64,
+	COMMAND_MAX = 16 << 10,
+	NAME_TRIES = 50,
+	NAME_POLL_US = 200000
+};
 
 /* A descriptor libqb wants to be polled. */
 struct watched {
@@ -308,6 +314,30 @@ static void caller_destroyed(qb_ipcs_connection_t *c)
 {
 }
 
+/*
+ * The directory's lock is ours, so who has the name is a process that is ending, or whose directory was removed and that ends for it:
+ * it is waited for.
+ */
+static int serve(struct admin *a, const char *name, struct qb_ipcs_service_handlers *handlers,
+		 struct qb_ipcs_poll_handlers *polling)
+{
+	int error;
+
+	for (unsigned tries = 0;; tries++) {
+		a->service = qb_ipcs_create(name, 0, QB_IPC_SOCKET, handlers);
+		if (!a->service)
+			return -ENOMEM;
+		qb_ipcs_poll_handlers_set(a->service, polling);
+		error = qb_ipcs_run(a->service);
+		if (error == 0)
+			return 0;
+		a->service = NULL; /* it frees itself then */
+		if (error != -EADDRINUSE || tries == NAME_TRIES)
+			return error;
+		usleep(NAME_POLL_US);
+	}
+}
+
 int admin_open(struct loop *loop, const char *name,
 	       void (*request)(void *user, uint64_t ticket, const char *text), void *user,
 	       struct admin **ret, char *why, size_t why_size)
@@ -337,15 +367,7 @@ int admin_open(struct loop *loop, const char *name,
 	a->user = user;
 	a->job_timer = (struct loop_timer){.fn = run_jobs, .user = a};
 	a->retry_timer = (struct loop_timer){.fn = retry, .user = a};
-	a->service = qb_ipcs_create(name, 0, QB_IPC_SOCKET, &handlers);
-	if (!a->service) {
-		error = -ENOMEM;
-	} else {
-		qb_ipcs_poll_handlers_set(a->service, &polling);
-		error = qb_ipcs_run(a->service);
-		if (error < 0)
-			a->service = NULL; /* it frees itself then */
-	}
+	error = serve(a, name, &handlers, &polling);
 	if (error < 0) {
 		snprintf(why, why_size, "admin socket %s: %s", name,
 			 error == -EADDRINUSE ? "another mdcd of this directory has it"
