@@ -213,8 +213,10 @@ static uint64_t signal_bit(int number)
 	return UINT64_C(1) << (number - 1);
 }
 
-/* Is the process dead or dying (1), asked to end (2), just going on (0), or not to be seen from this PID namespace (3)? */
-static int fate_of(pid_t pid)
+enum fate { GOES_ON, DYING, ASKED_TO_END, UNSEEN };
+
+/* UNSEEN: it is in no PID namespace that this process sees. */
+static enum fate fate_of(pid_t pid)
 {
 	const uint64_t asks =
 		signal_bit(SIGINT) | signal_bit(SIGTERM) | signal_bit(SIGQUIT) | signal_bit(SIGHUP);
@@ -223,11 +225,11 @@ static int fate_of(pid_t pid)
 	FILE *f;
 
 	if (pid <= 0)
-		return 3;
+		return UNSEEN;
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	f = fopen(path, "re");
 	if (!f)
-		return 1;
+		return DYING;
 	while (fgets(line, sizeof(line), f)) {
 		sscanf(line, "SigPnd: %" SCNx64, &own);
 		sscanf(line, "ShdPnd: %" SCNx64, &shared);
@@ -237,8 +239,8 @@ static int fate_of(pid_t pid)
 	fclose(f);
 	/* A signal that ends the process has become a SIGKILL of each thread by now. */
 	if (own & signal_bit(SIGKILL))
-		return 1;
-	return (own | shared) & asks & ~blocked & ~ignored ? 2 : 0;
+		return DYING;
+	return (own | shared) & asks & ~blocked & ~ignored ? ASKED_TO_END : GOES_ON;
 }
 
 static void give_up(struct mf_op *op)
@@ -272,7 +274,12 @@ static unsigned gather(struct mf_op *ops[BATCH], uint64_t now)
 
 static void judge(struct mf_op *op, uint64_t now)
 {
-	static const uint64_t patience_ms[] = {UINT64_MAX, 0, PATIENCE_MS, UNSEEN_MS};
+	static const uint64_t patience_ms[] = {
+		[GOES_ON] = UINT64_MAX,
+		[DYING] = 0,
+		[ASKED_TO_END] = PATIENCE_MS,
+		[UNSEEN] = UNSEEN_MS,
+	};
 
 	if (now - op->interrupted_ms >= patience_ms[fate_of(op->pid)])
 		give_up(op);

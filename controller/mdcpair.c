@@ -14,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "controller/io/admin_client.h"
 #include "controller/io/loop.h"
 #include "controller/io/pair_dir.h"
 #include "controller/io/pair_print.h"
@@ -27,7 +26,7 @@
 #include "proto/version.h"
 
 enum { OK = 0, FAILED = 1, USAGE = 2, UNREACHABLE = 3, DEGRADED = 4 };
-enum { UP_WAIT_MS = 60000, DOWN_WAIT_MS = 30000, LEFT_WAIT_MS = 20000, POLL_MS = 50 };
+enum { UP_WAIT_MS = 60000, DOWN_WAIT_MS = 30000, POLL_MS = 50 };
 static const char default_lun_bytes[] = "4G";
 
 static void usage(FILE *to)
@@ -271,30 +270,6 @@ static int finish_up(const struct pair_dir *d, const struct pair_place *place)
 	return OK;
 }
 
-static bool answers(const char *node_dir)
-{
-	char *text;
-	int error;
-
-	if (admin_ask(node_dir, "status", 1000, &text, &error) < 0)
-		return false;
-	free(text);
-	return true;
-}
-
-/* Controllers whose supervisor or directory went away under them end by themselves. Until then their names are taken. */
-static bool none_is_left(const struct pair_dir *d)
-{
-	uint64_t begun = loop_now_ms();
-
-	while (answers(d->node[0]) || answers(d->node[1])) {
-		if (loop_now_ms() - begun > LEFT_WAIT_MS)
-			return false;
-		pause_ms(POLL_MS);
-	}
-	return true;
-}
-
 /* Opens the pair or makes it, and sees to it that a supervisor runs. *ret_ran: one did before. */
 static int start_pair(const char *path, uint64_t lun_bytes, bool size_given, struct pair_dir *d,
 		      bool *ret_ran, char *why, size_t size)
@@ -311,16 +286,7 @@ static int start_pair(const char *path, uint64_t lun_bytes, bool size_given, str
 			d->path);
 	}
 	*ret_ran = !error && is_up(d);
-	if (error || *ret_ran)
-		return error;
-	if (!none_is_left(d)) {
-		snprintf(
-			why, size,
-			"controllers that were started here before still run, and do not end: mdcctl -C %.300s status",
-			d->path);
-		return -EBUSY;
-	}
-	return spawn_supervisor(d, why, size);
+	return error || *ret_ran ? error : spawn_supervisor(d, why, size);
 }
 
 static int up(const char *path, const char *lun_size)

@@ -89,6 +89,16 @@ static void why_down(const json_t *supervisor, int node, char *why, size_t size)
 			 deaths == 1 ? "death" : "deaths", words);
 }
 
+/* Names go by directory: one of a pair that stood there before answers to them until it has ended. */
+static bool is_of_another(const json_t *supervisor, int node, const json_t *answer)
+{
+	const json_t *c = json_array_get(json_object_get(supervisor, "children"), (size_t)node - 1);
+
+	return node && c &&
+	       json_integer_value(json_object_get(c, "pid")) !=
+		       json_integer_value(json_object_get(answer, "pid"));
+}
+
 static json_t *ask_status(const char *dir, int node, const json_t *supervisor)
 {
 	char *text, why[400];
@@ -101,18 +111,24 @@ static json_t *ask_status(const char *dir, int node, const json_t *supervisor)
 		o = json_loads(text, 0, NULL);
 		free(text);
 	}
-	if (o)
+	if (o && !is_of_another(supervisor, node, o))
 		return o;
+	if (o)
+		rc = -EBUSY;
+	json_decref(o);
 	o = json_object();
 	if (node)
 		json_object_set_new(o, "node", json_integer(node));
 	json_object_set_new(o, "role", json_string("down"));
 	why_down(supervisor, node, why, sizeof(why));
-	json_object_set_new(o, "error",
-			    json_string(why[0]		   ? why
-					: rc == -ETIMEDOUT ? "stopped, or too slow to answer"
-					: rc < 0	   ? strerror(-rc)
-							   : "no sense in its answer"));
+	json_object_set_new(
+		o, "error",
+		json_string(why[0]	       ? why
+			    : rc == -ETIMEDOUT ? "stopped, or too slow to answer"
+			    : rc == -EBUSY
+				    ? "a controller that was started here before has not ended yet"
+			    : rc < 0 ? strerror(-rc)
+				     : "no sense in its answer"));
 	return o;
 }
 

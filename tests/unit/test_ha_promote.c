@@ -246,7 +246,7 @@ Test(ha_pair, t9_a_handover_of_another_session_or_tail_is_none)
 	cr_assert(!pair_saw("save INSYNC 5"));
 }
 
-Test(ha_pair, s5_a_vote_binds_until_the_record_reaches_its_epoch)
+static void give_a_vote(void)
 {
 	struct pr_hash hash = {0};
 
@@ -256,6 +256,11 @@ Test(ha_pair, s5_a_vote_binds_until_the_record_reaches_its_epoch)
 	pair_hello(PR_ROLE_PROMOTING, HA_INSYNC, 4, 0, &hash);
 	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
 	cr_assert(pair_saw("link_promise"));
+}
+
+Test(ha_pair, s5_a_vote_binds_until_the_record_reaches_its_epoch)
+{
+	give_a_vote();
 	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert_eq(pair.result, 1);
 	pair_wait_ms(1000);
@@ -269,14 +274,7 @@ Test(ha_pair, s5_a_vote_binds_until_the_record_reaches_its_epoch)
 /* Who was promised an epoch and cannot use it is asked in turn: else neither would ever be promoted. */
 Test(ha_pair, s5_the_peers_own_promise_gives_a_vote_back)
 {
-	struct pr_hash hash = {0};
-
-	pair_start(3, 2);
-	pair_boot();
-	pair_link_up();
-	pair_hello(PR_ROLE_PROMOTING, HA_INSYNC, 4, 0, &hash);
-	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
-	cr_assert(pair_saw("link_promise"));
+	give_a_vote();
 	pair_forget();
 	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
 	cr_assert(pair_saw("link_promise_ask") && !pair_saw("cas 5 members 1 active 1"));
