@@ -182,7 +182,7 @@ static void stop_client(struct sim *s, int client)
 	uint64_t us = sim_between(s, 10, sim_chance(s, 500) ? 3000 : 6ull * s->swarm.lease_ms) *
 		      SIM_US_MS;
 
-	s->client[client].paused_until_us = s->now_us + us;
+	sim_pause(s, SIM_CLIENT_END + client, us);
 	disturbed(s, SIM_CLIENT_END + client, us);
 }
 
@@ -200,7 +200,7 @@ static void false_death(struct sim *s)
 	if (!a || s->given_up || !s->node[3 - a].up)
 		return;
 	if (sim_chance(s, 600))
-		s->node[a].paused_until_us = s->now_us + sim_between(s, 100, 4000) * SIM_US_MS;
+		sim_pause(s, a, sim_between(s, 100, 4000) * SIM_US_MS);
 	else if (sim_chance(s, 800))
 		cut_between(s, a, 3 - a, 4000);
 	sim_super_give_up(s, a);
@@ -322,11 +322,11 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 		n->slow_disk_us = sim_between(s, 1, 800) * SIM_US_MS;
 		break;
 	case SIM_FAULT_PAUSE:
-		n->paused_until_us = s->now_us + sim_between(s, 10,
-							     sim_chance(s, s->swarm.long_pauses)
-								     ? 6ull * s->swarm.lease_ms
-								     : 4000) *
-							 SIM_US_MS;
+		sim_pause(s, node,
+			  sim_between(s, 10,
+				      sim_chance(s, s->swarm.long_pauses) ? 6ull * s->swarm.lease_ms
+									  : 4000) *
+				  SIM_US_MS);
 		break;
 	case SIM_FAULT_SWITCHOVER:
 		if (sim_active(s))
@@ -405,7 +405,6 @@ void sim_heal(struct sim *s)
 		s->node[n].harm = SIM_HARM_NONE;
 	}
 	for (uint32_t i = 0; i < s->swarm.clients; i++)
-		if (s->client[i].paused_until_us > s->now_us)
-			s->client[i].paused_until_us = s->now_us;
+		sim_resume(s, SIM_CLIENT_END + (int)i);
 	sim_note(s, "faults stop");
 }

@@ -58,10 +58,10 @@ static uint64_t gen_of(const struct sim *s, int end)
 	return sim_is_node(end) ? s->node[end].gen : s->client[end - SIM_CLIENT_END].gen;
 }
 
-static uint64_t paused_until(const struct sim *s, int end)
+static uint64_t *paused_until(struct sim *s, int end)
 {
-	return sim_is_node(end) ? s->node[end].paused_until_us
-				: s->client[end - SIM_CLIENT_END].paused_until_us;
+	return sim_is_node(end) ? &s->node[end].paused_until_us
+				: &s->client[end - SIM_CLIENT_END].paused_until_us;
 }
 
 static bool before(const struct sim_event *a, const struct sim_event *b)
@@ -120,6 +120,41 @@ struct sim_event *sim_after(struct sim *s, uint64_t us, int node,
 	return e;
 }
 
+/* A stopped process does nothing; the world goes on. Then it sees all at once, in no order. */
+static void park(struct sim *s, struct sim_event *e)
+{
+	e->parked = true;
+	e->at_us = *paused_until(s, e->node) + e->order * 0x9e3779b9 % RESUME_US;
+	push(s, e);
+}
+
+void sim_pause(struct sim *s, int end, uint64_t us)
+{
+	uint64_t *until = paused_until(s, end);
+
+	if (s->now_us + us > *until)
+		*until = s->now_us + us;
+}
+
+void sim_resume(struct sim *s, int end)
+{
+	struct sim_event **all = s->heap;
+	size_t count = s->heap_count;
+
+	if (*paused_until(s, end) <= s->now_us)
+		return;
+	*paused_until(s, end) = s->now_us;
+	s->heap = NULL;
+	s->heap_count = s->heap_cap = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (all[i]->parked && all[i]->node == end)
+			park(s, all[i]);
+		else
+			push(s, all[i]);
+	}
+	free(all);
+}
+
 void sim_mix(struct sim *s, uint64_t value)
 {
 	s->hash = (s->hash ^ value) * 0x9e3779b97f4a7c15;
@@ -138,10 +173,8 @@ bool sim_run_one(struct sim *s)
 	if (e->node && gen_of(s, e->node) != e->gen) {
 		if (e->drop)
 			e->drop(s, e);
-	} else if (e->node && paused_until(s, e->node) > s->now_us) {
-		/* A stopped process does nothing; the world goes on. Then it sees all at once, in no order. */
-		e->at_us = paused_until(s, e->node) + e->order * 0x9e3779b9 % RESUME_US;
-		push(s, e);
+	} else if (e->node && *paused_until(s, e->node) > s->now_us) {
+		park(s, e);
 		return true;
 	} else {
 		e->fn(s, e);
