@@ -369,7 +369,8 @@ static inline bool sim_is_node(int end)
 struct sim_event *sim_after(struct sim *, uint64_t us, int node,
 			    void (*fn)(struct sim *, struct sim_event *));
 bool sim_run_one(struct sim *);
-void sim_pause(struct sim *, int end, uint64_t us); /* that end stands still for so long, or longer if it does already */
+void sim_pause(struct sim *, int end,
+	       uint64_t us); /* that end stands still for so long, or longer if it does already */
 void sim_resume(struct sim *, int end);
 void sim_mix(struct sim *, uint64_t); /* into the trace hash */
 void sim_note(struct sim *, const char *format, ...) __attribute__((format(printf, 2, 3)));
