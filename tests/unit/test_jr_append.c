@@ -472,6 +472,7 @@ Test(jr_config, that_cannot_be_is_refused)
 		{.segment_bytes = 4096, .segments = 4, .ring_slots = 11, .in_flight = 2},
 		{.segment_bytes = 4096, .segments = 4, .ring_slots = 64, .in_flight = 0},
 		{.segment_bytes = 4096, .segments = 4, .ring_slots = 64, .in_flight = 17},
+		{.segment_bytes = 4096, .segments = 4, .ring_slots = (1 << 20) + 1, .in_flight = 2},
 	};
 
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
