@@ -58,9 +58,9 @@ tests_unit_test_ha_pair_SOURCES = \
 	tests/unit/test_ha_start.c \
 	tests/unit/test_ha_switch.c
 
-unit_tests += tests/unit/test_sim_search
-tests_unit_test_sim_search_SOURCES = tests/unit/test_sim_search.c tests/sim/sim_search.c tests/sim/sim_search.h \
-	tests/sim/sim_model.c tests/sim/sim_model.h
+unit_tests += tests/unit/test_order
+tests_unit_test_order_SOURCES = tests/unit/test_order.c tests/check/order.c tests/check/order.h \
+	tests/check/model.c tests/check/model.h
 
 check_PROGRAMS += tests/sim/ha_sim
 tests_sim_ha_sim_SOURCES = \
@@ -84,6 +84,10 @@ tests_sim_ha_sim_LDADD = libmdccore.la
 
 check_PROGRAMS += tests/sim/sim
 tests_sim_sim_SOURCES = \
+	tests/check/model.c \
+	tests/check/model.h \
+	tests/check/order.c \
+	tests/check/order.h \
 	tests/sim/sim.c \
 	tests/sim/sim.h \
 	tests/sim/sim_check.c \
@@ -94,8 +98,6 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim_history.c \
 	tests/sim/sim_lun.c \
 	tests/sim/sim_many.c \
-	tests/sim/sim_model.c \
-	tests/sim/sim_model.h \
 	tests/sim/sim_net.c \
 	tests/sim/sim_node.c \
 	tests/sim/sim_node.h \
@@ -103,8 +105,6 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim_run.c \
 	tests/sim/sim_scenario.c \
 	tests/sim/sim_scenario.h \
-	tests/sim/sim_search.c \
-	tests/sim/sim_search.h \
 	tests/sim/sim_shrink.c \
 	tests/sim/sim_shrink.h \
 	tests/sim/sim_small.c \
@@ -296,11 +296,11 @@ tests_work_treework_SOURCES = tests/work/treework.c
 tests_work_treework_LDADD =
 
 check_PROGRAMS += tests/work/registers
-tests_work_registers_SOURCES = tests/work/registers.c tests/work/history.c tests/work/history.h
+tests_work_registers_SOURCES = tests/work/registers.c tests/check/history.c tests/check/history.h
 tests_work_registers_LDADD = libmdcpair.la -lpthread
 
 unit_tests += tests/unit/test_history
-tests_unit_test_history_SOURCES = tests/unit/test_history.c tests/work/history.c tests/work/history.h
+tests_unit_test_history_SOURCES = tests/unit/test_history.c tests/check/history.c tests/check/history.h
 
 # What unit tests, the corpora and some seeds reach in what must not err. COVERAGE=--list: and each line with a branch they do not.
 covered = $(filter %.c,$(journal_core) $(ha_core)) controller/core/reply.c controller/core/session.c controller/core/boot.c

@@ -3,6 +3,8 @@ tests_crash_crash_SOURCES = \
 	controller/io/lun_tool.c \
 	controller/io/lun_tool.h \
 	$(store) \
+	tests/check/model.c \
+	tests/check/model.h \
 	tests/crash/crash.c \
 	tests/crash/crash.h \
 	tests/crash/crash_damage.c \
@@ -24,8 +26,6 @@ tests_crash_crash_SOURCES = \
 	tests/sim/sim_fault.c \
 	tests/sim/sim_history.c \
 	tests/sim/sim_lun.c \
-	tests/sim/sim_model.c \
-	tests/sim/sim_model.h \
 	tests/sim/sim_net.c \
 	tests/sim/sim_run.c \
 	tests/sim/sim_super.c \

@@ -14,7 +14,7 @@
 
 #include "client/core/cl.h"
 #include "controller/core/ctl.h"
-#include "tests/sim/sim_model.h"
+#include "tests/check/model.h"
 
 /* Ends of the network: 1 and 2 are the controllers, SIM_CLIENT_END + i is client i. */
 enum {

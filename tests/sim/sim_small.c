@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "tests/sim/sim_search.h"
+#include "tests/check/order.h"
 #include "tests/sim/sim_totals.h"
 
 enum { STEPS_MAX = 2000000 };
@@ -28,7 +28,7 @@ static bool is_of_namespace(uint16_t type)
 	return type != PR_T_CLOSE && type != PR_T_FSYNC && type != PR_T_NOOP;
 }
 
-static uint32_t history(const struct sim *s, struct sim_search_op *ret)
+static uint32_t history(const struct sim *s, struct order_op *ret)
 {
 	uint32_t count = 0;
 
@@ -38,8 +38,7 @@ static uint32_t history(const struct sim *s, struct sim_search_op *ret)
 
 		if (!op->sent || !is_of_namespace(op->q.type))
 			continue;
-		ret[count] =
-			(struct sim_search_op){.q = op->q,
+		ret[count] = (struct order_op){.q = op->q,
 					       .told = op->told,
 					       .asked = op->asked_us,
 					       .answered = known ? op->answered_us : UINT64_MAX,
@@ -55,23 +54,23 @@ static uint32_t history(const struct sim *s, struct sim_search_op *ret)
 
 static void judge(struct sim *s, struct sim_small_totals *t)
 {
-	struct sim_search_op *ops = calloc(s->op_count + 1, sizeof(*ops));
+	struct order_op *ops = calloc(s->op_count + 1, sizeof(*ops));
 	uint32_t count = history(s, ops);
 	uint64_t steps;
 	int stuck;
 
-	switch (sim_search(ops, count, s->root, STEPS_MAX, &steps, &stuck)) {
-	case SIM_SEARCH_NOT:
+	switch (order_search(ops, count, s->root, STEPS_MAX, &steps, &stuck)) {
+	case ORDER_NONE:
 		sim_fail(
 			s, "linearizable",
 			"no order of the %u operations explains all answers; where it came furthest, that to operation %d, a %s of client %d, was in the way",
 			count, stuck, stuck < 0 ? "?" : pr_type_name(s->ops[stuck]->q.type),
 			stuck < 0 ? -1 : s->ops[stuck]->client);
 		break;
-	case SIM_SEARCH_UNDECIDED:
+	case ORDER_UNDECIDED:
 		t->undecided++;
 		break;
-	case SIM_SEARCH_LINEARIZABLE:
+	case ORDER_FOUND:
 		break;
 	}
 	for (uint32_t i = 0; i < count; i++)

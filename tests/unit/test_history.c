@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "tests/work/history.h"
+#include "tests/check/history.h"
 
 #define W(value_, asked, answered)                                                 \
 	{                                                                          \

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "client/mdcpair.h"
-#include "tests/work/history.h"
+#include "tests/check/history.h"
 
 enum { REGISTERS = 6, SESSIONS_MAX = 32, NAMES = 16 };
 

@@ -6,9 +6,9 @@
  */
 #pragma once
 
-#include "tests/sim/sim_model.h"
+#include "tests/check/model.h"
 
-struct sim_search_op {
+struct order_op {
 	struct model_op q;
 	struct model_answer told;
 	uint64_t asked,
@@ -17,11 +17,11 @@ struct sim_search_op {
 	int place;	  /* the caller's */
 };
 
-enum sim_search_result { SIM_SEARCH_LINEARIZABLE, SIM_SEARCH_NOT, SIM_SEARCH_UNDECIDED };
+enum order_result { ORDER_FOUND, ORDER_NONE, ORDER_UNDECIDED };
 
 /*
  * ops: in the order they were asked. steps_max: what is tried at most. *ret_stuck: of a history that is not linearizable, the place of the
  * operation in the way where the search came furthest.
  */
-enum sim_search_result sim_search(const struct sim_search_op *ops, uint32_t count, uint64_t root,
-				  uint64_t steps_max, uint64_t *ret_steps, int *ret_stuck);
+enum order_result order_search(const struct order_op *ops, uint32_t count, uint64_t root,
+			       uint64_t steps_max, uint64_t *ret_steps, int *ret_stuck);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "tests/work/history.h"
+#include "tests/check/history.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

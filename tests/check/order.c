@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "tests/sim/sim_search.h"
+#include "tests/check/order.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ struct seen {
 };
 
 struct search {
-	const struct sim_search_op *ops;
+	const struct order_op *ops;
 	uint32_t count, left; /* left: of those whose outcome is known */
 	struct model *m;
 	uint64_t lsn;	   /* of the model: how many changes */
@@ -87,7 +87,7 @@ static uint64_t first_answer(const struct search *s)
  * What has no name and is held open by nobody goes away at a time of the controller's choosing. No number is given twice, so an answer that
  * knows nothing of a dead inode is right from its last unlink on.
  */
-static bool gone(const struct search *s, const struct sim_search_op *op)
+static bool gone(const struct search *s, const struct order_op *op)
 {
 	uint64_t inos[] = {op->q.parent, op->q.parent2, op->q.ino};
 
@@ -103,7 +103,7 @@ static bool gone(const struct search *s, const struct sim_search_op *op)
 }
 
 /* It would make an inode that was made already. */
-static bool makes_again(const struct search *s, const struct sim_search_op *op,
+static bool makes_again(const struct search *s, const struct order_op *op,
 			const struct model_answer *is)
 {
 	bool makes = op->q.type == PR_T_CREATE
@@ -117,7 +117,7 @@ static bool makes_again(const struct search *s, const struct sim_search_op *op,
 /* Makes it the next, if its answer is what the namespace says now. An unknown one that would change nothing may as well not have run. */
 static bool run(struct search *s, uint32_t i)
 {
-	const struct sim_search_op *op = &s->ops[i];
+	const struct order_op *op = &s->ops[i];
 	bool known = op->answered != UINT64_MAX, changes;
 	struct model_answer is;
 
@@ -143,7 +143,7 @@ static bool run(struct search *s, uint32_t i)
 
 static void back(struct search *s, const struct choice *c)
 {
-	const struct sim_search_op *op = &s->ops[c->op];
+	const struct order_op *op = &s->ops[c->op];
 
 	s->ran[c->op] = false;
 	s->ran_hash ^= mix(c->op + 1);
@@ -164,7 +164,7 @@ static void note_stuck(struct search *s, uint32_t depth, uint64_t first)
 			s->stuck = s->ops[i].place;
 }
 
-static enum sim_search_result search(struct search *s, struct choice *stack)
+static enum order_result search(struct search *s, struct choice *stack)
 {
 	uint32_t depth = 0, i = 0;
 
@@ -172,7 +172,7 @@ static enum sim_search_result search(struct search *s, struct choice *stack)
 		uint64_t first = first_answer(s);
 
 		if (s->steps > s->steps_max)
-			return SIM_SEARCH_UNDECIDED;
+			return ORDER_UNDECIDED;
 		for (; i < s->count && s->ops[i].asked <= first; i++) {
 			stack[depth] = (struct choice){.op = i, .next = i + 1, .lsn = s->lsn};
 			if (s->ran[i] || !run(s, i))
@@ -188,20 +188,20 @@ static enum sim_search_result search(struct search *s, struct choice *stack)
 		}
 		note_stuck(s, depth, first);
 		if (depth == 0)
-			return SIM_SEARCH_NOT;
+			return ORDER_NONE;
 		depth--;
 		back(s, &stack[depth]);
 		i = stack[depth].next;
 	}
-	return SIM_SEARCH_LINEARIZABLE;
+	return ORDER_FOUND;
 }
 
-enum sim_search_result sim_search(const struct sim_search_op *ops, uint32_t count, uint64_t root,
-				  uint64_t steps_max, uint64_t *ret_steps, int *ret_stuck)
+enum order_result order_search(const struct order_op *ops, uint32_t count, uint64_t root,
+			       uint64_t steps_max, uint64_t *ret_steps, int *ret_stuck)
 {
 	struct search s = {.ops = ops, .count = count, .steps_max = steps_max, .stuck = -1};
 	struct choice *stack = calloc(count + 1, sizeof(*stack));
-	enum sim_search_result result;
+	enum order_result result;
 
 	s.m = model_new(root);
 	s.ran = calloc(count + 1, sizeof(*s.ran));

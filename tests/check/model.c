@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "tests/sim/sim_model.h"
+#include "tests/check/model.h"
 
 #include <errno.h>
 #include <stdio.h>
