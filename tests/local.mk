@@ -58,6 +58,7 @@ tests_unit_test_ha_pair_SOURCES = \
 	tests/unit/test_ha_start.c \
 	tests/unit/test_ha_switch.c
 
+
 unit_tests += tests/unit/test_order
 tests_unit_test_order_SOURCES = tests/unit/test_order.c tests/check/order.c tests/check/order.h \
 	tests/check/model.c tests/check/model.h
@@ -298,6 +299,13 @@ tests_work_treework_LDADD =
 check_PROGRAMS += tests/work/registers
 tests_work_registers_SOURCES = tests/work/registers.c tests/check/history.c tests/check/history.h
 tests_work_registers_LDADD = libmdcpair.la -lpthread
+
+rounds = tests/check/rounds.c tests/check/rounds.h tests/check/order.c tests/check/order.h tests/check/model.c tests/check/model.h
+check_PROGRAMS += tests/work/names
+tests_work_names_SOURCES = tests/work/names.c tests/work/names_ask.c tests/work/names_ask.h $(rounds)
+tests_work_names_LDADD = libmdcpair.la libmdccore.la -lpthread
+unit_tests += tests/unit/test_rounds
+tests_unit_test_rounds_SOURCES = tests/unit/test_rounds.c $(rounds)
 
 unit_tests += tests/unit/test_history
 tests_unit_test_history_SOURCES = tests/unit/test_history.c tests/check/history.c tests/check/history.h

@@ -45,7 +45,7 @@ have_lab() {
 
 have_programs() {
 	local program
-	for program in treework registers; do
+	for program in treework registers names; do
 		[ -x "$build/tests/work/$program" ] || die "$build/tests/work/$program is missing: make check TESTS="
 	done
 }
@@ -121,6 +121,51 @@ end_registers() {
 	forget_worker "$registers"
 	explained=$("$build/tests/work/registers" --check "$history") || { broken=$explained && return 1; }
 	[ "$code" -eq 0 ] || { broken="the clients ended with $code: $(tail -n 1 "$history.said")" && return 1; }
+}
+
+# ---- clients that work on the same few names, in rounds, and are killed at times ----
+
+# start_names CLIENTS PAUSE_US
+start_names() {
+	names_history=$work/names
+	(in_client "$build/tests/work/names" "$volume" "$seed" "$1" "$2" "$names_history") >"$names_history.said" 2>&1 &
+	names=$!
+	workers+=("$names")
+	evict_killed &
+	evicter=$!
+	workers+=("$evicter")
+	until_true 20 grep -q working "$names_history.said" || die "the clients of names cannot start: $(tail -n 1 "$names_history.said")"
+}
+
+# Who may have layouts and is not back after a failover keeps others from data for as long as a session lasts. An administrator need not wait.
+evict_killed() {
+	local session
+	tail -n +1 -f --pid="$names" "$names_history.said" | sed -un 's/^killed session //p' | while read -r session; do
+		until_true 60 is_evicted "$session"
+	done
+}
+is_evicted() {
+	local said
+	said=$(lab exec "$(active)" -- timeout 5 mdcctl clients evict "$1" 2>&1) || [[ $said == *"there is no session"* ]]
+}
+
+names_live() {
+	kill -0 "$names" 2>/dev/null
+}
+
+# Ends them, with the sessions of those that were killed. True when each round has an explanation, by the simulators' search; else $broken
+# says which has none, and what is in the way.
+end_names() {
+	local code=0
+	kill -TERM "$names" 2>/dev/null
+	until_true 60 not names_live || kill -KILL "$names" 2>/dev/null
+	wait "$names" 2>/dev/null || code=$?
+	until_true 120 not kill -0 "$evicter" 2>/dev/null || { broken="the session of a killed client does not end" && return 1; }
+	forget_worker "$names"
+	forget_worker "$evicter"
+	"$build/tests/work/names" --check "$names_history" >"$names_history.judged" || { broken=$(head -n 1 "$names_history.judged") && return 1; }
+	names_explained=$(cat "$names_history.judged")
+	[ "$code" -eq 0 ] || { broken="the clients of names ended with $code: $(tail -n 1 "$names_history.said")" && return 1; }
 }
 
 forget_worker() {

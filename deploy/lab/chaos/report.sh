@@ -29,7 +29,7 @@ write_report() {
 	<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>mdcchaos, seed $seed</title>
 	<style>body{font-family:sans-serif;max-width:70em;margin:2em auto}td,th{padding:.2em 1em;text-align:left}td.n{text-align:right}</style>
 	<h1>mdcchaos, seed $seed: $([ ${#verdict[@]} -eq 0 ] && echo "nothing lost" || echo "VIOLATION")</h1>
-	<p>$file_ops operations of 2 programs on a mount, $asked of 4 sessions with a history, $count faults, $failovers $counted in $(((ended_ms - began_ms) / 1000)) s. Again:
+	<p>$file_ops operations of 2 programs on a mount, $asked of 4 sessions with a history, $named of 4 clients on the same names, $count faults, $failovers $counted in $(((ended_ms - began_ms) / 1000)) s. Again:
 	<code>mdcchaos --seed $seed --minutes $minutes${only:+ --faults $only}</code></p>
 	END
 	for line in ${verdict[@]+"${verdict[@]}"}; do
