@@ -58,6 +58,8 @@ controller_io = \
 	controller/io/promotion.h
 
 store = \
+	controller/io/locked.c \
+	controller/io/locked.h \
 	controller/io/store.c \
 	controller/io/store.h \
 	controller/io/store_env.c \

@@ -58,6 +58,8 @@ tests_unit_test_ha_pair_SOURCES = \
 	tests/unit/test_ha_start.c \
 	tests/unit/test_ha_switch.c
 
+unit_tests += tests/unit/test_locked
+tests_unit_test_locked_SOURCES = tests/unit/test_locked.c controller/io/locked.c controller/io/locked.h
 
 unit_tests += tests/unit/test_order
 tests_unit_test_order_SOURCES = tests/unit/test_order.c tests/check/order.c tests/check/order.h \

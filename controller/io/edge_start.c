@@ -5,18 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <link.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "controller/io/locked.h"
 #include "controller/io/log.h"
 #include "controller/io/lun_tool.h"
 
@@ -238,28 +237,13 @@ static void raise_priority(const struct conf *c)
 		log_info("priority %u: %s", c->priority, strerror(errno));
 }
 
-static int lock_segments(struct dl_phdr_info *o, size_t size, void *user)
+/* On two hosts, where Pacemaker starts it as root. */
+static void lock_memory(const struct conf *c)
 {
-	for (int i = 0; i < o->dlpi_phnum; i++) {
-		const ElfW(Phdr) *s = &o->dlpi_phdr[i];
+	char why[256];
 
-		if (s->p_type == PT_LOAD &&
-		    mlock((const void *)(o->dlpi_addr + s->p_vaddr), s->p_memsz) < 0)
-			return errno;
-	}
-	return 0;
-}
-
-/*
- * Code that ran for the last time months ago must be there at a promotion, and a host that is short of memory throws out just that.
- * Not the heap: what is cached of the rows may go. On two hosts, where Pacemaker starts it as root.
- */
-static void lock_program(const struct conf *c)
-{
-	int error = c->stack == CONF_COROSYNC ? dl_iterate_phdr(lock_segments, NULL) : 0;
-
-	if (error)
-		log_info("the program is not locked in memory: %s", strerror(error));
+	if (c->stack == CONF_COROSYNC && locked_take(why, sizeof(why)) < 0)
+		log_warning("%s", why);
 }
 
 int edge_open(struct edge *e, const struct conf *conf, char *why, size_t size)
@@ -273,7 +257,7 @@ int edge_open(struct edge *e, const struct conf *conf, char *why, size_t size)
 	why[0] = '\0';
 	raise_descriptor_limit(conf);
 	raise_priority(conf);
-	lock_program(conf);
+	lock_memory(conf);
 	error = open_supervisor(e, why, size);
 	if (!error)
 		error = take_directory(e, why, size);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "controller/io/locked.h"
 #include "controller/io/store_head.h"
 #include "controller/io/store_int.h"
 
@@ -94,6 +95,7 @@ int env_open(struct store *s, const char *path, unsigned flags, struct env *ret)
 		mdb_env_info(e.mdb, &info);
 		if (info.me_mapsize > s->map_bytes)
 			s->map_bytes = info.me_mapsize;
+		locked_leave_out(e.errors_fd);
 		rc = mdb_txn_begin(e.mdb, NULL, 0, &txn);
 	}
 	if (!rc)
@@ -182,6 +184,7 @@ int env_grow(struct store *s, struct env *e)
 	pthread_rwlock_wrlock(&s->env_lock);
 	s->map_bytes = (s->map_bytes * 2 + MAP_GRAIN - 1) / MAP_GRAIN * MAP_GRAIN;
 	rc = mdb_env_set_mapsize(e->mdb, s->map_bytes);
+	locked_leave_out(e->errors_fd);
 	pthread_rwlock_unlock(&s->env_lock);
 	pthread_mutex_lock(&s->lock);
 	s->stats.map_grown++;
