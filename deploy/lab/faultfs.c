@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * faultfs DIR CONTROL: mounts DIR over itself, with a disk under it that can be slow, fail or be full. CONTROL is a file with
- * two words, read at each write and each sync: ms that it takes longer, and ok, fails (EIO) or full (ENOSPC). io_uring passes a
- * preloaded library by, but not a file system. Runs until it is unmounted or killed.
+ * faultfs DIR CONTROL [direct_io]: mounts DIR over itself, with a disk under it that can be slow, fail or be full. CONTROL is a file of words
+ * that are read at each operation: ms that a write and a sync take longer; ok, fails (writes and syncs: EIO), full (ENOSPC) or dead
+ * (reads, too: EIO); and perhaps FROM TO, bytes of each file: what lies elsewhere, and syncs, are well then. io_uring passes a preloaded
+ * library by, but not a file system. With direct_io the kernel caches nothing of it, and there is no mmap. Runs until it is unmounted or
+ * killed.
  */
 #define FUSE_USE_VERSION 31
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse3/fuse.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +22,7 @@
 #include <unistd.h>
 
 static int root_fd, control_fd;
+static bool uncached;
 
 /* What an operation on what path names takes: the path below the root. */
 static const char *below(const char *path)
@@ -31,20 +35,45 @@ static int result(int r)
 	return r < 0 ? -errno : r;
 }
 
-/* Waits as long as the disk takes; 0, or what it answers instead. */
-static int disk(void)
+enum what { READ, WRITE, SYNC };
+
+struct state {
+	long ms;
+	char word[16];
+	long long from, to;
+};
+
+static struct state now(void)
 {
-	char text[64] = "", word[16] = "ok";
-	long ms = 0;
+	struct state s = {.word = "ok"};
+	char text[96] = "";
 
-	if (pread(control_fd, text, sizeof(text) - 1, 0) > 0)
-		sscanf(text, "%ld %15s", &ms, word);
-	if (ms > 0) {
-		struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+	if (pread(control_fd, text, sizeof(text) - 1, 0) > 0 &&
+	    sscanf(text, "%ld %15s %lld %lld", &s.ms, s.word, &s.from, &s.to) < 4)
+		s.from = s.to = 0;
+	return s;
+}
 
+static bool is_well(const struct state *s, enum what what, off_t at, size_t n)
+{
+	return s->to && (what == SYNC || at >= s->to || at + (off_t)n <= s->from);
+}
+
+/* Waits as long as the disk takes; 0, or what it answers instead. */
+static int disk(enum what what, off_t at, size_t n)
+{
+	struct state s = now();
+	struct timespec t = {.tv_sec = s.ms / 1000, .tv_nsec = s.ms % 1000 * 1000000};
+
+	if (is_well(&s, what, at, n))
+		return 0;
+	if (what == READ)
+		return strcmp(s.word, "dead") == 0 ? -EIO : 0;
+	if (s.ms > 0)
 		nanosleep(&t, NULL);
-	}
-	return strcmp(word, "fails") == 0 ? -EIO : strcmp(word, "full") == 0 ? -ENOSPC : 0;
+	if (strcmp(s.word, "fails") == 0 || strcmp(s.word, "dead") == 0)
+		return -EIO;
+	return strcmp(s.word, "full") == 0 ? -ENOSPC : 0;
 }
 
 static int do_getattr(const char *path, struct stat *st, struct fuse_file_info *fi)
@@ -62,6 +91,7 @@ static int open_below(const char *path, mode_t mode, struct fuse_file_info *fi)
 	if (fd < 0)
 		return -errno;
 	fi->fh = (uint64_t)fd;
+	fi->direct_io = uncached;
 	return 0;
 }
 
@@ -84,14 +114,16 @@ static int do_release(const char *path, struct fuse_file_info *fi)
 
 static int do_read(const char *path, char *to, size_t n, off_t at, struct fuse_file_info *fi)
 {
+	int r = disk(READ, at, n);
+
 	(void)path;
-	return result((int)pread((int)fi->fh, to, n, at));
+	return r ? r : result((int)pread((int)fi->fh, to, n, at));
 }
 
 static int do_write(const char *path, const char *from, size_t n, off_t at,
 		    struct fuse_file_info *fi)
 {
-	int r = disk();
+	int r = disk(WRITE, at, n);
 
 	(void)path;
 	return r ? r : result((int)pwrite((int)fi->fh, from, n, at));
@@ -99,7 +131,7 @@ static int do_write(const char *path, const char *from, size_t n, off_t at,
 
 static int do_fsync(const char *path, int data_only, struct fuse_file_info *fi)
 {
-	int r = disk();
+	int r = disk(SYNC, 0, 0);
 
 	(void)path;
 	if (r)
@@ -117,7 +149,7 @@ static int do_fsyncdir(const char *path, int data_only, struct fuse_file_info *f
 
 static int do_fallocate(const char *path, int mode, off_t at, off_t n, struct fuse_file_info *fi)
 {
-	int r = disk();
+	int r = disk(WRITE, at, (size_t)n);
 
 	(void)path;
 	return r ? r : result(fallocate((int)fi->fh, mode, at, n));
@@ -222,8 +254,9 @@ int main(int argc, char **argv)
 {
 	char *args[] = {argv[0], argv[1], "-f", "-o", "attr_timeout=0,entry_timeout=0", NULL};
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: faultfs DIR CONTROL\n");
+	uncached = argc == 4 && strcmp(argv[3], "direct_io") == 0;
+	if (argc != 3 && !uncached) {
+		fprintf(stderr, "usage: faultfs DIR CONTROL [direct_io]\n");
 		return 2;
 	}
 	umask(0);

@@ -60,6 +60,28 @@ fault_switchover() { target=$(active); lab exec "$target" -- mdcctl switchover; 
 fault_slow_disk_active() { target=$(active); lab disk "$target" 200 ok; isolated_s; lab disk "$target" 0 ok; }
 fault_slow_disk_standby() { target=$(standby); lab disk "$target" 200 ok; isolated_s; lab disk "$target" 0 ok; }
 fault_stalled_disk() { target=$(active); lab disk "$target" 6000 ok; sleep 1; lab disk "$target" 0 ok; isolated_s; }
+# The LUNs, for both controllers and all clients.
+fault_slow_lun() { target=lun; lab lun 200 ok; isolated_s; lab lun 0 ok; }
+fault_stalled_lun() { target=lun; lab lun 6000 ok; sleep 1; lab lun 0 ok; isolated_s; }
+# The blocks of the arbiter record can be neither read nor written: the pair goes on, with an alarm until it can.
+fault_failing_lun() {
+	local seen began
+	target=lun
+	began=$(now_ms)
+	lab lun 0 dead arbiter
+	if until_true 20 warns_of_arbiter; then
+		remark="alarm after $(($(now_ms) - began)) ms"
+		seen=$(answers)
+		lab whole || violation "the pair is not whole while the blocks of the arbiter record fail"
+		until_true 2 answered_more "$seen" || violation "nothing is answered while the blocks of the arbiter record fail"
+	else
+		violation "no alarm within 20 s after the blocks of the arbiter record failed"
+	fi
+	lab lun 0 ok
+	until_true 20 not warns_of_arbiter || violation "the alarm of the arbiter record does not end"
+}
+warns_of_arbiter() { [ "$(status "$(active)" '[.alarms[].name] | index("ARBITER") != null')" = true ]; }
+answered_more() { [ "$(answers)" -gt "$1" ]; }
 fault_disk_fails_active() { target=$(active); replaced_disk; }
 fault_disk_fails_standby() { target=$(standby); replaced_disk; }
 fault_clock() {
@@ -95,7 +117,7 @@ holds_everything() {
 
 # The faults that this lab can have.
 possible_faults() {
-	list_faults | if grep -q '^faulty=yes$' "$dir/etc/env"; then cat; else grep -v disk; fi |
+	list_faults | if grep -q '^faulty=yes$' "$dir/etc/env"; then cat; else grep -v 'disk\|lun$'; fi |
 		if grep -q '^clock=yes$' "$dir/etc/env"; then cat; else grep -v '^clock$'; fi |
 		if grep -q '^san=yes$' "$dir/etc/env"; then cat; else grep -v 'san$'; fi
 }
