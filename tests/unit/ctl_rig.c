@@ -421,6 +421,21 @@ uint32_t rig_status(struct rig *g, uint64_t conn, uint16_t type)
 	return m.f.status;
 }
 
+uint32_t rig_answer(struct rig *g, uint64_t conn, uint16_t type, const char *why)
+{
+	struct rig_mail m = rig_take(g, conn, type);
+	struct pr_error e;
+	char text[512] = "";
+
+	if (m.f.status) {
+		cr_assert_eq(pr_error_decode(&e, m.p, m.f.length), 0);
+		pr_bytes_copy(text, sizeof(text), e.text);
+	}
+	cr_assert(strstr(text, why), "\"%s\" does not say \"%s\"", text, why);
+	free(m.p);
+	return m.f.status;
+}
+
 uint8_t rig_space[PR_PAYLOAD_MAX];
 
 uint32_t rig_hello(struct rig *g, uint64_t conn, const struct pr_uuid *client, const char *volume)

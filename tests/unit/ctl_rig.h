@@ -80,6 +80,15 @@ uint32_t rig_status(struct rig *, uint64_t conn, uint16_t type);
 		rig_send(g, conn, fr, rig_space);                           \
 	} while (0)
 extern uint8_t rig_space[PR_PAYLOAD_MAX];
+/* Sends it and runs. */
+#define RIG_SAY(g, conn, type_, sess, seq, name, q)                                     \
+	do {                                                                            \
+		struct pr_frame f_ = {.type = type_, .session = sess, .sequence = seq}; \
+		RIG_SEND(g, conn, &f_, name, q);                                        \
+		rig_run(g);                                                             \
+	} while (0)
+/* The status of the next mail, taken out; what it says when it is an error has this text in it. */
+uint32_t rig_answer(struct rig *, uint64_t conn, uint16_t type, const char *why);
 
 struct rig_client {
 	uint64_t conn, session, root;

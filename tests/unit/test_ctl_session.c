@@ -18,28 +18,6 @@ static void setup(uint32_t sessions_max)
 	cr_assert_eq(rig_client_open(&g, &a, 1, 0), 0);
 }
 
-#define SAY(conn, type_, sess, seq, name, q)                                            \
-	do {                                                                            \
-		struct pr_frame f_ = {.type = type_, .session = sess, .sequence = seq}; \
-		RIG_SEND(&g, conn, &f_, name, q);                                       \
-		rig_run(&g);                                                            \
-	} while (0)
-
-static uint32_t answer(uint64_t conn, uint16_t type, const char *why)
-{
-	struct rig_mail m = rig_take(&g, conn, type);
-	struct pr_error e;
-	char text[512] = "";
-
-	if (m.f.status) {
-		cr_assert_eq(pr_error_decode(&e, m.p, m.f.length), 0);
-		pr_bytes_copy(text, sizeof(text), e.text);
-	}
-	cr_assert(strstr(text, why), "\"%s\" does not say \"%s\"", text, why);
-	free(m.p);
-	return m.f.status;
-}
-
 /* ---- greetings ---- */
 
 static uint32_t greet(const struct pr_hello *q, const char *why)
@@ -48,8 +26,8 @@ static uint32_t greet(const struct pr_hello *q, const char *why)
 	unsigned closes = g.closes;
 	uint32_t status;
 
-	SAY(conn, PR_T_HELLO, 0, 0, hello, q);
-	status = answer(conn, PR_T_HELLO_R, why);
+	RIG_SAY(&g, conn, PR_T_HELLO, 0, 0, hello, q);
+	status = rig_answer(&g, conn, PR_T_HELLO_R, why);
 	cr_assert_eq(g.closes - closes, status != 0, "who is refused is hung up on");
 	return status;
 }
@@ -100,13 +78,13 @@ Test(ctl_session, what_makes_no_sense_is_refused_and_leaves_the_session)
 	setup(64);
 	conn = rig_connect(&g);
 	garbage(conn, PR_T_HELLO);
-	cr_assert_eq(answer(conn, PR_T_HELLO_R, "makes no sense"), EBADMSG);
+	cr_assert_eq(rig_answer(&g, conn, PR_T_HELLO_R, "makes no sense"), EBADMSG);
 	garbage(a.conn, PR_T_PING);
-	cr_assert_eq(answer(a.conn, PR_T_PING_R, ""), EBADMSG);
+	cr_assert_eq(rig_answer(&g, a.conn, PR_T_PING_R, ""), EBADMSG);
 	garbage(a.conn, PR_T_SESSION_BIND);
-	cr_assert_eq(answer(a.conn, PR_T_SESSION_BIND_R, ""), EBADMSG);
+	cr_assert_eq(rig_answer(&g, a.conn, PR_T_SESSION_BIND_R, ""), EBADMSG);
 	garbage(a.conn, PR_T_SESSION_OPEN);
-	cr_assert_eq(answer(a.conn, PR_T_SESSION_OPEN_R, ""), EBADMSG);
+	cr_assert_eq(rig_answer(&g, a.conn, PR_T_SESSION_OPEN_R, ""), EBADMSG);
 	cr_assert_eq(rig_create(&g, &a, "after all that", NULL), 0);
 	rig_close(&g);
 }
@@ -122,9 +100,9 @@ static uint32_t open_session(uint64_t conn, uint8_t client, uint32_t slots, cons
 	uint32_t status;
 
 	memset(q.client.b, client, sizeof(q.client.b));
-	SAY(conn, PR_T_SESSION_OPEN, 0, 0, session_open, &q);
+	RIG_SAY(&g, conn, PR_T_SESSION_OPEN, 0, 0, session_open, &q);
 	if (!ret)
-		return answer(conn, PR_T_SESSION_OPEN_R, why);
+		return rig_answer(&g, conn, PR_T_SESSION_OPEN_R, why);
 	m = rig_take(&g, conn, PR_T_SESSION_OPEN_R);
 	status = m.f.status;
 	cr_assert_eq(pr_session_open_r_decode(ret, m.p, m.f.length), 0);
@@ -183,7 +161,7 @@ static void bind_as(uint64_t conn, uint64_t session, uint8_t client, uint64_t se
 	struct pr_session_bind q = {.session = session};
 
 	memset(q.client.b, client, sizeof(q.client.b));
-	SAY(conn, PR_T_SESSION_BIND, 0, sequence, session_bind, &q);
+	RIG_SAY(&g, conn, PR_T_SESSION_BIND, 0, sequence, session_bind, &q);
 }
 
 Test(ctl_session, only_its_own_client_binds_a_session_and_not_with_an_older_bind)
@@ -195,12 +173,12 @@ Test(ctl_session, only_its_own_client_binds_a_session_and_not_with_an_older_bind
 	conn = rig_connect(&g);
 	cr_assert_eq(rig_hello(&g, conn, &a.uuid, "vol1"), 0);
 	bind_as(conn, a.session + 100, 1, 9);
-	cr_assert_eq(answer(conn, PR_T_SESSION_BIND_R, ""), PR_E_BAD_SESSION);
+	cr_assert_eq(rig_answer(&g, conn, PR_T_SESSION_BIND_R, ""), PR_E_BAD_SESSION);
 	bind_as(conn, a.session, 2, 9);
-	cr_assert_eq(answer(conn, PR_T_SESSION_BIND_R, ""), PR_E_BAD_SESSION);
+	cr_assert_eq(rig_answer(&g, conn, PR_T_SESSION_BIND_R, ""), PR_E_BAD_SESSION);
 	cr_assert_eq(rig_create(&g, &a, "still its own", NULL), 0);
 	bind_as(conn, a.session, 1, 9);
-	cr_assert_eq(answer(conn, PR_T_SESSION_BIND_R, ""), 0);
+	cr_assert_eq(rig_answer(&g, conn, PR_T_SESSION_BIND_R, ""), 0);
 	a.conn = conn;
 	conn = rig_connect(&g);
 	cr_assert_eq(rig_hello(&g, conn, &a.uuid, "vol1"), 0);
@@ -214,8 +192,8 @@ static uint32_t ping(uint64_t conn, uint64_t session)
 {
 	struct pr_ping q = {.nonce = 3};
 
-	SAY(conn, PR_T_PING, session, 0, ping, &q);
-	return answer(conn, PR_T_PING_R, "");
+	RIG_SAY(&g, conn, PR_T_PING, session, 0, ping, &q);
+	return rig_answer(&g, conn, PR_T_PING_R, "");
 }
 
 Test(ctl_session, a_ping_keeps_only_the_sessions_own_client_alive)
