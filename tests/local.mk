@@ -48,12 +48,15 @@ tests_unit_test_ctl_cache_SOURCES = tests/unit/test_ctl_cache.c tests/unit/ctl_r
 
 unit_tests += tests/unit/test_ha_codec
 unit_tests += tests/unit/test_ha_pair
+tests_unit_test_ha_pair_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc
 tests_unit_test_ha_pair_SOURCES = \
 	tests/unit/ha_rig.c \
 	tests/unit/ha_rig.h \
 	tests/unit/test_ha_active.c \
 	tests/unit/test_ha_link.c \
 	tests/unit/test_ha_promote.c \
+	tests/unit/test_ha_record.c \
+	tests/unit/test_ha_repair.c \
 	tests/unit/test_ha_resync.c \
 	tests/unit/test_ha_standby.c \
 	tests/unit/test_ha_start.c \

@@ -11,6 +11,21 @@ const uint8_t pair_cluster[16] = "scripted pair";
 struct pair_rig pair;
 bool pair_freeze;
 uint32_t pair_membership_ms;
+bool pair_no_memory;
+
+/* The linker puts these in the place of the core's calls (local.mk). */
+void *__real_malloc(size_t), *__real_calloc(size_t, size_t);
+void *__wrap_malloc(size_t), *__wrap_calloc(size_t, size_t);
+
+void *__wrap_malloc(size_t bytes)
+{
+	return pair_no_memory ? NULL : __real_malloc(bytes);
+}
+
+void *__wrap_calloc(size_t n, size_t bytes)
+{
+	return pair_no_memory ? NULL : __real_calloc(n, bytes);
+}
 
 static void note(const char *f, ...) __attribute__((format(printf, 1, 2)));
 static void note(const char *f, ...)
@@ -76,11 +91,17 @@ static void effect(const struct ha_effect *fx)
 		note("apply %llu", (unsigned long long)fx->batch->last_lsn);
 		break;
 	case HA_FX_FETCH:
+		note("fetch %llu", (unsigned long long)fx->lsn);
+		pair.cookie = fx->cookie;
+		if (pair.hold_fetches)
+			break;
 		pair_event((struct ha_event){
 			.type = HA_EV_FETCHED, .cookie = fx->cookie, .batch = find(fx->lsn)});
 		break;
 	case HA_FX_CUT:
 		note("cut %llu", (unsigned long long)fx->lsn);
+		if (pair.hold_cuts)
+			break;
 		pair_event((struct ha_event){.type = HA_EV_CUT, .lsn = fx->lsn});
 		break;
 	case HA_FX_SAVE_STATE:
@@ -92,6 +113,8 @@ static void effect(const struct ha_effect *fx)
 		break;
 	case HA_FX_ARB_READ:
 		pair.arb_reads++;
+		if (pair.hold_reads)
+			break;
 		pair_event((struct ha_event){.type = HA_EV_ARB_READ,
 					     .error = pair.arb_error,
 					     .arbiter = &pair.arb,
@@ -112,12 +135,16 @@ static void effect(const struct ha_effect *fx)
 		break;
 	case HA_FX_ARB_FLOOR:
 		pair.floor = fx->lsn;
-		pair_event((struct ha_event){.type = HA_EV_ARB_FLOOR});
+		pair.floors++;
+		if (!pair.hold_floors)
+			pair_event((struct ha_event){.type = HA_EV_ARB_FLOOR});
 		break;
 	case HA_FX_PREEMPT:
 		pair.preempts++;
 		note("preempt");
-		pair_event((struct ha_event){.type = HA_EV_PREEMPTED});
+		if (!pair.hold_preempts)
+			pair_event((struct ha_event){.type = HA_EV_PREEMPTED,
+						     .error = pair.preempt_error});
 		break;
 	case HA_FX_ASK_FENCE:
 		note("ask fence %llu", (unsigned long long)fx->incarnation);
@@ -141,10 +168,14 @@ static void effect(const struct ha_effect *fx)
 	case HA_FX_RESET:
 		note("reset %llu common %llu", (unsigned long long)fx->lsn,
 		     (unsigned long long)fx->common_lsn);
+		if (pair.hold_cuts)
+			break;
 		pair_event((struct ha_event){.type = HA_EV_CUT, .lsn = fx->lsn});
 		break;
 	case HA_FX_REPAIR:
 		note("repair %llu", (unsigned long long)fx->batch->first_lsn);
+		if (pair.hold_repairs)
+			break;
 		pair_event((struct ha_event){.type = HA_EV_REPAIRED,
 					     .lsn = fx->batch->last_lsn,
 					     .error = pair.other_batch ? -EILSEQ : 0,
@@ -203,6 +234,15 @@ bool pair_saw(const char *word)
 	return at(word) >= 0;
 }
 
+unsigned pair_count(const char *word)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < pair.seens; i++)
+		n += strcmp(pair.seen[i], word) == 0;
+	return n;
+}
+
 void pair_forget(void)
 {
 	pair.seens = 0;
@@ -236,6 +276,7 @@ void pair_start(uint8_t members, uint8_t active)
 {
 	memset(&pair, 0, sizeof(pair));
 	pair.now = 1000;
+	pair.first_lsn = 1;
 	pair.incarnation = 50;
 	pair.cfg = (struct ha_config){
 		.node = 1,
@@ -261,6 +302,23 @@ void pair_start(uint8_t members, uint8_t active)
 	pair.result = 1;
 }
 
+struct jr_batch *pair_batch_of(uint64_t epoch, uint64_t lsn, unsigned n, uint64_t commit,
+			       const struct pr_hash *prev, uint32_t bytes)
+{
+	size_t size = n * (size_t)PR_MIN_record + bytes;
+	uint8_t *p = calloc(1, size);
+	struct pr_buf b = pr_buf_on(p, size);
+	struct jr_batch *batch;
+
+	for (unsigned i = 0; i < n; i++)
+		cr_assert_eq(pr_record_put(&b, &(struct pr_record){.lsn = lsn + i}), 0);
+	batch = jr_batch_new(pair_cluster, epoch, lsn, lsn + n - 1, commit, prev, p,
+			     (uint32_t)size);
+	free(p);
+	cr_assert(batch);
+	return batch;
+}
+
 struct jr_batch *pair_batch(uint64_t epoch, uint64_t lsn, uint64_t commit,
 			    const struct pr_hash *prev, uint32_t slot)
 {
@@ -283,27 +341,41 @@ void pair_log_of(unsigned n)
 	}
 }
 
-void pair_boot_as(int state_error, enum jr_verdict verdict)
+void pair_boot_alone(int state_error, enum jr_verdict verdict)
 {
 	struct jr_event opened = {
-		.type = JR_EV_OPENED, .verdict = verdict, .first_lsn = 1, .tail_lsn = pair.logs};
+		.type = JR_EV_OPENED, .verdict = verdict, .first_lsn = pair.first_lsn};
 	struct ha_state state = pair.saved;
 
-	if (pair.logs)
+	if (pair.logs) {
+		opened.tail_lsn = pair.log[pair.logs - 1]->last_lsn;
 		opened.tail_hash = pair.log[pair.logs - 1]->hash;
-	opened.commit_lsn = pair.logs > 1 ? pair.logs - 2 : 0;
+	}
+	opened.commit_lsn = opened.tail_lsn > 1 ? opened.tail_lsn - 2 : 0;
 	opened.damaged_first = opened.damaged_last = 2;
-	pair.h = ha_new(&pair.cfg);
+	if (!pair.h)
+		pair.h = ha_new(&pair.cfg);
 	pair_event((struct ha_event){.type = HA_EV_BOOT,
 				     .error = state_error,
 				     .state = &state,
 				     .opened = &opened,
+				     .store_lsn = pair.store_lsn,
 				     .incarnation = 100});
+}
+
+void pair_peer(uint64_t incarnation, bool process_up, bool node_up)
+{
 	pair_event((struct ha_event){.type = HA_EV_PEER,
-				     .incarnation = 50,
-				     .process_up = true,
-				     .node_up = true,
+				     .incarnation = incarnation,
+				     .process_up = process_up,
+				     .node_up = node_up,
 				     .quorate = true});
+}
+
+void pair_boot_as(int state_error, enum jr_verdict verdict)
+{
+	pair_boot_alone(state_error, verdict);
+	pair_peer(50, true, true);
 }
 
 void pair_boot(void)
@@ -313,9 +385,21 @@ void pair_boot(void)
 
 void pair_fenced(void)
 {
-	pair_event((struct ha_event){
-		.type = HA_EV_PEER, .incarnation = 50, .node_up = true, .quorate = true});
+	pair_peer(50, false, true);
 	pair_event((struct ha_event){.type = HA_EV_FENCE, .incarnation = 50});
+}
+
+void pair_record(uint64_t epoch, uint8_t members, uint8_t active)
+{
+	pair.arb.seq++;
+	pair.arb.epoch = epoch;
+	pair.arb.members = members;
+	pair.arb.active = active;
+}
+
+void pair_fetched(struct jr_batch *b)
+{
+	pair_event((struct ha_event){.type = HA_EV_FETCHED, .cookie = pair.cookie, .batch = b});
 }
 
 void pair_message(uint16_t type, const uint8_t *p, size_t len)
@@ -335,13 +419,37 @@ void pair_link_up(void)
 void pair_hello(uint8_t role, enum ha_dstate dstate, uint64_t epoch, uint64_t tail,
 		const struct pr_hash *hash)
 {
-	struct pr_uuid id;
+	pair_hello_of((struct pr_link_hello){.role = role,
+					     .dstate = (uint8_t)dstate,
+					     .epoch = epoch,
+					     .log_epoch = epoch,
+					     .tail_lsn = tail,
+					     .tail_hash = pr_hash_bytes(hash)},
+		      NULL, 0);
+}
 
-	memcpy(id.b, pair_cluster, 16);
-	SAY(HELLO, hello, .version_min = 1, .version_max = 1, .cluster = id, .node = 2,
-	    .role = role, .dstate = (uint8_t)dstate, .incarnation = pair.incarnation,
-	    .epoch = epoch, .log_epoch = epoch, .nonce = pair.hello_nonce, .tail_lsn = tail,
-	    .tail_hash = pr_hash_bytes(hash));
+void pair_hello_of(struct pr_link_hello m, const struct pr_history *history, unsigned histories)
+{
+	uint8_t bytes[8192];
+	struct pr_buf b = pr_buf_on(bytes, sizeof(bytes));
+	struct pr_uuid none = {{0}};
+	size_t at;
+
+	m.version_min = m.version_max = 1;
+	if (memcmp(&m.cluster, &none, sizeof(none)) == 0)
+		memcpy(m.cluster.b, pair_cluster, 16);
+	if (!m.node)
+		m.node = (uint8_t)(3 - pair.cfg.node);
+	if (!m.incarnation)
+		m.incarnation = pair.incarnation;
+	if (!m.nonce)
+		m.nonce = pair.hello_nonce;
+	cr_assert_eq(pr_link_hello_encode(&b, &m), 0);
+	at = pr_tail_open(&b);
+	for (unsigned i = 0; i < histories; i++)
+		cr_assert_eq(pr_history_put(&b, &history[i]), 0);
+	pr_tail_close(&b, at, histories);
+	pair_message(PR_T_LINK_HELLO, bytes, b.len);
 }
 
 void pair_session_ok(uint64_t tail)
@@ -362,6 +470,17 @@ void pair_beat_back(void)
 struct pr_hash pair_tail_hash(void)
 {
 	return ha_tail_hash(pair.h);
+}
+
+void pair_beat(void)
+{
+	SAY(BEAT, beat, .epoch = 0);
+}
+
+void pair_beats_ms(uint64_t ms)
+{
+	for (uint64_t end = pair.now + ms; pair.now < end; pair_wait_ms(10))
+		pair_beat();
 }
 
 uint64_t pair_tail(void)
@@ -397,11 +516,7 @@ void pair_active_sync(void)
 
 	pair_active_alone(3);
 	pair.incarnation = 51; /* its successor */
-	pair_event((struct ha_event){.type = HA_EV_PEER,
-				     .incarnation = 51,
-				     .process_up = true,
-				     .node_up = true,
-				     .quorate = true});
+	pair_peer(51, true, true);
 	pair_link_up();
 	hash = pair_tail_hash();
 	pair_hello(PR_ROLE_STANDBY, HA_OUTDATED, 4, pair_tail(), &hash);
@@ -444,6 +559,7 @@ void pair_give(uint64_t epoch, uint64_t link, uint64_t lsn, const struct pr_hash
 void pair_end(void)
 {
 	ha_free(pair.h);
+	pair.h = NULL;
 	while (pair.logs)
 		jr_batch_unref(pair.log[--pair.logs]);
 }

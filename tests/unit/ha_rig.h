@@ -16,10 +16,14 @@ extern struct pair_rig {
 	uint64_t hello_nonce;
 	struct ha_state saved;
 	struct ha_arbiter arb;
-	uint64_t floor;
-	bool hold_saves, hold_cas, hold_appends;
+	uint64_t floor, floors;
+	uint64_t first_lsn, store_lsn; /* at the start */
+	/* what the test answers itself, or not at all */
+	bool hold_saves, hold_cas, hold_appends, hold_reads, hold_floors, hold_fetches, hold_cuts,
+		hold_preempts, hold_repairs;
+	uint64_t cookie;  /* of the last fetch held */
 	bool other_batch; /* the journal takes no repair */
-	int cas_error, arb_error, score;
+	int cas_error, arb_error, preempt_error, score;
 	unsigned arb_reads;
 	struct jr_batch *log[PAIR_LOG_MAX];
 	unsigned logs;
@@ -35,11 +39,15 @@ extern const uint8_t pair_cluster[16];
 extern bool pair_freeze;
 extern uint32_t pair_membership_ms;
 
+/* malloc and calloc of the core fail. */
+extern bool pair_no_memory;
+
 /* The event, and everything that follows from it. */
 void pair_event(struct ha_event e);
 void pair_wait_ms(uint64_t ms);
 
 bool pair_saw(const char *word);
+unsigned pair_count(const char *word);
 void pair_forget(void);
 /* The words must have come, in this order. */
 void pair_in_order(const char *const *words);
@@ -49,14 +57,25 @@ void pair_in_order(const char *const *words);
 void pair_start(uint8_t members, uint8_t active);
 /* A log of n batches of epoch 4, one LSN each. */
 void pair_log_of(unsigned n);
+/* Without a word about the peer. */
+void pair_boot_alone(int state_error, enum jr_verdict verdict);
 void pair_boot_as(int state_error, enum jr_verdict verdict);
 void pair_boot(void);
 void pair_end(void);
 
-/* The peer is dead, and it is proven. */
+/* The peer, as the cluster tells. */
+void pair_peer(uint64_t incarnation, bool process_up, bool node_up);
+/* It is dead, and that is proven. */
 void pair_fenced(void);
+/* The record is another one. */
+void pair_record(uint64_t epoch, uint8_t members, uint8_t active);
+/* The fetch held back is answered. */
+void pair_fetched(struct jr_batch *);
 struct jr_batch *pair_batch(uint64_t epoch, uint64_t lsn, uint64_t commit,
 			    const struct pr_hash *prev, uint32_t slot);
+/* The same with n LSNs, and with room for more. */
+struct jr_batch *pair_batch_of(uint64_t epoch, uint64_t lsn, unsigned n, uint64_t commit,
+			       const struct pr_hash *prev, uint32_t bytes);
 /* A batch at the tail, of the active. */
 void pair_submit(void);
 struct pr_hash pair_tail_hash(void);
@@ -81,8 +100,14 @@ void pair_message(uint16_t type, const uint8_t *p, size_t len);
 void pair_link_up(void);
 void pair_hello(uint8_t role, enum ha_dstate dstate, uint64_t epoch, uint64_t tail,
 		const struct pr_hash *hash);
+/* What of it is zero and must not be is as in pair_hello. */
+void pair_hello_of(struct pr_link_hello, const struct pr_history *, unsigned histories);
 void pair_session_ok(uint64_t tail);
 void pair_ack(uint64_t lsn);
+/* Nothing of a session, but a sign of life. */
+void pair_beat(void);
+/* Time passes, and the peer says that it lives. */
+void pair_beats_ms(uint64_t ms);
 void pair_beat_back(void);
 /* A batch of one LSN. */
 void pair_give(uint64_t epoch, uint64_t link, uint64_t lsn, const struct pr_hash *prev,

@@ -59,6 +59,8 @@ Test(ha_pair, t5_rows_are_copied_when_the_journal_does_not_reach_back)
 /* A member no longer, with 5 LSNs of which 4 are committed, gets a full copy from LSN 100 on. */
 static void copy_onto(uint32_t faults, enum jr_verdict verdict, uint64_t goal_lsn)
 {
+	static const struct pr_history theirs[] = {{.epoch = 3, .first_lsn = 1, .members = 3},
+						   {.epoch = 5, .first_lsn = 4, .members = 2}};
 	struct pr_hash zero = {0};
 
 	pair_start(2, 2);
@@ -71,28 +73,8 @@ static void copy_onto(uint32_t faults, enum jr_verdict verdict, uint64_t goal_ls
 	pair_log_of(5);
 	pair_boot_as(0, verdict);
 	pair_link_up();
-	{
-		struct pr_history theirs[] = {{.epoch = 3, .first_lsn = 1, .members = 3},
-					      {.epoch = 5, .first_lsn = 4, .members = 2}};
-		struct pr_link_hello m = {.version_min = 1,
-					  .version_max = 1,
-					  .node = 2,
-					  .role = PR_ROLE_ACTIVE,
-					  .incarnation = pair.incarnation,
-					  .epoch = 5,
-					  .log_epoch = 5};
-		uint8_t bytes[512];
-		struct pr_buf b = pr_buf_on(bytes, sizeof(bytes));
-		size_t at;
-
-		memcpy(m.cluster.b, pair_cluster, 16);
-		cr_assert_eq(pr_link_hello_encode(&b, &m), 0);
-		at = pr_tail_open(&b);
-		for (unsigned i = 0; i < 2; i++)
-			cr_assert_eq(pr_history_put(&b, &theirs[i]), 0);
-		pr_tail_close(&b, at, 2);
-		pair_message(PR_T_LINK_HELLO, bytes, b.len);
-	}
+	pair_hello_of((struct pr_link_hello){.role = PR_ROLE_ACTIVE, .epoch = 5, .log_epoch = 5},
+		      theirs, 2);
 	SAY(SESSION, session, .epoch = 5, .link = 7, .kind = PR_LINK_COPY, .base_lsn = 100,
 	    .goal_lsn = goal_lsn, .base_hash = pr_hash_bytes(&zero));
 }
