@@ -142,3 +142,123 @@ Test(ha_pair, a_word_that_is_none_closes_the_link)
 	cr_assert_str_eq(ha_mode_name(99), "?");
 	cr_assert_str_eq(ha_dstate_name(99), "?");
 }
+
+Test(ha_pair, a_word_cut_short_closes_the_link)
+{
+	static const uint16_t words[] = {
+		PR_T_LINK_HELLO,       PR_T_LINK_SESSION,  PR_T_LINK_SESSION_OK, PR_T_LINK_BATCH,
+		PR_T_LINK_ACK,	       PR_T_LINK_NACK,	   PR_T_LINK_BEAT,	 PR_T_LINK_OUTDATE,
+		PR_T_LINK_OUTDATE_OK,  PR_T_LINK_PROMISE,  PR_T_LINK_INSYNC,	 PR_T_LINK_INSYNC_OK,
+		PR_T_LINK_PROMISE_ASK, PR_T_LINK_FORK_ASK, PR_T_LINK_FORK,	 PR_T_LINK_BATCH_ASK,
+		PR_T_LINK_BATCH_GIVE,  PR_T_LINK_ROWS,	   PR_T_LINK_ROWS_OK,	 PR_T_LINK_HANDOVER,
+		PR_T_LINK_BYE,
+	};
+	struct pr_hash hash = {0};
+
+	pair_start(3, 2);
+	pair_boot();
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		pair_link_up();
+		pair_hello(PR_ROLE_STANDBY, HA_INSYNC, 4, 0, &hash);
+		pair_forget();
+		pair_message(words[i], (const uint8_t *)"abc", 3);
+		cr_assert(pair_saw("close"), "%s", pr_type_name(words[i]));
+	}
+	cr_assert_eq(ha_epoch(pair.h), 4);
+}
+
+Test(ha_pair, a_stranger_is_refused)
+{
+	pair_start(3, 2);
+	pair_boot();
+	pair_link_up();
+	pair_hello_of((struct pr_link_hello){.cluster.b = "another pair", .role = PR_ROLE_ACTIVE},
+		      NULL, 0);
+	cr_assert(pair_saw("close") && pair_saw("alarm PEER 1"));
+	pair_forget();
+	pair_link_up();
+	pair_hello_of((struct pr_link_hello){.node = 1, .role = PR_ROLE_ACTIVE}, NULL, 0);
+	cr_assert(pair_saw("close"), "this node's own number");
+}
+
+/* A connection that stood half open: its process is gone. */
+Test(ha_pair, a_hello_of_an_earlier_life_is_none)
+{
+	struct pr_hash hash = {0};
+
+	pair_start(3, 2);
+	pair_boot();
+	pair_link_up();
+	pair.incarnation = 49;
+	pair_hello(PR_ROLE_ACTIVE, HA_INSYNC, 4, 0, &hash);
+	SAY(SESSION, session, .epoch = 4, .link = 7, .kind = PR_LINK_INSYNC);
+	cr_assert(!pair_saw("link_session_ok") && !pair_saw("close"));
+	pair.incarnation = 50;
+	pair_hello(PR_ROLE_ACTIVE, HA_INSYNC, 4, 0, &hash);
+	SAY(SESSION, session, .epoch = 4, .link = 7, .kind = PR_LINK_INSYNC);
+	cr_assert(pair_saw("link_session_ok"));
+}
+
+Test(ha_pair, a_farewell_or_a_nack_closes_the_link)
+{
+	pair_active_sync();
+	SAY(BYE, bye, .reason = 1);
+	cr_assert(pair_saw("close"));
+	pair_end();
+	pair_active_sync();
+	pair_submit();
+	SAY(NACK, nack, .epoch = pair.epoch, .link = pair.link, .lsn = pair_tail());
+	cr_assert(pair_saw("close") && pair_saw("HOLD"));
+}
+
+/* Heartbeats are answered with the time at which they were sent: one of a time to come was not. */
+Test(ha_pair, an_answer_to_a_heartbeat_not_sent_yet_renews_no_lease)
+{
+	pair_active_sync();
+	cr_assert(ha_may_reply(pair.h, pair.now + 499));
+	SAY(BEAT, beat, .epoch = pair.epoch, .link = pair.link, .echo_ms = pair.now + 10000);
+	cr_assert(!ha_may_reply(pair.h, pair.now + 500));
+}
+
+/* ---- an active is answered once nothing here is half-way ---- */
+
+Test(ha_pair, an_heir_answers_no_other_active)
+{
+	struct pr_hash hash;
+
+	pair_standby_in_sync(3);
+	hash = pair_tail_hash();
+	SAY(HANDOVER, handover, .epoch = 5, .link = 7, .lsn = 3);
+	pair_hello(PR_ROLE_ACTIVE, HA_INSYNC, 4, 3, &hash);
+	pair_beats_ms(100);
+	cr_assert(!pair_saw("link_hello"));
+	SAY(SESSION, session, .epoch = 4, .link = 8, .base_lsn = 3,
+	    .base_hash = pr_hash_bytes(&hash), .kind = PR_LINK_INSYNC);
+	SAY(OUTDATE, outdate, .epoch = 4);
+	cr_assert(!pair_saw("link_session_ok") && !pair_saw("link_outdate_ok"));
+	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2); /* it takes the handover back */
+	cr_assert(pair_saw("link_hello"));
+}
+
+Test(ha_pair, an_active_is_answered_when_the_own_log_stands)
+{
+	struct pr_hash hash;
+
+	pair_standby_in_sync(3);
+	hash = pair_tail_hash();
+	pair.hold_appends = true;
+	pair_give(4, 7, 4, &hash, 3);
+	pair_event((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = pair.conn});
+	pair_link_up();
+	pair_forget();
+	pair_hello(PR_ROLE_ACTIVE, HA_INSYNC, 4, 4, &hash);
+	hash = pair_tail_hash();
+	SAY(SESSION, session, .epoch = 4, .link = 8, .base_lsn = 4,
+	    .base_hash = pr_hash_bytes(&hash), .kind = PR_LINK_INSYNC); /* not even asked for */
+	cr_assert(!pair_saw("link_hello") && !pair_saw("link_session_ok"));
+	pair_event((struct ha_event){.type = HA_EV_APPENDED, .lsn = 4});
+	cr_assert(pair_saw("link_hello"));
+	SAY(SESSION, session, .epoch = 4, .link = 8, .base_lsn = 4,
+	    .base_hash = pr_hash_bytes(&hash), .kind = PR_LINK_INSYNC);
+	cr_assert(pair_saw("link_session_ok"));
+}
