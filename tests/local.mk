@@ -60,7 +60,8 @@ tests_unit_test_ha_pair_SOURCES = \
 	tests/unit/test_ha_resync.c \
 	tests/unit/test_ha_standby.c \
 	tests/unit/test_ha_start.c \
-	tests/unit/test_ha_switch.c
+	tests/unit/test_ha_switch.c \
+	tests/unit/test_ha_target.c
 
 unit_tests += tests/unit/test_locked
 tests_unit_test_locked_SOURCES = tests/unit/test_locked.c controller/io/locked.c controller/io/locked.h

@@ -175,3 +175,133 @@ Test(ha_pair, a_demotion_after_the_record_was_written_ends_the_process)
 	ORDER("result 0", "DIE");
 	cr_assert(!pair_saw("SERVE"));
 }
+
+/* ---- batches that are not what they should be ---- */
+
+static void hand(const struct jr_batch *b, uint64_t last_lsn, uint32_t bytes)
+{
+	SAY(BATCH, batch, .epoch = 4, .link = 7, .first_lsn = b->first_lsn, .last_lsn = last_lsn,
+	    .image = {b->image, bytes});
+}
+
+Test(ha_pair, s1_a_batch_that_is_damaged_or_not_what_was_said_is_refused)
+{
+	struct pr_hash hash, other = {{9}};
+	struct jr_batch *good, *newer, *later, *forked;
+
+	pair_standby_in_sync(3);
+	hash = pair_tail_hash();
+	good = pair_batch(4, 4, 3, &hash, 0);
+	newer = pair_batch(5, 4, 3, &hash, 0);
+	later = pair_batch(4, 5, 3, &hash, 0);
+	forked = pair_batch(4, 4, 3, &other, 0);
+	hand(good, 4, good->image_bytes - 1);
+	hand(good, 5, good->image_bytes);
+	hand(newer, 4, newer->image_bytes);
+	hand(later, 5, later->image_bytes);
+	hand(forked, 4, forked->image_bytes);
+	cr_assert_eq(pair_count("link_nack"), 5);
+	cr_assert(!pair_saw("append") && !pair_saw("link_ack"));
+	cr_assert_eq(pair_tail(), 3);
+	hand(good, 4, good->image_bytes);
+	ORDER("append", "link_ack");
+	jr_batch_unref(good);
+	jr_batch_unref(newer);
+	jr_batch_unref(later);
+	jr_batch_unref(forked);
+}
+
+Test(ha_pair, s1_what_is_received_and_not_durable_has_a_limit)
+{
+	struct pr_hash prev;
+
+	pair_standby_in_sync(3);
+	pair.hold_appends = true;
+	for (uint64_t lsn = 4; !pair_saw("link_nack") && lsn < 1000; lsn++) {
+		prev = pair_tail_hash();
+		pair_give(4, 7, lsn, &prev, 3);
+	}
+	cr_assert_eq(pair_tail(), 3 + 128);
+	cr_assert_eq(pair_count("append"), 2, "as many as may be on their way");
+	for (uint64_t lsn = 4; lsn <= 131; lsn++)
+		pair_event((struct ha_event){.type = HA_EV_APPENDED, .lsn = lsn});
+	SAY(BEAT, beat, .epoch = 4, .link = 7, .commit_lsn = 131, .sent_ms = pair.now);
+	cr_assert(pair_saw("apply 131"));
+	prev = pair_tail_hash();
+	pair_give(4, 7, 132, &prev, 131);
+	cr_assert_eq(pair_tail(), 132);
+}
+
+/* ---- a batch is applied when all of it is committed ---- */
+
+static void commit(uint64_t lsn)
+{
+	pair.now += 100;
+	SAY(BEAT, beat, .epoch = 4, .link = 7, .commit_lsn = lsn, .sent_ms = pair.now);
+}
+
+Test(ha_pair, s1_a_batch_of_which_a_part_is_committed_waits)
+{
+	struct pr_hash hash;
+	struct jr_batch *b;
+
+	pair_standby_in_sync(3);
+	hash = pair_tail_hash();
+	b = pair_batch_of(4, 4, 2, 3, &hash, 0);
+	hand(b, 5, b->image_bytes);
+	jr_batch_unref(b);
+	cr_assert(pair_saw("apply 3"));
+	pair_forget();
+	commit(4);
+	commit(4);
+	cr_assert(!pair_saw("apply 5") && !pair_saw("fetch 4"));
+	commit(5);
+	cr_assert(pair_saw("apply 5") && !pair_saw("fetch 4"));
+}
+
+/* It is in the journal only: it is read once, and again when all of it is committed. */
+static void restarted_with_three_in_a_batch(void)
+{
+	struct pr_hash zero = {0};
+
+	pair_start(3, 2);
+	pair.log[pair.logs++] = pair_batch_of(4, 1, 3, 0, &zero, 0);
+	pair_boot(); /* LSN 1 is known to be committed */
+	cr_assert(!pair_saw("apply 3"));
+	pair_link_up();
+	pair_hello(PR_ROLE_ACTIVE, HA_INSYNC, 4, 3, &pair.log[0]->hash);
+	SAY(SESSION, session, .epoch = 4, .link = 7, .base_lsn = 3,
+	    .base_hash = pr_hash_bytes(&pair.log[0]->hash), .kind = PR_LINK_INSYNC);
+	cr_assert(pair_saw("link_session_ok"));
+}
+
+Test(ha_pair, after_a_restart_a_batch_of_which_a_part_is_committed_waits)
+{
+	restarted_with_three_in_a_batch();
+	commit(2);
+	cr_assert(!pair_saw("apply 3"));
+	cr_assert_eq(pair_count("fetch 1"), 1);
+	commit(3);
+	cr_assert_eq(pair_count("apply 3"), 1);
+	cr_assert_eq(pair_count("fetch 1"), 2);
+}
+
+Test(ha_pair, a_journal_that_does_not_go_on_from_the_rows_is_damage)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		pair_start(3, 2);
+		pair_log_of(5);
+		pair.store_lsn = 2;
+		pair.hold_fetches = true;
+		pair_boot();
+		cr_assert(pair_saw("fetch 3"));
+		pair_fetched(i == 0 ? NULL : pair.log[i == 1 ? 3 : 1]);
+		cr_assert(pair_saw("alarm JOURNAL 1"));
+		cr_assert(!pair_saw("apply 4") && !pair_saw("apply 2"));
+		pair_fenced();
+		pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+		cr_assert_eq(pair.result, -EPERM);
+		cr_assert(strstr(pair.text, "does not go on from there"), "%s", pair.text);
+		pair_end();
+	}
+}
