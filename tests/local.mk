@@ -53,6 +53,7 @@ tests_unit_test_ha_pair_SOURCES = \
 	tests/unit/ha_rig.c \
 	tests/unit/ha_rig.h \
 	tests/unit/test_ha_active.c \
+	tests/unit/test_ha_heir.c \
 	tests/unit/test_ha_link.c \
 	tests/unit/test_ha_promote.c \
 	tests/unit/test_ha_record.c \
@@ -61,7 +62,8 @@ tests_unit_test_ha_pair_SOURCES = \
 	tests/unit/test_ha_standby.c \
 	tests/unit/test_ha_start.c \
 	tests/unit/test_ha_switch.c \
-	tests/unit/test_ha_target.c
+	tests/unit/test_ha_target.c \
+	tests/unit/test_ha_vote.c
 
 unit_tests += tests/unit/test_locked
 tests_unit_test_locked_SOURCES = tests/unit/test_locked.c controller/io/locked.c controller/io/locked.h

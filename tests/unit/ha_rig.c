@@ -211,7 +211,7 @@ void pair_event(struct ha_event e)
 
 	e.now_ms = pair.now;
 	ha_step(pair.h, &e);
-	if (depth)
+	if (depth || pair.hold_effects)
 		return; /* the outer loop takes what came */
 	depth++;
 	while (ha_next(pair.h, &fx)) {

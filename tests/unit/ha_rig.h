@@ -21,6 +21,7 @@ extern struct pair_rig {
 	/* what the test answers itself, or not at all */
 	bool hold_saves, hold_cas, hold_appends, hold_reads, hold_floors, hold_fetches, hold_cuts,
 		hold_preempts, hold_repairs;
+	bool hold_effects; /* nobody even takes what the core orders */
 	uint64_t cookie;  /* of the last fetch held */
 	bool other_batch; /* the journal takes no repair */
 	int cas_error, arb_error, preempt_error, score;

@@ -130,47 +130,34 @@ Test(ha_pair, without_memory_there_is_no_core)
 
 /* ---- effects that nobody takes yet ---- */
 
-/* Each beat of the active is answered at once. */
-static void fill(unsigned effects)
+/* Each of these questions is answered at once. */
+static void ask_forks(unsigned n)
 {
-	struct pr_link_beat m = {.epoch = 4, .link = 7};
-	uint8_t bytes[64];
-
-	for (unsigned i = 0; i < effects; i++) {
-		struct pr_buf b = pr_buf_on(bytes, sizeof(bytes));
-
-		m.sent_ms = 1000 + 100 * i;
-		cr_assert_eq(pr_link_beat_encode(&b, &m), 0);
-		ha_step(pair.h, &(struct ha_event){.type = HA_EV_LINK_MSG,
-						   .now_ms = pair.now,
-						   .conn = pair.conn,
-						   .msg_type = PR_T_LINK_BEAT,
-						   .p = bytes,
-						   .len = (uint32_t)b.len});
-	}
-}
-
-static unsigned taken(enum ha_effect_type type)
-{
-	struct ha_effect fx;
-	unsigned n = 0;
-
-	while (ha_next(pair.h, &fx)) {
-		n += fx.type == type;
-		jr_batch_unref(fx.batch);
-	}
-	return n;
+	for (unsigned i = 0; i < n; i++)
+		SAY(FORK_ASK, fork_ask, .nonce = i, .lsn = 9);
 }
 
 Test(ha_pair, effects_that_wait_slow_the_procedures_and_lose_nothing)
 {
-	pair_standby_in_sync(3);
-	fill(600);
-	ha_step(pair.h, &(struct ha_event){.type = HA_EV_PROMOTE, .now_ms = pair.now});
-	cr_assert_eq(taken(HA_FX_SEND), 600);
-	pair_fenced();
+	struct pr_hash zero = {0};
+
+	pair_start(3, 2);
+	pair_boot();
+	pair_link_up();
+	pair_hello(PR_ROLE_STANDBY, HA_INSYNC, 4, 0, &zero);
+	pair.hold_effects = true;
+	ask_forks(600);
+	/* from here on a procedure moves once with each event */
+	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
 	pair_event((struct ha_event){.type = HA_EV_ARB_READ, .arbiter = &pair.arb});
-	cr_assert_eq(ha_role(pair.h), PR_ROLE_ACTIVE, "%s", pair.text);
+	SAY(PROMISE, promise, .epoch = 5, .to = 1, .granted = 1); /* not asked for yet */
+	pair.hold_effects = false;
+	pair_event((struct ha_event){.type = HA_EV_TIMER});
+	cr_assert_eq(pair_count("link_fork"), 600);
+	cr_assert_eq(pair_count("link_promise_ask"), 1);
+	cr_assert(!pair_saw("preempt"), "the promise answered no question");
+	SAY(PROMISE, promise, .epoch = 5, .to = 1, .granted = 1);
+	cr_assert_eq(pair.result, 0, "%s", pair.text);
 }
 
 Test(ha_pair, what_waits_is_freed_with_the_core)
