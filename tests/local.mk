@@ -55,10 +55,12 @@ tests_unit_test_ha_pair_SOURCES = \
 	tests/unit/test_ha_active.c \
 	tests/unit/test_ha_heir.c \
 	tests/unit/test_ha_link.c \
+	tests/unit/test_ha_loss.c \
 	tests/unit/test_ha_promote.c \
 	tests/unit/test_ha_record.c \
 	tests/unit/test_ha_repair.c \
 	tests/unit/test_ha_resync.c \
+	tests/unit/test_ha_source.c \
 	tests/unit/test_ha_standby.c \
 	tests/unit/test_ha_start.c \
 	tests/unit/test_ha_switch.c \

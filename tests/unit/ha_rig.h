@@ -22,8 +22,8 @@ extern struct pair_rig {
 	bool hold_saves, hold_cas, hold_appends, hold_reads, hold_floors, hold_fetches, hold_cuts,
 		hold_preempts, hold_repairs;
 	bool hold_effects; /* nobody even takes what the core orders */
-	uint64_t cookie;  /* of the last fetch held */
-	bool other_batch; /* the journal takes no repair */
+	uint64_t cookie;   /* of the last fetch held */
+	bool other_batch;  /* the journal takes no repair */
 	int cas_error, arb_error, preempt_error, score;
 	unsigned arb_reads;
 	struct jr_batch *log[PAIR_LOG_MAX];

@@ -227,6 +227,21 @@ Test(ha_pair, t3_a_path_that_brought_no_data_is_tried_again_where_nobody_goes_on
 	cr_assert(pair_saw("session kind 0 base 4"));
 }
 
+/* Nor can it be left, since the record cannot be written. */
+Test(ha_pair, t3_a_path_that_brought_no_data_is_tried_again_after_the_drop_time)
+{
+	pair_membership_ms = 1500;
+	pair_active_sync();
+	pair.cas_error = -EIO;
+	session_again(false, 600);
+	cr_assert(!pair_saw("cas 6 members 1 active 1"));
+	pair_beats_ms(4800);
+	cr_assert(pair_saw("cas 6 members 1 active 1"));
+	cr_assert(!pair_saw("session kind 0 base 4"));
+	pair_beats_ms(400);
+	cr_assert(pair_saw("session kind 0 base 4"));
+}
+
 Test(ha_pair, t4_an_unknown_outcome_stays_frozen)
 {
 	pair_active_sync();

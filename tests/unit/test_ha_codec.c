@@ -117,6 +117,21 @@ Test(ha_codec, a_write_that_reached_one_copy_did_not_happen)
 	cr_assert_eq(t.epoch, 8);
 }
 
+Test(ha_codec, of_two_states_with_two_copies_each_the_newer_counts)
+{
+	static uint8_t copy[4][HA_STATE_BYTES];
+	const uint8_t *const p[4] = {copy[0], copy[1], copy[2], copy[3]};
+	struct ha_state older = sample(9), newer = sample(10), t;
+
+	newer.epoch = 8;
+	for (unsigned first = 0; first < 4; first += 2) {
+		for (unsigned i = 0; i < 4; i++)
+			ha_state_encode(copy[(first + i) % 4], i < 2 ? &newer : &older);
+		cr_assert_eq(ha_state_pick(&t, p, NULL), 0);
+		cr_assert_eq(t.epoch, 8);
+	}
+}
+
 Test(ha_codec, blank_copies_are_a_new_node)
 {
 	static uint8_t copy[4][HA_STATE_BYTES];

@@ -132,6 +132,7 @@ Test(ha_pair, a_word_that_is_none_closes_the_link)
 	pair_standby_in_sync(3);
 	pair_message(0x05ff, NULL, 0);
 	cr_assert(pair_saw("alarm PEER 1") && pair_saw("close"));
+	pair_end();
 	pair_standby_in_sync(3);
 	pair_message(PR_T_LINK_ACK, (const uint8_t *)"short", 5);
 	cr_assert(pair_saw("alarm PEER 1") && pair_saw("close"));
@@ -146,12 +147,13 @@ Test(ha_pair, a_word_that_is_none_closes_the_link)
 Test(ha_pair, a_word_cut_short_closes_the_link)
 {
 	static const uint16_t words[] = {
-		PR_T_LINK_HELLO,       PR_T_LINK_SESSION,  PR_T_LINK_SESSION_OK, PR_T_LINK_BATCH,
-		PR_T_LINK_ACK,	       PR_T_LINK_NACK,	   PR_T_LINK_BEAT,	 PR_T_LINK_OUTDATE,
-		PR_T_LINK_OUTDATE_OK,  PR_T_LINK_PROMISE,  PR_T_LINK_INSYNC,	 PR_T_LINK_INSYNC_OK,
-		PR_T_LINK_PROMISE_ASK, PR_T_LINK_FORK_ASK, PR_T_LINK_FORK,	 PR_T_LINK_BATCH_ASK,
-		PR_T_LINK_BATCH_GIVE,  PR_T_LINK_ROWS,	   PR_T_LINK_ROWS_OK,	 PR_T_LINK_HANDOVER,
-		PR_T_LINK_BYE,
+		PR_T_LINK_HELLO,       PR_T_LINK_SESSION,    PR_T_LINK_SESSION_OK,
+		PR_T_LINK_BATCH,       PR_T_LINK_ACK,	     PR_T_LINK_NACK,
+		PR_T_LINK_BEAT,	       PR_T_LINK_OUTDATE,    PR_T_LINK_OUTDATE_OK,
+		PR_T_LINK_PROMISE,     PR_T_LINK_INSYNC,     PR_T_LINK_INSYNC_OK,
+		PR_T_LINK_PROMISE_ASK, PR_T_LINK_FORK_ASK,   PR_T_LINK_FORK,
+		PR_T_LINK_BATCH_ASK,   PR_T_LINK_BATCH_GIVE, PR_T_LINK_ROWS,
+		PR_T_LINK_ROWS_OK,     PR_T_LINK_HANDOVER,   PR_T_LINK_BYE,
 	};
 	struct pr_hash hash = {0};
 

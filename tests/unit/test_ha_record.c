@@ -27,8 +27,7 @@ Test(ha_pair, t4_a_refusal_ends_the_active_whatever_it_shows)
 	older = pair.arb;
 	older.seq -= 5;
 	older.epoch--;
-	pair_event(
-		(struct ha_event){.type = HA_EV_ARB_CAS, .error = -ESTALE, .arbiter = &older});
+	pair_event((struct ha_event){.type = HA_EV_ARB_CAS, .error = -ESTALE, .arbiter = &older});
 	cr_assert(pair_saw("DIE") && strstr(pair.text, "the arbiter refused"), "%s", pair.text);
 	cr_assert(!pair_saw("save ALONE 6") && !pair_saw("RESUME"));
 }

@@ -24,6 +24,13 @@ Test(ha_pair, s1_a_batch_must_fit_session_epoch_lsn_and_hash)
 	cr_assert_eq(pair_tail(), 4);
 }
 
+Test(ha_pair, s1_a_standby_replies_to_nobody_and_submits_nothing)
+{
+	pair_standby_in_sync(3);
+	cr_assert(!ha_may_reply(pair.h, pair.now) && !ha_can_submit(pair.h));
+	cr_assert_eq(ha_batches_in_flight(pair.h), 0);
+}
+
 Test(ha_pair, s1_durable_before_the_ack_and_committed_before_applied)
 {
 	struct pr_hash hash;

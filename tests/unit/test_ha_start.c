@@ -168,8 +168,7 @@ Test(ha_pair, what_waits_is_freed_with_the_core)
 	pair_active_alone(3);
 	hash = pair_tail_hash();
 	b = pair_batch(5, 5, 4, &hash, 0);
-	ha_step(pair.h,
-		&(struct ha_event){.type = HA_EV_SUBMIT, .now_ms = pair.now, .batch = b});
+	ha_step(pair.h, &(struct ha_event){.type = HA_EV_SUBMIT, .now_ms = pair.now, .batch = b});
 	cr_assert_eq(b->refs, 3, "in flight, and to be appended");
 	ha_free(pair.h);
 	pair.h = NULL;

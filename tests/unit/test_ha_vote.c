@@ -32,14 +32,13 @@ Test(ha_pair, p2_a_fence_that_failed_is_told_with_its_reason)
 		pair_start(3, 2);
 		pair_boot();
 		order();
-		pair_event((struct ha_event){.type = HA_EV_FENCE,
-					     .incarnation = 50,
-					     .error = -EIO,
-					     .text = texts[i]});
+		pair_event((struct ha_event){
+			.type = HA_EV_FENCE, .incarnation = 50, .error = -EIO, .text = texts[i]});
 		cr_assert(pair_saw("alarm FENCE 1"));
 		pair_wait_ms(6000);
 		cr_assert_eq(pair.result, -EPERM);
-		cr_assert(strstr(pair.text, i == 0 ? texts[0] : "gave no promise"), "%s", pair.text);
+		cr_assert(strstr(pair.text, i == 0 ? texts[0] : "gave no promise"), "%s",
+			  pair.text);
 		pair_end();
 	}
 }
@@ -207,4 +206,22 @@ Test(ha_pair, p2_a_promise_that_was_not_asked_for_is_none)
 	cr_assert_eq(pair.result, 1, "an earlier one does not count");
 	promise(6, true);
 	cr_assert_eq(pair.result, 1);
+}
+
+Test(ha_pair, p2_a_new_pair_begins_with_a_promise_too)
+{
+	struct pr_hash zero = {0};
+
+	pair_start(3, 0);
+	pair.arb.epoch = 0;
+	memset(&pair.saved, 0, sizeof(pair.saved));
+	pair_boot_as(-ENOENT, JR_EMPTY);
+	pair_link_up();
+	pair_hello(PR_ROLE_STANDBY, HA_NEW, 0, 0, &zero);
+	order();
+	cr_assert(pair_saw("save INSYNC 0") && pair_saw("link_promise_ask"));
+	promise(1, true);
+	cr_assert_eq(pair.result, 0, "%s", pair.text);
+	cr_assert_eq(pair.arb.epoch, 1);
+	cr_assert_eq(pair.arb.members, 1);
 }
