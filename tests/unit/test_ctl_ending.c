@@ -331,15 +331,17 @@ static uint64_t being_fenced(bool evicted)
 
 Test(ctl_ending, while_it_is_fenced_a_session_is_refused_and_waited_for)
 {
-	uint64_t conn, was;
+	uint64_t conn, was, records;
 
 	being_fenced(true);
 	cr_assert_eq(ping(&a), PR_E_BAD_SESSION);
 	conn = a.conn;
 	cr_assert_eq(rig_bind(&g, &a, NULL, 0), PR_E_BAD_SESSION);
+	records = g.ctl->count_records;
 	evict(&a);
 	cr_assert_eq(g.admin_error, 0);
 	rig_says(g.admin, "being fenced");
+	cr_assert_eq(g.ctl->count_records, records, "it is ending already");
 	/* its client wants a new one, which comes when the old has ended */
 	open_again(&a, conn, 0);
 	cr_assert_not(rig_has(&g, conn, PR_T_SESSION_OPEN_R));
