@@ -46,7 +46,7 @@ unit_tests += tests/unit/test_ctl_cache
 tests_unit_test_ctl_cache_SOURCES = tests/unit/test_ctl_cache.c tests/unit/ctl_rig.c tests/unit/ctl_rig.h \
 	tests/sim/simstore.c tests/sim/simstore.h tests/sim/simdisk.c tests/sim/simdisk.h
 
-unit_tests += tests/unit/test_ha_codec
+unit_tests += tests/unit/test_ha_codec tests/unit/test_state_file
 unit_tests += tests/unit/test_ha_pair
 tests_unit_test_ha_pair_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc
 tests_unit_test_ha_pair_SOURCES = \

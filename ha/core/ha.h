@@ -49,8 +49,11 @@ struct ha_arbiter {
 enum { HA_STATE_BYTES = 4096, HA_ARBITER_BYTES = 512 };
 void ha_state_encode(uint8_t out[HA_STATE_BYTES], const struct ha_state *);
 int ha_state_decode(struct ha_state *, const uint8_t in[HA_STATE_BYTES]);
-/* Choose among four copies as read (NULL: unreadable): 0, -ENOENT all blank (a new node), -EUCLEAN fewer than two agree. */
-int ha_state_pick(struct ha_state *ret, const uint8_t *const copies[4], unsigned *ret_good);
+/*
+ * Choose among four copies as read (NULL: unreadable): 0, -ENOENT all blank (a new node), -EUCLEAN fewer than two agree. ret_others:
+ * bit i for each copy that is not the state chosen, to be written over with it before it is used; 0 when there is none.
+ */
+int ha_state_pick(struct ha_state *ret, const uint8_t *const copies[4], unsigned *ret_others);
 void ha_arbiter_encode(uint8_t out[HA_ARBITER_BYTES], const struct ha_arbiter *);
 int ha_arbiter_decode(struct ha_arbiter *, const uint8_t in[HA_ARBITER_BYTES]);
 /* Choose between two copies: 0 and which must be rewritten first (-1 none); -ENOENT both blank; -EUCLEAN both bad. */

@@ -90,32 +90,38 @@ int ha_state_decode(struct ha_state *ret, const uint8_t in[HA_STATE_BYTES])
 
 /*
  * A write is done when three of four stand, so of the newest state written at least three copies do, and after one more write
- * that stopped half-way at least one of the two states has two copies. The newest that two copies agree on is the state.
+ * that stopped half-way at least one of the two states has two copies. The newest that two copies agree on is the state. Two are
+ * enough once: beside the old state's two copies the next write would take one of them first, and leave the old one chosen again.
+ * So whoever chooses writes the others over.
  */
-int ha_state_pick(struct ha_state *ret, const uint8_t *const copies[4], unsigned *ret_good)
+int ha_state_pick(struct ha_state *ret, const uint8_t *const copies[4], unsigned *ret_others)
 {
 	struct ha_state state;
 	uint64_t best = 0;
 	int pick = -1;
-	unsigned good = 0, blank = 0;
+	unsigned others = 0, blank = 0;
 
 	for (int i = 0; i < 4; i++) {
-		unsigned same = 0;
+		unsigned same = 0, differ = 0;
 
 		if (copies[i] && all_zero(copies[i], HA_STATE_BYTES))
 			blank++;
 		if (!copies[i] || ha_state_decode(&state, copies[i]) < 0)
 			continue;
-		for (int j = 0; j < 4; j++)
-			same += copies[j] && memcmp(copies[i], copies[j], HA_STATE_BYTES) == 0;
+		for (int j = 0; j < 4; j++) {
+			if (copies[j] && memcmp(copies[i], copies[j], HA_STATE_BYTES) == 0)
+				same++;
+			else
+				differ |= 1u << j;
+		}
 		if (same >= 2 && (pick < 0 || state.seq > best)) {
 			pick = i;
 			best = state.seq;
-			good = same;
+			others = differ;
 		}
 	}
-	if (ret_good)
-		*ret_good = good;
+	if (ret_others)
+		*ret_others = others;
 	if (pick >= 0)
 		return ha_state_decode(ret, copies[pick]);
 	/* The very first write may have reached one copy: nothing was promised on it yet. */

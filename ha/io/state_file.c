@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { COPIES = 4, NEEDED = 3, LOCK_WAIT_MS = 5000 };
+enum { COPIES = 4, ALL_COPIES = 0xf, NEEDED = 3, LOCK_WAIT_MS = 5000 };
 
 struct state_file {
 	int fd;
@@ -43,11 +43,25 @@ static int lock_file(int fd)
 	return -EBUSY;
 }
 
+/* copies: bit i for each that is written. How many were, each durable. */
+static int write_copies(struct state_file *f, const struct ha_state *state, unsigned copies)
+{
+	int written = 0;
+
+	ha_state_encode(f->page, state);
+	for (int i = 0; i < COPIES; i++)
+		if ((copies >> i & 1) && pwrite(f->fd, f->page, HA_STATE_BYTES,
+						(off_t)i * HA_STATE_BYTES) == HA_STATE_BYTES)
+			written++;
+	return written;
+}
+
 static int read_copies(struct state_file *f, struct ha_state *ret, int *ret_error)
 {
 	uint8_t *room = malloc(COPIES * HA_STATE_BYTES);
 	const uint8_t *copies[COPIES];
-	unsigned good;
+	unsigned others;
+	int good;
 	ssize_t n;
 
 	if (!room)
@@ -58,9 +72,12 @@ static int read_copies(struct state_file *f, struct ha_state *ret, int *ret_erro
 		memcpy(room + i * HA_STATE_BYTES, f->page, HA_STATE_BYTES);
 		copies[i] = n < 0 ? NULL : room + i * HA_STATE_BYTES;
 	}
-	*ret_error = ha_state_pick(ret, copies, &good);
+	*ret_error = ha_state_pick(ret, copies, &others);
 	free(room);
-	return 0;
+	if (*ret_error)
+		return 0;
+	good = COPIES - __builtin_popcount(others) + write_copies(f, ret, others);
+	return good >= NEEDED ? 0 : -EIO;
 }
 
 int state_file_open(const char *dir, struct state_file **ret, struct ha_state *ret_state,
@@ -103,12 +120,5 @@ void state_file_close(struct state_file *f)
 
 int state_file_write(struct state_file *f, const struct ha_state *state)
 {
-	int written = 0;
-
-	ha_state_encode(f->page, state);
-	for (int i = 0; i < COPIES; i++)
-		if (pwrite(f->fd, f->page, HA_STATE_BYTES, (off_t)i * HA_STATE_BYTES) ==
-		    HA_STATE_BYTES)
-			written++;
-	return written >= NEEDED ? 0 : -EIO;
+	return write_copies(f, state, ALL_COPIES) >= NEEDED ? 0 : -EIO;
 }

@@ -11,9 +11,9 @@
 struct state_file;
 
 /*
- * Reads and chooses. *ret_error is what BOOT wants to know: 0 (*ret_state is valid), -ENOENT blank,
+ * Reads, chooses, and writes the choice over the copies that differ. *ret_error is what BOOT wants to know: 0 (*ret_state is valid), -ENOENT blank,
  * -EUCLEAN fewer than two copies agree. Returns 0, or -errno and a sentence when the file cannot be
- * used at all.
+ * used at all: -EIO when fewer than three copies could be made to hold the choice.
  */
 int state_file_open(const char *dir, struct state_file **ret, struct ha_state *ret_state,
 		    int *ret_error, char *why, size_t why_size);

@@ -288,6 +288,17 @@ static struct ctl *make_core(int node, const struct ctl_config *config, char why
 	return c;
 }
 
+/* What a start has read it acts upon, whether that write was ever reported done or not. */
+static void check_epoch(struct sim *s, int node, const struct ha_state *st)
+{
+	struct sim_node *n = &s->node[node];
+
+	if (st->epoch < n->persisted_epoch)
+		sim_fail(s, "I4", "node %d: its persisted epoch went from %llu to %llu", node,
+			 (unsigned long long)n->persisted_epoch, (unsigned long long)st->epoch);
+	n->persisted_epoch = st->epoch;
+}
+
 void sim_node_boot(struct sim *s, int node)
 {
 	struct sim_node *n = &s->node[node];
@@ -323,6 +334,8 @@ void sim_node_boot(struct sim *s, int node)
 	}
 	if (!open_node(s, node, &config, &st, &ev))
 		return;
+	if (!ev.error)
+		check_epoch(s, node, &st);
 	if (!n->store)
 		n->store = simstore_new();
 	simstore_set_lsn(n->store, ev.store_lsn);

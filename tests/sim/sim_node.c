@@ -504,7 +504,7 @@ void sim_node_boot(struct sim *s, int node)
 	ev.incarnation = n->incarnation;
 	ev.store_lsn = simstore_lsn(n->store);
 	sim_state_rot(s, node);
-	ev.error = sim_state_read(n, &st);
+	ev.error = sim_state_open(n, &st);
 	ev.state = ev.error ? NULL : &st;
 	sim_node_step(s, node, &ev);
 	sim_super_born(s, node);

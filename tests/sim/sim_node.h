@@ -9,6 +9,9 @@ uint64_t sim_disk_us(struct sim *, int node); /* how long its disk takes now */
 bool sim_may_lose_journal(struct sim *, int node);
 
 int sim_state_read(const struct sim_node *, struct ha_state *ret); /* as ha_state_pick */
+int sim_state_open(
+	struct sim_node *,
+	struct ha_state *ret); /* and the copies that differ are written over, as the daemon does */
 void sim_state_save(struct sim *, int node, const struct ha_state *, uint64_t us);
 void sim_state_crash(struct sim *, int node);
 void sim_state_rot(struct sim *, int node); /* if that was ordered */

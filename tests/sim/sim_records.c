@@ -11,13 +11,29 @@
 
 /* ---- state ---- */
 
-int sim_state_read(const struct sim_node *n, struct ha_state *ret)
+static int pick(const struct sim_node *n, struct ha_state *ret, unsigned *ret_others)
 {
 	const uint8_t *copies[SIM_STATE_COPIES];
 
 	for (int i = 0; i < SIM_STATE_COPIES; i++)
 		copies[i] = n->state[i];
-	return ha_state_pick(ret, copies, NULL);
+	return ha_state_pick(ret, copies, ret_others);
+}
+
+int sim_state_read(const struct sim_node *n, struct ha_state *ret)
+{
+	return pick(n, ret, NULL);
+}
+
+int sim_state_open(struct sim_node *n, struct ha_state *ret)
+{
+	unsigned others;
+	int r = pick(n, ret, &others);
+
+	for (int i = 0; i < SIM_STATE_COPIES; i++)
+		if (others >> i & 1)
+			ha_state_encode(n->state[i], ret);
+	return r;
 }
 
 static bool all_alike(const struct sim_node *n)
