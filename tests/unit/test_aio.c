@@ -85,6 +85,7 @@ Test(aio, what_is_written_is_read)
 		aio_kick(a);
 		cr_assert_eq(one(a).user, (void *)a);
 		for (unsigned i = 0; i < 8; i++) {
+			memset(p + 8 * PAGE, 0xee, PAGE);
 			cr_assert_eq(aio_submit(a, &(struct aio_request){.op = AIO_READ,
 									 .fd = fd,
 									 .buffer = p + 8 * PAGE,
