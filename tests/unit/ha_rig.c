@@ -50,6 +50,7 @@ static struct jr_batch *find(uint64_t lsn)
 static void on_send(const struct ha_effect *fx)
 {
 	struct pr_link_session s;
+	struct pr_link_promise v;
 	struct pr_link_hello y;
 
 	if (fx->msg_type == PR_T_LINK_BEAT)
@@ -62,6 +63,8 @@ static void on_send(const struct ha_effect *fx)
 	}
 	if (fx->msg_type == PR_T_LINK_HELLO && pr_link_hello_decode(&y, fx->p, fx->len) == 0)
 		pair.hello_nonce = y.nonce;
+	if (fx->msg_type == PR_T_LINK_PROMISE && pr_link_promise_decode(&v, fx->p, fx->len) == 0)
+		note("vote %llu %s", (unsigned long long)v.epoch, v.granted ? "given" : "refused");
 	note("%s", pr_type_name(fx->msg_type));
 }
 

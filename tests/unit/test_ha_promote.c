@@ -255,7 +255,7 @@ static void give_a_vote(void)
 	pair_link_up();
 	pair_hello(PR_ROLE_PROMOTING, HA_INSYNC, 4, 0, &hash);
 	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
-	cr_assert(pair_saw("link_promise"));
+	cr_assert(pair_saw("vote 5 given"));
 }
 
 Test(ha_pair, s5_a_vote_binds_until_the_record_reaches_its_epoch)
@@ -311,6 +311,7 @@ Test(ha_pair, s5_of_two_promoters_the_lower_node_wins)
 	pair_hello(PR_ROLE_PROMOTING, HA_INSYNC, 4, 0, &hash);
 	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
 	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
+	cr_assert(pair_saw("vote 5 refused"));
 	cr_assert_eq(pair.result, 1, "still promoting");
 	cr_assert_eq(ha_role(pair.h), PR_ROLE_PROMOTING);
 }
@@ -325,6 +326,7 @@ Test(ha_pair, cold_start_the_longer_log_does_not_vote_for_the_shorter)
 	pair_link_up();
 	pair_hello(PR_ROLE_PROMOTING, HA_INSYNC, 4, 2, &hash);
 	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
+	cr_assert(pair_saw("vote 5 refused"));
 	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
 	SAY(PROMISE, promise, .epoch = 5, .to = 1, .granted = 1);
 	cr_assert_eq(pair.result, 0, "no vote was given that would bind");
@@ -380,7 +382,7 @@ Test(ha_pair, t9_an_heir_gives_its_promise_back_and_no_other)
 	heir();
 	SAY(HANDOVER, handover, .epoch = 5, .link = 7, .lsn = 3); /* said again */
 	SAY(PROMISE_ASK, promise_ask, .epoch = 6, .to = 2);
-	cr_assert(pair_saw("link_promise"));
+	cr_assert(pair_saw("vote 6 refused"));
 	pair_wait_ms(20);
 	pair.arb.seq++;
 	pair.arb.epoch = 5;
@@ -390,7 +392,7 @@ Test(ha_pair, t9_an_heir_gives_its_promise_back_and_no_other)
 	pair_end();
 	heir();
 	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
-	cr_assert(pair_saw("link_promise"));
+	cr_assert(pair_saw("vote 5 given"));
 	pair.arb.seq++;
 	pair.arb.epoch = 5;
 	pair.arb.active = 1;

@@ -189,6 +189,9 @@ Test(ha_pair, a_stray_end_of_a_floor_frees_no_other_write)
 	pair_wait_ms(3000);
 	cr_assert_eq(pair_count("cas 6 members 1 active 1"), 1);
 	cr_assert_eq(ha_mode(pair.h), HA_FROZEN);
+	pair_record(6, 1, 1);
+	pair_event((struct ha_event){.type = HA_EV_ARB_CAS});
+	cr_assert_eq(ha_mode(pair.h), HA_ALONE);
 }
 
 Test(ha_pair, a_standby_that_waits_to_be_named_does_not_press_an_arbiter_that_errs)

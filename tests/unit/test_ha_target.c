@@ -51,26 +51,33 @@ Test(ha_pair, t5_a_base_that_is_not_on_the_own_chain_is_refused)
 	} bases[] = {
 		{4, "the tail with another hash"},
 		{9, "behind the tail"},
-		{1, "before what is applied"},
+		{1, "on the chain, before what is applied"},
 		{3, "in the log with another hash"},
 	};
 
 	for (unsigned i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
 		outdated();
-		offer(PR_LINK_RESYNC, bases[i].base_lsn, &other);
+		offer(PR_LINK_RESYNC, bases[i].base_lsn,
+		      bases[i].base_lsn == 1 ? &pair.log[0]->hash : &other);
+		cr_assert_eq(pair_saw("fetch 4"), bases[i].base_lsn == 3);
+		cr_assert(!pair_saw("fetch 5") && !pair_saw("fetch 10") && !pair_saw("fetch 2"));
 		refused(bases[i].why);
 	}
 }
 
 Test(ha_pair, t5_a_base_that_the_journal_does_not_show_is_refused)
 {
-	for (unsigned i = 0; i < 2; i++) {
+	struct jr_batch *later;
+
+	for (unsigned i = 0; i < 3; i++) {
 		outdated();
+		later = pair_batch(4, 5, 0, &pair.log[2]->hash, 0);
 		pair.hold_fetches = true;
 		offer(PR_LINK_RESYNC, 3, &pair.log[2]->hash);
 		cr_assert(pair_saw("fetch 4") && !pair_saw("close"));
-		pair_fetched(i ? pair.log[1] : NULL);
-		refused(i ? "another batch" : "none");
+		pair_fetched(i == 0 ? NULL : i == 1 ? pair.log[1] : later);
+		jr_batch_unref(later);
+		refused(i == 0 ? "none" : "another batch");
 	}
 }
 
@@ -137,10 +144,11 @@ Test(ha_pair, t5_a_link_that_goes_during_the_cut_is_answered_when_it_is_done)
 	connected();
 	offer(PR_LINK_RESYNC, 3, &pair.log[2]->hash);
 	cr_assert_eq(pair_count("link_hello"), 1, "the first word of a connection, and no answer");
+	cr_assert_eq(pair_count("cut 3"), 1);
 	cr_assert(!pair_saw("link_session_ok"));
 	pair_forget();
 	pair_event((struct ha_event){.type = HA_EV_CUT, .lsn = 3});
-	cr_assert(pair_saw("link_hello"));
+	cr_assert(pair_saw("link_hello") && !pair_saw("link_session_ok"), "asked too early");
 	cr_assert_eq(pair_tail(), 3);
 	offer(PR_LINK_RESYNC, 3, &pair.log[2]->hash);
 	cr_assert(pair_saw("link_session_ok"));

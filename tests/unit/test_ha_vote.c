@@ -125,11 +125,12 @@ Test(ha_pair, s5_a_vote_given_before_the_record_was_read_binds)
 	pair_boot();
 	peer_is(PR_ROLE_PROMOTING);
 	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
-	cr_assert(pair_saw("link_promise"));
+	cr_assert(pair_saw("vote 5 given"));
 	pair_wait_ms(50);
 	pair.arb_error = 0;
 	order();
 	cr_assert_eq(pair.result, 1, "asks for it back");
+	promise(6, true); /* not the one it asked for */
 	pair_beats_ms(1100);
 	cr_assert_eq(pair.result, -EPERM);
 	cr_assert(strstr(pair.text, "epoch 5 was promised to node 2"), "%s", pair.text);
@@ -145,6 +146,7 @@ Test(ha_pair, s5_the_higher_node_gives_way)
 	order();
 	cr_assert_eq(pair.result, 1);
 	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 1);
+	cr_assert(pair_saw("vote 5 given"));
 	cr_assert_eq(pair.result, -EAGAIN);
 	cr_assert(strstr(pair.text, "lower number"), "%s", pair.text);
 	cr_assert_eq(ha_role(pair.h), PR_ROLE_STANDBY);
@@ -174,8 +176,8 @@ Test(ha_pair, s5_no_vote_while_an_own_write_may_still_land)
 	pair_peer(51, true, true);
 	peer_is(PR_ROLE_PROMOTING);
 	SAY(PROMISE_ASK, promise_ask, .epoch = 5, .to = 2);
-	cr_assert(pair_saw("link_promise"));
-	pair_record(5, 1, 1); /* it lands: no vote was given that would bind */
+	cr_assert(pair_saw("vote 5 refused"));
+	pair_record(5, 1, 1); /* it lands */
 	pair_event((struct ha_event){.type = HA_EV_ARB_CAS});
 	pair.hold_cas = false;
 	order();
@@ -205,6 +207,7 @@ Test(ha_pair, p2_a_promise_that_was_not_asked_for_is_none)
 	cr_assert(pair_saw("link_promise_ask"));
 	cr_assert_eq(pair.result, 1, "an earlier one does not count");
 	promise(6, true);
+	promise(6, false);
 	cr_assert_eq(pair.result, 1);
 }
 
