@@ -23,7 +23,8 @@ EXTRA_DIST += \
 	tests/integration/413-cluster-san \
 	tests/integration/414-ocf-tester \
 	tests/integration/415-cluster-vote \
-	tests/integration/416-lun-fails
+	tests/integration/416-lun-fails \
+	tests/integration/417-cluster-ssh
 
 # The agent's place is fixed: Pacemaker looks nowhere else.
 ocfdir = $(prefix)/lib/ocf/resource.d/mdcpair

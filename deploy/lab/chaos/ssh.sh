@@ -64,7 +64,8 @@ possible_faults() {
 
 have_lab() {
 	local host
-	build=$(cd "$here/../../build" && pwd) || exit
+	build=$(dirname "$(command -v mdcfs || echo "$here/../../build/mdcfs")")
+	[ -x "$build/tests/work/registers" ] || build=$(cd "$here/../../build" && pwd) || exit
 	have_programs
 	for host in "${hosts[@]}"; do
 		lab view "$host" >/dev/null || die "$host: no controller answers there, or root cannot log in by ssh without a password"
