@@ -96,12 +96,15 @@ tests_sim_ha_sim_LDADD = libmdccore.la
 
 check_PROGRAMS += tests/sim/sim
 tests_sim_sim_SOURCES = \
+	tests/check/history.c \
+	tests/check/history.h \
 	tests/check/model.c \
 	tests/check/model.h \
 	tests/check/order.c \
 	tests/check/order.h \
 	tests/sim/sim.c \
 	tests/sim/sim.h \
+	tests/sim/sim_blocks.c \
 	tests/sim/sim_check.c \
 	tests/sim/sim_client.c \
 	tests/sim/sim_damage.c \

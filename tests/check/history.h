@@ -2,7 +2,7 @@
 /*
  * What was asked of registers and what was answered, and whether there is an order of it all that explains every answer. Each
  * value is written once at most, so the answer is exact and needs no search: Gibbons and Korach, "Testing Shared Memories",
- * SIAM J. Comput. 26 (1997). Knows nothing of who asked whom.
+ * SIAM J. Comput. 26 (1997). Knows nothing of who asked whom. Times are of one clock, us or ticks.
  */
 #pragma once
 

@@ -3,6 +3,8 @@ tests_crash_crash_SOURCES = \
 	controller/io/lun_tool.c \
 	controller/io/lun_tool.h \
 	$(store) \
+	tests/check/history.c \
+	tests/check/history.h \
 	tests/check/model.c \
 	tests/check/model.h \
 	tests/crash/crash.c \
@@ -20,6 +22,7 @@ tests_crash_crash_SOURCES = \
 	tests/crash/heap.c \
 	tests/crash/heap.h \
 	tests/sim/sim.h \
+	tests/sim/sim_blocks.c \
 	tests/sim/sim_check.c \
 	tests/sim/sim_client.c \
 	tests/sim/sim_data.c \

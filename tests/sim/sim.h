@@ -179,6 +179,7 @@ struct sim_block {
 /* A block of a file: the last write whose commit has a record, and the last one that a truncation took away. */
 struct sim_file_block {
 	uint64_t ino, at, acked, cut;
+	uint64_t reg; /* which register it is, since the last cut: sim_blocks.c */
 };
 
 /* One thread of a client: one request under way. */
@@ -297,6 +298,9 @@ struct sim {
 	struct simstore *rows;
 	struct sim_file_block *files;
 	size_t file_count, file_cap;
+	struct sim_block_op *block_ops; /* of sim_blocks.c */
+	size_t block_op_count, block_op_cap;
+	uint64_t block_clock, next_reg;
 	uint64_t stamp, lun_power, lun_writes, lun_reads, lun_refused, client_fences, evictions,
 		recalls;
 	bool fenced[SIM_SESSIONS_MAX];
@@ -451,6 +455,14 @@ void sim_lun_check_end(struct sim *);
 void sim_file_written(struct sim *, uint64_t ino, uint64_t from, uint64_t blocks, uint64_t stamp);
 void sim_file_cut(struct sim *, uint64_t ino, uint64_t size);
 void sim_file_read(struct sim *, uint64_t ino, uint64_t at, uint64_t lun_block);
+
+/* sim_blocks.c: reg is that of the block at, of inode ino */
+void sim_blocks_written(struct sim *, uint64_t reg, uint64_t ino, uint64_t at, uint64_t stamp);
+void sim_blocks_committed(struct sim *, uint64_t ino, uint64_t at, uint64_t stamp);
+void sim_blocks_read(struct sim *, uint64_t reg, uint64_t ino, uint64_t at, uint64_t stamp);
+/* What was written behind that stamp and not committed is gone. */
+void sim_blocks_lost(struct sim *, uint64_t ino, uint64_t at, uint64_t durable);
+void sim_blocks_check(struct sim *);
 
 /* sim_history.c */
 struct sim_op *sim_op_new(struct sim *, int client, int worker);

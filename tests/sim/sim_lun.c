@@ -31,6 +31,7 @@ void sim_lun_free(struct sim *s)
 {
 	free(s->lun);
 	free(s->files);
+	free(s->block_ops);
 	simstore_free(s->rows);
 }
 
@@ -135,6 +136,7 @@ void sim_lun_check_end(struct sim *s)
 	for (uint32_t i = SIM_LUN_FIRST; i < s->swarm.lun_blocks; i++)
 		if (s->lun[i].owner == SIM_OWNER_NONE)
 			sim_fail(s, "space", "block %u is in no row", i);
+	sim_blocks_check(s);
 }
 
 /* ---- what is written ---- */
@@ -143,6 +145,8 @@ bool sim_lun_fenced(const struct sim *s, uint64_t session)
 {
 	return session < SIM_SESSIONS_MAX && s->fenced[session];
 }
+
+static uint64_t reg_of(struct sim *s, uint64_t ino, uint64_t at);
 
 int sim_lun_write(struct sim *s, uint64_t session, uint64_t at, uint64_t ino, uint64_t file_block,
 		  uint64_t stamp)
@@ -167,6 +171,7 @@ int sim_lun_write(struct sim *s, uint64_t session, uint64_t at, uint64_t ino, ui
 	b->now = (struct sim_stamp){ino, file_block, stamp};
 	b->dirty = true;
 	s->lun_writes++;
+	sim_blocks_written(s, reg_of(s, ino, file_block), ino, file_block, stamp);
 	return 0;
 }
 
@@ -189,9 +194,10 @@ void sim_lun_lose_cache(struct sim *s)
 
 		if (!b->dirty)
 			continue;
-		if (sim_chance(s, 500))
+		if (sim_chance(s, 500)) {
+			sim_blocks_lost(s, b->now.ino, b->now.at, b->durable.stamp);
 			b->now = b->durable;
-		else
+		} else
 			b->durable = b->now;
 		b->dirty = false;
 	}
@@ -227,10 +233,15 @@ static struct sim_file_block *file_block(struct sim *s, uint64_t ino, uint64_t a
 	while (s->files[i].ino && (s->files[i].ino != ino || s->files[i].at != at))
 		i = (i + 1) & mask;
 	if (!s->files[i].ino) {
-		s->files[i] = (struct sim_file_block){.ino = ino, .at = at};
+		s->files[i] = (struct sim_file_block){.ino = ino, .at = at, .reg = ++s->next_reg};
 		s->file_count++;
 	}
 	return &s->files[i];
+}
+
+static uint64_t reg_of(struct sim *s, uint64_t ino, uint64_t at)
+{
+	return file_block(s, ino, at)->reg;
 }
 
 void sim_file_written(struct sim *s, uint64_t ino, uint64_t from, uint64_t blocks, uint64_t stamp)
@@ -240,6 +251,7 @@ void sim_file_written(struct sim *s, uint64_t ino, uint64_t from, uint64_t block
 
 		if (stamp > b->acked)
 			b->acked = stamp;
+		sim_blocks_committed(s, ino, i, stamp);
 	}
 }
 
@@ -251,6 +263,7 @@ void sim_file_cut(struct sim *s, uint64_t ino, uint64_t size)
 
 		b->acked = 0;
 		b->cut = s->stamp;
+		b->reg = ++s->next_reg;
 	}
 }
 
@@ -261,6 +274,7 @@ void sim_file_read(struct sim *s, uint64_t ino, uint64_t at, uint64_t lun_block)
 	struct sim_file_block *b = file_block(s, ino, at);
 
 	s->lun_reads++;
+	sim_blocks_read(s, b->reg, ino, at, lun_block ? is->stamp : 0);
 	if (lun_block == 0 || is->stamp == 0) {
 		if (b->acked)
 			sim_fail(
