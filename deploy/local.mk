@@ -80,11 +80,12 @@ EXTRA_DIST += \
 deb rpm: dist
 	$(srcdir)/deploy/packages/build $@ $(distdir).tar.gz $(VERSION)
 
-# Root, and what apt has of Debian: installed, used and removed in a root of its own.
-check-packages: deb
+# Root, and what apt has of Debian: installed, used and removed in a root of its own; the lab there has its own programs from here.
+lab_programs = labd faultfs labclock.so tests/work/treework tests/work/registers tests/work/names
+check-packages: deb $(lab_programs)
 	$(srcdir)/deploy/packages/check deb
 
 # The same with the RPMs, and with Debian's libraries.
-check-rpms: deb rpm
+check-rpms: deb rpm $(lab_programs)
 	$(srcdir)/deploy/packages/check deb rpm
 .PHONY: deb rpm check-packages check-rpms
