@@ -165,8 +165,8 @@ enum ha_effect_type {
 	HA_FX_ASK_FENCE, /* incarnation */
 	/*
 	 * Take the old active's lock or key on every metadata LUN (a former process here counts as
-	 * one), drain, verify. At a promotion before anything is written; after a handover while
-	 * SERVE is already on.
+	 * one), drain, verify. At a promotion before anything is written; after a handover with SERVE
+	 * already on, before the heir opens a session of its own.
 	 */
 	HA_FX_PREEMPT,
 	HA_FX_SCORE, /* score, text */

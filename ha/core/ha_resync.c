@@ -23,7 +23,7 @@ bool ha_readmission_due(const struct ha *h)
 /* The longer a session lasted, the sooner the next is tried. */
 static void back_off(struct ha *h)
 {
-	if (h->re.synced_ms && h->now_ms >= h->re.synced_ms + STEADY_MS)
+	if (h->mode == HA_SYNC && h->now_ms >= h->re.synced_ms + STEADY_MS)
 		h->re.backoff_ms = 0;
 	else
 		h->re.backoff_ms =

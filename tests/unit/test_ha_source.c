@@ -514,6 +514,33 @@ static void dropped(void)
 	cr_assert_eq(ha_mode(pair.h), HA_ALONE);
 }
 
+/* Its link is lost, and it is there again: how long until it is offered a session. */
+static unsigned offered_after_ms(void)
+{
+	unsigned ms = 0;
+
+	pair_event((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = pair.conn});
+	comes_again();
+	for (; ms < 10000 && !is_offered_a_session(); ms += 10)
+		pair_beats_ms(10);
+	return ms;
+}
+
+Test(ha_pair,
+     t5_attempts_that_fail_are_further_apart_each_time_also_long_after_the_pair_was_in_sync)
+{
+	static const unsigned expected[] = {100, 200, 400, 800, 1600, 3200, 5000, 5000};
+
+	pair_active_sync();
+	pair_beats_ms(11000);
+	cr_assert_leq(offered_after_ms(), 20);
+	for (unsigned i = 0; i < 8; i++) {
+		unsigned ms = offered_after_ms();
+
+		cr_assert(ms + 20 >= expected[i] && ms <= expected[i] + 20, "%u: %u ms", i, ms);
+	}
+}
+
 Test(ha_pair, t4_a_peer_that_was_dropped_three_times_within_an_hour_waits_for_its_end)
 {
 	uint64_t first;
