@@ -24,7 +24,10 @@ static const char usage[] =
 	"  --fail N  the N-th write or sync fails; FAULT: EIO, ENOSPC, short\n"
 	"  --deny N  the N-th allocation gets no memory; --lasting: nor do those behind it, until that controller ends\n";
 
-enum { PAIRS_SPAN = 64 }; /* the second crash strikes this many writes behind the first, at most */
+enum {
+	PAIRS_SPAN = 64,  /* the second crash strikes this many writes behind the first, at most */
+	DAMAGES_MIN = 50, /* of so many some must change what they strike */
+};
 
 struct sweep {
 	const char *name;
@@ -82,11 +85,19 @@ static void done(void *user, const struct crash_run *run, const struct crash_res
 	printf("%s: VIOLATION of %s: %s\n  at %s\n", text, r->rule, r->why, r->where);
 }
 
+/* One of each share runs, not always the same one: what varies in small steps would be the same in all that are taken. */
+static bool is_drawn(uint64_t run, uint64_t share)
+{
+	uint64_t x = (run / share + 1) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return run % share == (x ^ x >> 29) % share;
+}
+
 static void give(struct sweep *s, const struct crash_run *run)
 {
 	if (s->bad && !s->keep_going)
 		return;
-	if (s->given++ % s->share != 0)
+	if (!is_drawn(s->given++, s->share))
 		return;
 	s->taken++;
 	crash_pool_give(s->pool, run);
@@ -219,6 +230,10 @@ static uint64_t run_sweep(const struct arguments *a, size_t i, enum crash_script
 	sweeps[i].fn(&s, run, b);
 	crash_pool_finish(s.pool);
 	crash_pool_free(s.pool);
+	if (sweeps[i].fn == sweep_damage && s.runs >= DAMAGES_MIN && s.changed == 0) {
+		printf("no run changed a sector\n");
+		s.bad++;
+	}
 	printf("script %s, %s: %llu of %llu runs, %llu struck; %llu deaths, %llu promotions, %llu full copies, %llu starts refused, %llu quarantined, %llu halted; %llu bad; %.0f s\n",
 	       crash_script_name(script), sweeps[i].what, (unsigned long long)s.runs,
 	       (unsigned long long)s.given, (unsigned long long)s.struck,
