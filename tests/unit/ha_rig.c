@@ -513,19 +513,23 @@ void pair_active_alone(unsigned n)
 	cr_assert_eq(ha_mode(pair.h), HA_ALONE);
 }
 
-void pair_active_sync(void)
+void pair_comes_in_sync(void)
 {
-	struct pr_hash hash;
+	struct pr_hash hash = pair_tail_hash();
 
-	pair_active_alone(3);
-	pair.incarnation = 51; /* its successor */
-	pair_peer(51, true, true);
 	pair_link_up();
-	hash = pair_tail_hash();
 	pair_hello(PR_ROLE_STANDBY, HA_OUTDATED, 4, pair_tail(), &hash);
 	pair_session_ok(pair_tail());
 	SAY(INSYNC_OK, insync_ok, .epoch = pair.epoch, .link = pair.link, .lsn = pair_tail());
 	cr_assert_eq(ha_mode(pair.h), HA_SYNC);
+}
+
+void pair_active_sync(void)
+{
+	pair_active_alone(3);
+	pair.incarnation = 51; /* its successor */
+	pair_peer(51, true, true);
+	pair_comes_in_sync();
 	pair_beat_back();
 	pair_forget();
 }

@@ -85,6 +85,8 @@ uint64_t pair_tail(void);
 /* Promoted alone, with n LSNs before the EPOCH record. */
 void pair_active_alone(unsigned n);
 void pair_active_sync(void);
+/* To an active, a standby that lacks nothing. */
+void pair_comes_in_sync(void);
 /* In session 7 of epoch 4, with n LSNs. */
 void pair_standby_in_sync(unsigned n);
 

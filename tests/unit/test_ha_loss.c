@@ -27,17 +27,10 @@ static void back(enum ha_dstate dstate, uint64_t store_lsn)
 /* The only member is promoted without a fence; then the peer takes part. */
 static void sync_without_a_fence(void)
 {
-	struct pr_hash hash;
-
 	pair_start(1, 1);
 	pair_boot();
 	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
-	pair_link_up();
-	hash = pair_tail_hash();
-	pair_hello(PR_ROLE_STANDBY, HA_OUTDATED, 4, pair_tail(), &hash);
-	pair_session_ok(pair_tail());
-	SAY(INSYNC_OK, insync_ok, .epoch = pair.epoch, .link = pair.link, .lsn = pair_tail());
-	cr_assert_eq(ha_mode(pair.h), HA_SYNC);
+	pair_comes_in_sync();
 	pair_forget();
 }
 

@@ -2,38 +2,11 @@
 /* Repair, verification, cut and the moving of the beginning where batches are unknown; what waits for what. */
 #include <errno.h>
 
-#include "tests/unit/jr_rig.h"
-
-/* Batch i has LSN i and two pages, the i-th of them: eight to a segment. The ring tells of the last 14. */
-enum { SLOTS = 16, SEGMENT_PAGES = 16, BATCHES = 30, PAGES = 2, PAYLOAD = 6000 };
-
-static struct rig rig;
-static struct jr_batch *batches[BATCHES + 1];
-
-static void fill(unsigned segments)
-{
-	rig_init(&rig, rig_config(SEGMENT_PAGES, segments, SLOTS, 2), 1);
-	cr_assert_eq(rig_open(&rig), JR_EMPTY);
-	for (unsigned i = 1; i <= BATCHES; i++) {
-		batches[i] = rig_batch(1, i, i, 0, jr_tail_hash(rig.jr), PAYLOAD);
-		cr_assert_eq(jr_append(rig.jr, batches[i]), 0);
-		rig_run(&rig);
-	}
-}
-
-static void done(void)
-{
-	for (unsigned i = 1; i <= BATCHES; i++)
-		jr_batch_unref(batches[i]);
-	rig_done(&rig);
-}
+#include "tests/unit/jr_thirty.h"
 
 static uint8_t *sector(unsigned i, unsigned k)
 {
-	uint64_t page = (uint64_t)(i - 1) * PAGES;
-
-	return simdisk_bytes(rig.disk, 1 + (uint32_t)(page / SEGMENT_PAGES), NULL) +
-	       page % SEGMENT_PAGES * JR_PAGE_BYTES + (size_t)k * JR_SECTOR_BYTES;
+	return place_of(i) + (size_t)k * JR_SECTOR_BYTES;
 }
 
 /* Opened with these batches unknown: no sector of them is whole. */

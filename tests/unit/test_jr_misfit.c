@@ -3,46 +3,16 @@
 #include <errno.h>
 
 #include "journal/core/jr_verdict.h"
-#include "tests/unit/jr_rig.h"
-
-/* Batch i has LSN i, seq i + 1 and two pages, the i-th of them. The ring tells of those from 15 on. */
-enum { SLOTS = 16, SEGMENT_PAGES = 16, BATCHES = 30, PAGES = 2, PAYLOAD = 6000 };
-
-static struct rig rig;
-static struct jr_batch *batches[BATCHES + 1];
+#include "tests/unit/jr_thirty.h"
 
 static void setup(void)
 {
-	rig_init(&rig, rig_config(SEGMENT_PAGES, 4, SLOTS, 2), 1);
-	cr_assert_eq(rig_open(&rig), JR_EMPTY);
-	for (unsigned i = 1; i <= BATCHES; i++) {
-		batches[i] = rig_batch(1, i, i, 0, jr_tail_hash(rig.jr), PAYLOAD);
-		cr_assert_eq(jr_append(rig.jr, batches[i]), 0);
-		rig_run(&rig);
-	}
-}
-
-static void done(void)
-{
-	for (unsigned i = 1; i <= BATCHES; i++)
-		jr_batch_unref(batches[i]);
-	rig_done(&rig);
+	fill(4);
 }
 
 static uint8_t *slot_page(unsigned slot)
 {
 	return simdisk_bytes(rig.disk, 0, NULL) + (size_t)slot * JR_PAGE_BYTES;
-}
-
-static uint8_t *data_page(uint64_t page)
-{
-	return simdisk_bytes(rig.disk, 1 + (uint32_t)(page / SEGMENT_PAGES), NULL) +
-	       page % SEGMENT_PAGES * JR_PAGE_BYTES;
-}
-
-static uint8_t *place_of(unsigned i)
-{
-	return data_page((uint64_t)(i - 1) * PAGES);
 }
 
 static void put(uint64_t page, const struct jr_batch *b)
