@@ -534,6 +534,18 @@ void pair_active_sync(void)
 	pair_forget();
 }
 
+void pair_standby_resyncing(void)
+{
+	struct pr_hash zero = {0};
+
+	pair_start(2, 2);
+	pair.saved.dstate = HA_OUTDATED;
+	pair_boot();
+	pair_link_up();
+	pair_hello(PR_ROLE_ACTIVE, HA_DALONE, 4, 0, &zero);
+	SAY(SESSION, session, .epoch = 4, .link = 7, .kind = PR_LINK_RESYNC);
+}
+
 void pair_standby_in_sync(unsigned n)
 {
 	struct pr_hash hash = {0};

@@ -87,6 +87,8 @@ void pair_active_alone(unsigned n);
 void pair_active_sync(void);
 /* To an active, a standby that lacks nothing. */
 void pair_comes_in_sync(void);
+/* In session 7 of epoch 4, which brings it what it lacks. */
+void pair_standby_resyncing(void);
 /* In session 7 of epoch 4, with n LSNs. */
 void pair_standby_in_sync(unsigned n);
 

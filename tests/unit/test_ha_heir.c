@@ -39,15 +39,8 @@ Test(ha_pair, t9_a_handover_waits_for_no_batch_that_is_not_durable)
 
 Test(ha_pair, t9_who_is_not_insync_is_no_heir)
 {
-	struct pr_hash zero = {0};
-
-	pair_start(2, 2);
-	pair.saved.dstate = HA_OUTDATED;
-	pair_boot();
-	pair_link_up();
-	pair_hello(PR_ROLE_ACTIVE, HA_DALONE, 4, 0, &zero);
+	pair_standby_resyncing();
 	pair.link = 7;
-	SAY(SESSION, session, .epoch = 4, .link = 7, .kind = PR_LINK_RESYNC);
 	cr_assert(pair_saw("link_session_ok"));
 	handed(5);
 	cr_assert(no_heir());

@@ -196,15 +196,9 @@ Test(ha_pair, a_stray_end_of_a_floor_frees_no_other_write)
 
 Test(ha_pair, a_standby_that_waits_to_be_named_does_not_press_an_arbiter_that_errs)
 {
-	struct pr_hash zero = {0};
 	unsigned reads;
 
-	pair_start(2, 2);
-	pair.saved.dstate = HA_OUTDATED;
-	pair_boot();
-	pair_link_up();
-	pair_hello(PR_ROLE_ACTIVE, HA_DALONE, 4, 0, &zero);
-	SAY(SESSION, session, .epoch = 4, .link = 7, .kind = PR_LINK_RESYNC);
+	pair_standby_resyncing();
 	SAY(INSYNC, insync, .epoch = 4, .link = 7);
 	pair.arb_error = -EIO;
 	pair_beats_ms(60);

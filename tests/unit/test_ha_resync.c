@@ -120,14 +120,7 @@ Test(ha_pair, t6_the_five_steps_come_in_order)
 /* A standby behind T6 (3): INSYNC, and not yet named. */
 static void standby_insync_unnamed(void)
 {
-	struct pr_hash zero = {0};
-
-	pair_start(2, 2);
-	pair.saved.dstate = HA_OUTDATED;
-	pair_boot();
-	pair_link_up();
-	pair_hello(PR_ROLE_ACTIVE, HA_DALONE, 4, 0, &zero);
-	SAY(SESSION, session, .epoch = 4, .link = 7, .kind = PR_LINK_RESYNC);
+	pair_standby_resyncing();
 	SAY(INSYNC, insync, .epoch = 4, .link = 7);
 	cr_assert(pair_saw("link_insync_ok"));
 	pair.epoch = 4;
