@@ -204,8 +204,14 @@ static void verify_text(const struct look *k)
 		       json_string_value(json_object_get(d, "file")),
 		       (long long)json_integer_value(json_object_get(d, "offset")),
 		       json_string_value(json_object_get(d, "why")));
+	if (ev->missing_lsn > 0)
+		printf("missing: LSN %" PRIu64 " to %" PRIu64
+		       ": a batch behind them says that they were committed\n",
+		       ev->tail_lsn + 1, ev->missing_lsn);
 	printf("verdict: %s%s%s\n%s\n", verdicts[ev->verdict], ev->why[0] ? ": " : "", ev->why,
-	       advice[ev->verdict]);
+	       ev->missing_lsn > 0
+		       ? "Recovery would open it, but nobody is promoted on it before the peer has brought what is missing."
+		       : advice[ev->verdict]);
 }
 
 static void verify_json(const struct look *k)
@@ -217,13 +223,14 @@ static void verify_json(const struct look *k)
 	json_array_foreach(k->damage, i, d) if (concerns(&k->o, (uint64_t)json_integer_value(
 									json_object_get(d, "lsn"))))
 		json_array_append(shown, d);
-	j = json_pack("{s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+	j = json_pack("{s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
 		      "journal", k->dir, "in_use", k->in_use, "verdict", verdicts[ev->verdict],
 		      "why", ev->why, "first_lsn", (json_int_t)ev->first_lsn, "tail_lsn",
 		      (json_int_t)ev->tail_lsn, "commit_lsn", (json_int_t)ev->commit_lsn,
 		      "tail_epoch", (json_int_t)ev->tail_epoch, "damaged_first",
 		      (json_int_t)ev->damaged_first, "damaged_last", (json_int_t)ev->damaged_last,
-		      "used_bytes", (json_int_t)jr_used_bytes(k->jr), "size_bytes",
+		      "missing_lsn", (json_int_t)ev->missing_lsn, "used_bytes",
+		      (json_int_t)jr_used_bytes(k->jr), "size_bytes",
 		      (json_int_t)jr_size_bytes(k->jr), "damage", shown);
 	json_dumpf(j, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	putchar('\n');
@@ -239,6 +246,8 @@ static int verify(struct look *k)
 	/* What is wrong at the tail of a journal in use is on its way to being right. */
 	if (k->in_use && k->opened.verdict == JR_TORN)
 		return EXIT_WHOLE;
+	if (!k->in_use && k->opened.missing_lsn > 0)
+		return EXIT_DAMAGED;
 	return verdict_exit(k->opened.verdict);
 }
 

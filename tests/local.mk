@@ -25,6 +25,8 @@ tests_unit_test_jr_append_SOURCES = tests/unit/test_jr_append.c tests/unit/jr_ri
 unit_tests += tests/unit/test_jr_jobs tests/unit/test_jr_misfit
 tests_unit_test_jr_jobs_SOURCES = tests/unit/test_jr_jobs.c tests/unit/jr_rig.h tests/unit/jr_thirty.h tests/sim/simdisk.c tests/sim/simdisk.h
 tests_unit_test_jr_misfit_SOURCES = tests/unit/test_jr_misfit.c tests/unit/jr_rig.h tests/unit/jr_thirty.h tests/sim/simdisk.c tests/sim/simdisk.h
+unit_tests += tests/unit/test_jr_later
+tests_unit_test_jr_later_SOURCES = tests/unit/test_jr_later.c tests/unit/jr_rig.h tests/sim/simdisk.c tests/sim/simdisk.h
 unit_tests += tests/unit/test_jr_memory
 tests_unit_test_jr_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc
 tests_unit_test_jr_recover_SOURCES = tests/unit/test_jr_recover.c tests/unit/jr_rig.h tests/sim/simdisk.c tests/sim/simdisk.h

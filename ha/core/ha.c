@@ -175,6 +175,8 @@ static void boot_journal(struct ha *h, const struct jr_event *o)
 		return;
 	}
 	h->first_lsn = o->first_lsn;
+	h->missing_lsn = o->missing_lsn;
+	h->missing_epoch = h->state.log_epoch;
 	h->tail = (struct ha_mark){o->tail_lsn, o->tail_hash};
 	h->durable_lsn = o->tail_lsn;
 	h->commit.lsn = ha_min(ha_max(o->commit_lsn, h->store_lsn), o->tail_lsn);

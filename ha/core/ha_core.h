@@ -156,6 +156,8 @@ struct ha {
 		bool on, busy;
 		uint64_t lsn, last, asked_ms;
 	} repair;
+	uint64_t missing_lsn,
+		missing_epoch; /* the journal says that all up to this was committed, in an epoch up to this; its tail may be below */
 
 	/* fetches: one of each kind at a time */
 	struct {

@@ -81,6 +81,13 @@ static const char *unfit(struct ha *h)
 	return NULL;
 }
 
+/* Up to which LSN the log must reach: by the floor beside the record, or, as long as the log ends in that epoch, by this disk itself. */
+static uint64_t least_tail(const struct ha *h)
+{
+	return h->state.log_epoch == h->missing_epoch ? ha_max(h->arb.floor_lsn, h->missing_lsn)
+						      : h->arb.floor_lsn;
+}
+
 /* P3 */
 static const char *not_named(struct ha *h)
 {
@@ -99,12 +106,12 @@ static const char *not_named(struct ha *h)
 			"the arbiter record is of epoch %llu, this controller has been in epoch %llu: the record is an old one "
 			"(a snapshot of its LUN?): bring the LUN back, or `mdcctl override`",
 			(ull)a->epoch, (ull)h->state.epoch);
-	if (h->tail.lsn < h->arb.floor_lsn)
+	if (h->tail.lsn < least_tail(h))
 		return ha_text(
 			h,
-			"LSN %llu to %llu were acknowledged and are missing here (an old snapshot of this disk?): start "
-			"node %u, or `mdcctl override` when it is gone for good",
-			(ull)h->tail.lsn + 1, (ull)h->arb.floor_lsn, ha_peer_node(h));
+			"LSN %llu to %llu were acknowledged and are missing here (a write that this disk lost, or an old snapshot "
+			"of it?): start node %u, or `mdcctl override` when it is gone for good",
+			(ull)h->tail.lsn + 1, (ull)least_tail(h), ha_peer_node(h));
 	if (h->state.dstate == HA_NEW && a->epoch > 0)
 		return ha_text(
 			h,

@@ -101,6 +101,8 @@ struct jr_event {
 	uint64_t first_lsn, tail_lsn, commit_lsn, tail_epoch;
 	struct pr_hash tail_hash;
 	uint64_t damaged_first, damaged_last;
+	uint64_t
+		missing_lsn; /* OPENED: a batch behind the tail says that all up to this was committed; 0: none does */
 	uint8_t file;
 	uint64_t offset;
 	uint64_t cookie;

@@ -18,6 +18,7 @@ enum {
 	PHASE_WALK,
 	PHASE_GAP,
 	PHASE_BEYOND,
+	PHASE_LATER,
 	PHASE_SETTLE,
 	PHASE_WRITE,
 	PHASE_REPORT
@@ -451,7 +452,8 @@ static void act(struct jr *jr, const struct verdict *v)
 		r->settle = true;
 		break;
 	case JR_DO_END:
-		r->phase = PHASE_SETTLE;
+		r->later = r->page + 1;
+		r->phase = PHASE_LATER;
 		break;
 	case JR_DO_REPAIR:
 		jr_damage(jr, r->lsn, v->page, v->sector, why);
@@ -608,6 +610,40 @@ static void beyond_step(struct jr *jr)
 	act(jr, &v);
 }
 
+/*
+ * Behind the end: batches that were under way with one that was lost, and tell of it. One that says that the LSNs missing here were
+ * committed stands as far behind them as a ring entry may come late. What an older epoch left there was dropped, or is of the lap before.
+ */
+static void later_step(struct jr *jr)
+{
+	enum { LATER_BYTES = 16 << 20 };
+	struct jr_recovery *r = &jr->rec;
+	struct jr_header h;
+	uint32_t sector, pages;
+	const uint8_t *p;
+
+	if (!may_blank(jr, r->later) || r->later > r->page + LATER_BYTES / JR_PAGE_BYTES) {
+		r->phase = PHASE_SETTLE;
+		return;
+	}
+	p = jr_window_get(jr, false, r->later, 1, JR_NO_PAGE);
+	if (!p)
+		return;
+	if (!jr_header_peek(p, &h) && h.first_lsn > r->lsn && h.commit_lsn >= r->lsn &&
+	    h.epoch >= jr->tail.epoch) {
+		pages = h.image_bytes / JR_PAGE_BYTES;
+		if (jr_place(jr, r->later, pages) == r->later) {
+			p = jr_window_get(jr, false, r->later, pages, JR_NO_PAGE);
+			if (!p)
+				return;
+			if (image_judge(jr, p, h.image_bytes, h.epoch, h.first_lsn, NULL, &h,
+					&sector) == JR_DATA_WHOLE)
+				r->missing_lsn = larger(r->missing_lsn, h.commit_lsn);
+		}
+	}
+	r->later++;
+}
+
 /* ---- the end ---- */
 
 /* After a HALT only jr_reset may write: behind every page and every seq that was ever used. */
@@ -693,6 +729,7 @@ static void report_step(struct jr *jr)
 		.tail_hash = jr->tail.hash,
 		.damaged_first = r->damaged_first,
 		.damaged_last = r->damaged_last,
+		.missing_lsn = r->missing_lsn,
 	};
 
 	if (ev.verdict == JR_TORN)
@@ -712,11 +749,11 @@ static void report_step(struct jr *jr)
 void jr_recover_step(struct jr *jr)
 {
 	static void (*const phases[])(struct jr *) = {
-		[PHASE_RING] = ring_step,     [PHASE_HEAD] = head_step,
-		[PHASE_EMPTY] = empty_step,   [PHASE_WALK] = walk_step,
-		[PHASE_GAP] = gap_step,	      [PHASE_BEYOND] = beyond_step,
-		[PHASE_SETTLE] = settle_step, [PHASE_WRITE] = write_step,
-		[PHASE_REPORT] = report_step,
+		[PHASE_RING] = ring_step,   [PHASE_HEAD] = head_step,
+		[PHASE_EMPTY] = empty_step, [PHASE_WALK] = walk_step,
+		[PHASE_GAP] = gap_step,	    [PHASE_BEYOND] = beyond_step,
+		[PHASE_LATER] = later_step, [PHASE_SETTLE] = settle_step,
+		[PHASE_WRITE] = write_step, [PHASE_REPORT] = report_step,
 	};
 
 	phases[jr->rec.phase](jr);

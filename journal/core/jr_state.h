@@ -105,6 +105,8 @@ struct jr_recovery {
 	uint64_t gap_scan; /* next page to look at behind damage; JR_NO_PAGE: not looking */
 	uint32_t damaged;
 	uint64_t damaged_first, damaged_last;
+	uint64_t later; /* next page to look at behind the end */
+	uint64_t missing_lsn;
 
 	bool torn, settle, halt, empty;
 	char why[120];

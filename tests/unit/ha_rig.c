@@ -356,6 +356,7 @@ void pair_boot_alone(int state_error, enum jr_verdict verdict)
 	}
 	opened.commit_lsn = opened.tail_lsn > 1 ? opened.tail_lsn - 2 : 0;
 	opened.damaged_first = opened.damaged_last = 2;
+	opened.missing_lsn = pair.missing;
 	if (!pair.h)
 		pair.h = ha_new(&pair.cfg);
 	pair_event((struct ha_event){.type = HA_EV_BOOT,

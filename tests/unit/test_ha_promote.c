@@ -123,6 +123,51 @@ Test(ha_pair, p3_a_tail_below_the_floor_is_an_old_snapshot)
 	cr_assert(strstr(pair.text, "LSN 4 to 4"));
 }
 
+/* The journal itself tells of it, when the floor is not yet there. */
+Test(ha_pair, p3_what_the_disk_lost_is_missed_until_it_is_there)
+{
+	pair_start(3, 2);
+	pair_log_of(3);
+	pair.missing = 5;
+	pair_boot();
+	pair_fenced();
+	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+	cr_assert_eq(pair.result, -EPERM);
+	cr_assert(strstr(pair.text, "LSN 4 to 5") && strstr(pair.text, "start node 2"), "%s",
+		  pair.text);
+}
+
+Test(ha_pair, p3_what_is_there_is_not_missed)
+{
+	pair_start(3, 2);
+	pair_log_of(3);
+	pair.missing = 3;
+	pair_boot();
+	pair_fenced();
+	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+	cr_assert_eq(pair.result, 0, "%s", pair.text);
+}
+
+/* By `mdcctl override` the pair has gone on without it. */
+Test(ha_pair, p3_what_a_later_epoch_has_not_is_not_missed)
+{
+	struct pr_hash hash;
+
+	pair_start(3, 2);
+	pair_log_of(3);
+	pair.missing = 9;
+	pair_boot();
+	hash = pair_tail_hash();
+	pair_record(5, 3, 2);
+	pair_link_up();
+	pair_hello(PR_ROLE_ACTIVE, HA_INSYNC, 5, 3, &hash);
+	SAY(SESSION, session, .epoch = 5, .link = 7, .kind = PR_LINK_INSYNC, .base_lsn = 3,
+	    .base_hash = pr_hash_bytes(&hash), .goal_lsn = 3);
+	pair_fenced();
+	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+	cr_assert_eq(pair.result, 0, "%s", pair.text);
+}
+
 /* Who writes epochs that were used before would have two logs of one epoch. */
 Test(ha_pair, p3_a_record_older_than_this_controller_is_an_old_snapshot)
 {

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A disk that reported a write and lost it, right before the end. No entry of the ring names the batch yet, so it looks as if a crash
+ * had dropped it; but what was written behind it may tell that it was committed.
+ */
+#include "tests/unit/jr_rig.h"
+
+enum { SLOTS = 16, SMALL = 3000 };
+
+static struct rig rig;
+
+static void begin(uint32_t segment_pages, uint32_t segments)
+{
+	rig_init(&rig, rig_config(segment_pages, segments, SLOTS, 2), 1);
+	rig_open(&rig);
+	rig_append_wait(&rig, 1, 1, SMALL);
+	rig_run(&rig);
+}
+
+/* The next batch, on the disk and named by no entry. */
+static void append(uint64_t epoch, uint64_t commit, uint32_t bytes)
+{
+	uint64_t lsn = jr_tail_lsn(rig.jr) + 1;
+	struct jr_batch *b = rig_batch(epoch, lsn, lsn, commit, jr_tail_hash(rig.jr), bytes);
+
+	cr_assert_eq(jr_append(rig.jr, b), 0);
+	while (rig_step(&rig))
+		;
+	jr_batch_unref(b);
+	cr_assert_eq(rig.appended, lsn);
+}
+
+static void append_lost(uint64_t epoch, uint32_t bytes)
+{
+	simdisk_lose_write(rig.disk, UINT32_MAX, 0);
+	append(epoch, jr_tail_lsn(rig.jr), bytes);
+}
+
+static void opens(uint64_t tail, uint64_t missing)
+{
+	enum jr_verdict v = rig_reopen(&rig);
+
+	cr_assert(v == JR_CLEAN || v == JR_TORN, "%d", v);
+	cr_assert_eq(jr_tail_lsn(rig.jr), tail, "%lu", jr_tail_lsn(rig.jr));
+	cr_assert_eq(rig.opened.missing_lsn, missing, "%lu", rig.opened.missing_lsn);
+}
+
+Test(jr_later, a_later_batch_tells_that_a_lost_one_was_committed)
+{
+	begin(64, 3);
+	append_lost(1, SMALL);
+	append(1, 2, SMALL);
+	append(1, 3, SMALL);
+	opens(1, 3);
+	opens(1, 3);
+	/* The peer brings the first: the others follow it. */
+	append(1, 1, SMALL);
+	opens(4, 0);
+	rig_check(&rig);
+	rig_done(&rig);
+}
+
+Test(jr_later, one_that_says_nothing_of_it_tells_nothing)
+{
+	begin(64, 3);
+	append_lost(1, SMALL);
+	append(1, 1, SMALL);
+	append(1, 1, SMALL);
+	opens(1, 0);
+	rig_done(&rig);
+}
+
+Test(jr_later, one_that_is_not_whole_tells_nothing)
+{
+	uint8_t *p;
+
+	begin(64, 3);
+	append_lost(1, SMALL);
+	append(1, 2, 3 * SMALL);
+	p = simdisk_bytes(rig.disk, 1, NULL) + 2 * 4096;
+	p[4096 + 100] ^= 1;
+	opens(1, 0);
+	p[4096 + 100] ^= 1;
+	opens(1, 2);
+	p[100] ^= 1;
+	opens(1, 0);
+	rig_done(&rig);
+}
+
+/* What was dropped when the log went on in a newer epoch. */
+Test(jr_later, one_of_an_older_epoch_tells_nothing)
+{
+	begin(64, 3);
+	append(1, 1, SMALL);
+	append(1, 2, SMALL);
+	append(1, 3, SMALL);
+	rig_run(&rig);
+	jr_cut(rig.jr, 1);
+	rig_run(&rig);
+	append(2, 1, SMALL);
+	opens(2, 0);
+	rig_done(&rig);
+}
+
+/* It stands in the next segment; or would cross the end of its own, where no batch can be. */
+Test(jr_later, it_is_found_where_batches_can_be)
+{
+	uint8_t *first, *second;
+
+	begin(4, 3);
+	append_lost(1, 2 * SMALL);
+	append(1, 2, 2 * SMALL);
+	opens(1, 2);
+	first = simdisk_bytes(rig.disk, 1, NULL);
+	second = simdisk_bytes(rig.disk, 2, NULL);
+	memcpy(first + 3 * 4096, second, 4096);
+	memset(second, 0, 4096);
+	opens(1, 0);
+	rig_done(&rig);
+}
+
+/* Where the log begins, nothing is behind its end any more. */
+Test(jr_later, it_is_looked_for_up_to_the_beginning)
+{
+	begin(4, 3);
+	for (unsigned i = 2; i < 12; i++)
+		append(1, i - 1, SMALL);
+	append_lost(1, SMALL);
+	opens(11, 0);
+	rig_done(&rig);
+}
+
+/* No farther than an entry can be late, 16 MiB. */
+Test(jr_later, it_is_not_looked_for_everywhere)
+{
+	enum { SEGMENT_PAGES = 1024, LARGE = SEGMENT_PAGES * 4096 - 200000 };
+
+	for (uint64_t between = 4; between <= 5; between++) {
+		begin(SEGMENT_PAGES, 8);
+		append_lost(1, SMALL);
+		for (uint64_t i = 0; i < between; i++)
+			append(1, 1, LARGE);
+		append(1, 2, SMALL);
+		opens(1, between == 4 ? 2 : 0);
+		rig_done(&rig);
+	}
+}
