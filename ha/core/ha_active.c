@@ -47,13 +47,12 @@ static bool brought_nothing(const struct ha *h)
 }
 
 /* T2: what was acked in this session counts no more; what was committed stays committed. */
-void ha_session_lost(struct ha *h, const char *why)
+void ha_session_lost(struct ha *h)
 {
-	(void)why;
 	if (h->s.open)
 		h->path_dead = brought_nothing(h);
 	forget_session(h);
-	ha_resync_stop(h, true);
+	ha_resync_stop(h);
 	if (h->mode == HA_SYNC)
 		ha_set_mode(h, HA_FROZEN);
 	ha_switch_failed(h, "the standby was lost meanwhile");
@@ -113,12 +112,9 @@ void ha_stream(struct ha *h)
 
 void ha_on_session_ok(struct ha *h, const struct pr_link_session_ok *m)
 {
-	struct pr_hash hash;
-
 	if (h->role != PR_ROLE_ACTIVE || !h->s.opening || m->epoch != h->state.epoch ||
 	    m->link != h->s.link)
 		return;
-	pr_hash_from_bytes(m->tail_hash, &hash);
 	if (m->tail_lsn != h->s.base_lsn) {
 		ha_link_close(h);
 		return;

@@ -381,7 +381,7 @@ void ha_send_end(struct ha *, uint16_t type, struct pr_buf *, struct jr_batch *)
 
 /* ha_active.c */
 bool ha_run_active(struct ha *);
-void ha_session_lost(struct ha *, const char *why);
+void ha_session_lost(struct ha *);
 void ha_session_open(struct ha *, uint8_t kind, uint64_t base_lsn, const struct pr_hash *,
 		     uint64_t goal_lsn);
 void ha_on_session_ok(struct ha *, const struct pr_link_session_ok *);
@@ -401,7 +401,7 @@ void ha_on_switchover(struct ha *, uint64_t ticket, bool demote);
 /* ha_resync.c: T5, T6 as the source */
 uint64_t ha_history_bound(const struct ha *);
 bool ha_run_resync(struct ha *);
-void ha_resync_stop(struct ha *, bool penalty);
+void ha_resync_stop(struct ha *);
 void ha_resync_fetched(struct ha *, enum ha_fetch, struct jr_batch *);
 void ha_on_fork(struct ha *, const struct pr_link_fork *);
 void ha_on_rows(struct ha *, const struct ha_event *);
@@ -409,7 +409,6 @@ void ha_on_rows_ok(struct ha *, const struct pr_link_rows_ok *);
 void ha_on_insync_ok(struct ha *, const struct pr_link_insync_ok *);
 void ha_stream(struct ha *);
 void ha_stream_send(struct ha *, struct jr_batch *);
-bool ha_readmission_due(const struct ha *);
 
 /* ha_standby.c */
 bool ha_run_standby(struct ha *);

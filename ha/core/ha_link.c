@@ -121,7 +121,7 @@ void ha_link_close(struct ha *h)
 	h->answer_owed = h->outdate_owed = false;
 	h->repair.busy = false;
 	if (h->role == PR_ROLE_ACTIVE) {
-		ha_session_lost(h, "the link was closed");
+		ha_session_lost(h);
 	} else {
 		if (h->booted && h->r.open)
 			ha_arb_read(h); /* is this controller still named? */

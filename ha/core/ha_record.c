@@ -105,8 +105,6 @@ static void conclude(struct ha *h, enum ha_outcome outcome)
 /* The write is over; what stands decides what became of it. */
 static void read_back(struct ha *h)
 {
-	if (h->arb.error)
-		return;
 	if (same_record(&h->arb.record, &h->arb.next))
 		conclude(h, HA_DONE);
 	else

@@ -14,7 +14,7 @@ enum {
 	SLOW_BACKOFF_MAX_MS = 600000
 };
 
-bool ha_readmission_due(const struct ha *h)
+static bool readmission_due(const struct ha *h)
 {
 	return h->now_ms >= h->re.not_before_ms &&
 	       (!h->re.drops_ms[0] || h->now_ms >= h->re.drops_ms[0] + HA_HOUR_MS);
@@ -36,9 +36,9 @@ static void back_off(struct ha *h)
 	h->re.not_before_ms = h->now_ms + h->re.slow_ms;
 }
 
-void ha_resync_stop(struct ha *h, bool penalty)
+void ha_resync_stop(struct ha *h)
 {
-	if (penalty && (h->mode == HA_SYNC || h->rs != HA_RS_IDLE))
+	if (h->mode == HA_SYNC || h->rs != HA_RS_IDLE)
 		back_off(h);
 	free(h->re.rows_p);
 	h->re.rows_p = NULL;
@@ -353,7 +353,7 @@ bool ha_run_resync(struct ha *h)
 		    h->his.dstate == HA_QUARANTINED || h->s.open || h->s.opening ||
 		    h->fetch[HA_FETCH_OWN].busy || h->fetch[HA_FETCH_STREAM].busy)
 			return false;
-		if (!ha_readmission_due(h)) {
+		if (!readmission_due(h)) {
 			ha_alarm(h, HA_ALARM_DROPS,
 				 h->re.drops_ms[0] && h->now_ms < h->re.drops_ms[0] + HA_HOUR_MS);
 			ha_note_deadline(
