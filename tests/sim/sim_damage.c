@@ -4,7 +4,8 @@
  * at a time, and while the other holds everything: of what no good copy is left scenario 50 tells. What nobody came upon is as it was
  * after a while, as if it had only been read wrongly; at once when the node is to go on alone. A lost write that neither the ring nor
  * the commit in a later batch tells of looks like one that a crash dropped, also where one that was under way with it got through:
- * nobody can know, and it is there when its node dies.
+ * nobody can know, and it is there when its node dies. Often the power fails when a batch has just told, and no entry of the ring yet,
+ * and the other node is the later one to be back.
  */
 #include "journal/core/format.h"
 #include "tests/sim/sim_node.h"
@@ -126,6 +127,32 @@ static void misdirect(struct sim *s, int node, const struct simdisk_op *op)
 	simdisk_misdirect_write(disk, UINT32_MAX, 0, to, at);
 }
 
+static void power_back(struct sim *s, struct sim_event *e)
+{
+	if (!s->healing)
+		s->held[e->a] = false;
+}
+
+static void power_fails(struct sim *s, struct sim_event *e)
+{
+	int other = 3 - (int)e->a;
+
+	if (s->healing || s->damaged != (int)e->a || s->held[other])
+		return;
+	sim_node_crash(s, 1, "power lost");
+	sim_node_crash(s, 2, "power lost");
+	s->held[other] = true;
+	sim_after(s, sim_between(s, 0, 3000) * SIM_US_MS, 0, power_back)->a = (uint64_t)other;
+}
+
+/* The loss of a write was a secret until this one, of the same node, was done. */
+static void told_by(struct sim *s, int node, const struct simdisk_op *op)
+{
+	s->lost_lsn = 0;
+	if (op->file != 0 && !s->healing && sim_chance(s, 500))
+		sim_after(s, 0, 0, power_fails)->a = (uint64_t)node;
+}
+
 void sim_damage_now(struct sim *s, int node, unsigned i)
 {
 	struct sim_node *n = &s->node[node];
@@ -136,7 +163,7 @@ void sim_damage_now(struct sim *s, int node, unsigned i)
 
 	if (s->damaged == node && s->lost_lsn && op->write && !op->append &&
 	    lsn_in(s, op, true) >= s->lost_lsn)
-		s->lost_lsn = 0;
+		told_by(s, node, op);
 	if (harm == SIM_HARM_NONE || !may_damage(s, node) || (waits_for_write && !data))
 		return;
 	n->harm = SIM_HARM_NONE;

@@ -399,6 +399,7 @@ void sim_heal(struct sim *s)
 	s->doomed_next = s->loop_crashes = 0;
 	s->quiet_until_us = 0;
 	memset(s->cut, 0, sizeof(s->cut));
+	memset(s->held, 0, sizeof(s->held));
 	for (int n = 1; n <= SIM_NODES; n++) {
 		s->node[n].slow_disk_us = 0;
 		s->node[n].journal_error = s->node[n].store_error = 0;
