@@ -246,7 +246,8 @@ enum sim_fault_kind {
 		SIM_FAULTS
 };
 
-struct sim_swarm { /* drawn from the seed */
+struct sim_swarm {	/* drawn from the seed */
+	uint32_t burst; /* of 1000 faults, so many bring another at once */
 	uint32_t clients, workers, ops, faults_mean_ms, net_min_us, net_max_us, disk_min_us,
 		disk_max_us, keep, tear;
 	uint32_t think_us, restart_min_ms, restart_max_ms, segments, overlay_kib, flush_ms;

@@ -97,6 +97,8 @@ void sim_swarm_draw(struct sim *s)
 	draw_stillness(s);
 	draw_fencing(s);
 	draw_loop(s);
+	if (sim_chance(s, 333))
+		s->swarm.burst = (uint32_t)sim_between(s, 200, 600);
 	s->striking = false;
 }
 
@@ -112,6 +114,8 @@ void sim_swarm_print(const struct sim *s)
 	for (int i = 0; i < SIM_FAULTS; i++)
 		if (w->weight[i])
 			printf(" %s %u", fault_names[i], w->weight[i]);
+	if (w->burst)
+		printf("\n  %u of 1000 faults bring another within 5 ms", w->burst);
 	if (w->takeover_wait_ms)
 		printf("\n  a fenced controller lives, its successor waits %u ms",
 		       w->takeover_wait_ms);
@@ -378,6 +382,8 @@ void sim_fault(struct sim *s, struct sim_event *e)
 	/* Where so much goes wrong that nothing gets done, it becomes less with time. */
 	wait_ms = sim_between(s, 1, 2ull * s->swarm.faults_mean_ms) *
 		  (1 + s->now_us / (30000ull * SIM_US_MS));
+	if (s->swarm.burst && sim_chance(s, s->swarm.burst))
+		wait_ms = sim_below(s, 6);
 	if (s->loop_crashes == 0 &&
 	    !s->skip[s->fault_index < SIM_FAULTS_MAX ? s->fault_index : SIM_FAULTS_MAX - 1]) {
 		s->faults++;
