@@ -174,6 +174,8 @@ static int look_begin(struct look *k, char *why, size_t size)
 			look_end(k);
 		nanosleep(&pause, NULL);
 	}
+	if (k->in_use) /* what was written behind the end after the end was read */
+		k->opened.missing_lsn = 0;
 	return r;
 }
 
@@ -182,6 +184,11 @@ static int look_begin(struct look *k, char *why, size_t size)
 static bool concerns(const struct options *o, uint64_t lsn)
 {
 	return lsn == 0 || (lsn >= o->from && lsn <= o->to);
+}
+
+static const char *verdict_word(const struct look *k)
+{
+	return k->opened.missing_lsn > 0 ? "missing" : verdicts[k->opened.verdict];
 }
 
 static void verify_text(const struct look *k)
@@ -208,7 +215,7 @@ static void verify_text(const struct look *k)
 		printf("missing: LSN %" PRIu64 " to %" PRIu64
 		       ": a batch behind them says that they were committed\n",
 		       ev->tail_lsn + 1, ev->missing_lsn);
-	printf("verdict: %s%s%s\n%s\n", verdicts[ev->verdict], ev->why[0] ? ": " : "", ev->why,
+	printf("verdict: %s%s%s\n%s\n", verdict_word(k), ev->why[0] ? ": " : "", ev->why,
 	       ev->missing_lsn > 0
 		       ? "Recovery would open it, but nobody is promoted on it before the peer has brought what is missing."
 		       : advice[ev->verdict]);
@@ -224,8 +231,8 @@ static void verify_json(const struct look *k)
 									json_object_get(d, "lsn"))))
 		json_array_append(shown, d);
 	j = json_pack("{s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
-		      "journal", k->dir, "in_use", k->in_use, "verdict", verdicts[ev->verdict],
-		      "why", ev->why, "first_lsn", (json_int_t)ev->first_lsn, "tail_lsn",
+		      "journal", k->dir, "in_use", k->in_use, "verdict", verdict_word(k), "why",
+		      ev->why, "first_lsn", (json_int_t)ev->first_lsn, "tail_lsn",
 		      (json_int_t)ev->tail_lsn, "commit_lsn", (json_int_t)ev->commit_lsn,
 		      "tail_epoch", (json_int_t)ev->tail_epoch, "damaged_first",
 		      (json_int_t)ev->damaged_first, "damaged_last", (json_int_t)ev->damaged_last,
@@ -246,7 +253,7 @@ static int verify(struct look *k)
 	/* What is wrong at the tail of a journal in use is on its way to being right. */
 	if (k->in_use && k->opened.verdict == JR_TORN)
 		return EXIT_WHOLE;
-	if (!k->in_use && k->opened.missing_lsn > 0)
+	if (k->opened.missing_lsn > 0)
 		return EXIT_DAMAGED;
 	return verdict_exit(k->opened.verdict);
 }
