@@ -343,7 +343,8 @@ static void kill_one(unsigned i)
 {
 	usleep(draw(&own.dice, KILL_US));
 	kill(own.client[i].pid, SIGKILL);
-	waitpid(own.client[i].pid, NULL, 0);
+	while (waitpid(own.client[i].pid, NULL, 0) < 0 && errno == EINTR)
+		;
 	close(own.client[i].fd);
 	own.client[i].fd = 0;
 	own.client[i].works = false;

@@ -3,7 +3,7 @@
  * treework DIRECTORY SEED SECONDS: works on a tree as an application does and knows what each name must be. Reads and listings are
  * compared all along, everything once more at the end; the first difference, and the first error, ends it with 1. When its
  * standard input gives something it compares everything again, so that the mount may be made anew in between. SIGTERM ends the work,
- * not what follows it. A file named by TREEWORK_LOG gets a line of each operation: ms since 1970 when it ended, us that it took.
+ * but no operation, nor what follows the work. A file named by TREEWORK_LOG gets a line of each operation: ms since 1970 when it ended, us that it took.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -298,12 +298,21 @@ static void compare_all(void)
 	}
 }
 
-static volatile sig_atomic_t enough;
-
-static void stop(int signal)
+/* Blocked all along: a system call that waits for its file is not interrupted. */
+static bool told_to_end(void)
 {
-	(void)signal;
-	enough = 1;
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 && sigismember(&pending, SIGTERM) == 1;
+}
+
+static void block_sigterm(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 static void note(FILE *log, double took_s)
@@ -321,7 +330,7 @@ static double work(double seconds, FILE *log)
 {
 	double begun, took, longest = 0, end = now_s() + seconds;
 
-	while (!enough && (begun = now_s()) < end) {
+	while (!told_to_end() && (begun = now_s()) < end) {
 		one();
 		took = now_s() - begun;
 		note(log, took);
@@ -334,7 +343,6 @@ static double work(double seconds, FILE *log)
 int main(int argc, char **argv)
 {
 	const char *log_path = getenv("TREEWORK_LOG");
-	struct sigaction on_term = {.sa_handler = stop, .sa_flags = SA_RESTART};
 	FILE *log = NULL;
 	double longest;
 	char path[2200];
@@ -345,9 +353,11 @@ int main(int argc, char **argv)
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	umask(0);
-	sigaction(SIGTERM, &on_term, NULL);
-	if (log_path)
+	block_sigterm();
+	if (log_path) {
 		must((log = fopen(log_path, "w")), "open", log_path);
+		setvbuf(log, NULL, _IOLBF, 0);
+	}
 	seed_state = strtoull(argv[2], NULL, 0) * 2654435761u + 88172645463325252ull;
 	snprintf(base, sizeof(base), "%s/work%s", argv[1], argv[2]);
 	must(mkdir(base, 0755) == 0, "mkdir", base);

@@ -53,6 +53,7 @@ have_programs() {
 leave() {
 	local pid
 	for pid in ${workers[@]+"${workers[@]}"}; do
+		disown "$pid" 2>/dev/null
 		kill -KILL "$pid" 2>/dev/null
 	done
 	end_lab
@@ -102,7 +103,8 @@ promotions() {
 # start_registers SESSIONS PAUSE_US
 start_registers() {
 	history=$work/history.$((++histories))
-	(in_client "$build/tests/work/registers" "$volume" "$seed" "$1" "$2" "$history") >"$history.said" 2>&1 &
+	: >"$history.said"
+	(in_client "$build/tests/work/registers" "$volume" "$seed" "$1" "$2" "$history") >>"$history.said" 2>&1 &
 	registers=$!
 	workers+=("$registers")
 	until_true 20 grep -q working "$history.said" || die "the clients cannot start: $(tail -n 1 "$history.said")"
@@ -128,7 +130,9 @@ end_registers() {
 # start_names CLIENTS PAUSE_US
 start_names() {
 	names_history=$work/names
-	(in_client "$build/tests/work/names" "$volume" "$seed" "$1" "$2" "$names_history") >"$names_history.said" 2>&1 &
+	# Who follows it may be there before who writes it.
+	: >"$names_history.said"
+	(in_client "$build/tests/work/names" "$volume" "$seed" "$1" "$2" "$names_history") >>"$names_history.said" 2>&1 &
 	names=$!
 	workers+=("$names")
 	evict_killed &
@@ -138,10 +142,11 @@ start_names() {
 }
 
 # Who may have layouts and is not back after a failover keeps others from data for as long as a session lasts. An administrator need not wait.
+# As long as the pair may take to be whole.
 evict_killed() {
 	local session
 	tail -n +1 -f --pid="$names" "$names_history.said" | sed -un 's/^killed session //p' | while read -r session; do
-		until_true 60 is_evicted "$session"
+		until_true 150 is_evicted "$session" || exit
 	done
 }
 is_evicted() {
@@ -163,6 +168,7 @@ end_names() {
 	until_true 120 not kill -0 "$evicter" 2>/dev/null || { broken="the session of a killed client does not end" && return 1; }
 	forget_worker "$names"
 	forget_worker "$evicter"
+	wait "$evicter" || { broken="the sessions of killed clients were not ended" && return 1; }
 	"$build/tests/work/names" --check "$names_history" >"$names_history.judged" || { broken=$(head -n 1 "$names_history.judged") && return 1; }
 	names_explained=$(cat "$names_history.judged")
 	[ "$code" -eq 0 ] || { broken="the clients of names ended with $code: $(tail -n 1 "$names_history.said")" && return 1; }
