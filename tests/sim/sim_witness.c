@@ -83,8 +83,11 @@ void sim_witness_restart(struct sim *s, int node)
 	s->node[node].log_recovered = false;
 }
 
-/* What was still being written when it died may never have reached the disk: recovery found where the journal ends. */
-static void forget_lost(struct sim_node *n)
+/*
+ * What was still being written when it died may never have reached the disk: recovery found where the journal ends. What is damaged is
+ * there again when the damage is undone.
+ */
+static void forget_lost(const struct sim *s, struct sim_node *n)
 {
 	struct ha_status status;
 
@@ -92,6 +95,8 @@ static void forget_lost(struct sim_node *n)
 	if (status.role == PR_ROLE_STARTING)
 		return;
 	n->log_recovered = true;
+	if (s->damaged && n == &s->node[s->damaged])
+		return;
 	for (uint64_t lsn = status.tail_lsn + 1; lsn < n->log_count; lsn++)
 		n->log[lsn] = NULL;
 }
@@ -168,7 +173,7 @@ void sim_witness_commit(struct sim *s, int node)
 	uint64_t commit = ha_commit_lsn(ctl_ha(n->ctl));
 
 	if (!n->log_recovered)
-		forget_lost(n);
+		forget_lost(s, n);
 	while (n->seen_commit < commit && !s->violation) {
 		uint64_t lsn = n->seen_commit + 1;
 		struct sim_batch *w = lsn < n->log_count ? n->log[lsn] : NULL;
