@@ -204,6 +204,8 @@ static bool look(struct mdc *mdc, unsigned self)
 
 	for (unsigned i = 0; i < board_count() && good; i++) {
 		q.ino = shared->board[i].ino;
+		if (!q.ino)
+			continue;
 		q.type = PR_T_GETATTR;
 		good = ask(mdc, self, &q);
 		q.type = PR_T_READDIR;
@@ -406,6 +408,8 @@ static bool one_round(struct kept *k)
 		return false;
 	*k = (struct kept){.number = ++own.rounds, .root = shared->root};
 	shared->names = 2 + draw(&own.dice, NAMES - 2);
+	/* Who is killed may have taken a place on the board and written nothing there: nor must anything of another round stand in it. */
+	memset(shared->board, 0, sizeof(shared->board));
 	shared->seen = 0;
 	board_add(shared->root, S_IFDIR);
 	if (!all_work(k))
