@@ -3,55 +3,11 @@
  * Named failures as scripted runs: a pair and its clients at work, what goes wrong at a chosen moment, what must be so then. All
  * that is true of every run is checked as ever; at the end everybody must be at rest with everything done and both stores equal.
  */
-#include "tests/sim/sim_scenario.h"
-#include "tests/sim/simdisk.h"
+#include "tests/sim/sim_script.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MS = SIM_US_MS };
-
-static void expect(struct sim *s, bool holds, const char *what)
-{
-	if (!holds)
-		sim_fail(s, "scenario", "%s", what);
-}
-
-static void pass(struct sim *s, uint64_t ms)
-{
-	sim_until(s, s->now_us + ms * MS, NULL);
-}
-
-static bool wait_until(struct sim *s, bool (*what)(struct sim *), uint64_t ms)
-{
-	sim_until(s, s->now_us + ms * MS, what);
-	return what(s);
-}
-
-static enum ha_mode mode_of(struct sim *s, int node)
-{
-	return ha_mode(ctl_ha(s->node[node].ctl));
-}
-
-static bool has_active(struct sim *s)
-{
-	return sim_active(s) != 0;
-}
-
-static bool in_sync(struct sim *s)
-{
-	int a = sim_active(s);
-
-	return a && mode_of(s, a) == HA_SYNC;
-}
-
-static bool alone(struct sim *s)
-{
-	int a = sim_active(s);
-
-	return a && mode_of(s, a) == HA_ALONE && s->arbiter.members == 1u << (a - 1);
-}
 
 static bool promoting(struct sim *s)
 {
@@ -63,45 +19,6 @@ static bool flushing(struct sim *s)
 	int a = sim_active(s);
 
 	return a && s->node[a].flush;
-}
-
-static int active(struct sim *s)
-{
-	expect(s, wait_until(s, has_active, 20000), "nobody is active");
-	return sim_active(s) ? sim_active(s) : 1;
-}
-
-static int kill_active(struct sim *s)
-{
-	int a = active(s);
-
-	sim_node_crash(s, a, "killed");
-	return a;
-}
-
-static int kill_standby(struct sim *s)
-{
-	int b = 3 - active(s);
-
-	sim_node_crash(s, b, "killed");
-	return b;
-}
-
-/* It stays down until it is let go. */
-static void hold_down(struct sim *s, int node, bool on)
-{
-	s->held[node] = on;
-	if (on)
-		sim_node_crash(s, node, "taken away");
-}
-
-static void served_again(struct sim *s)
-{
-	uint64_t done = s->done_ops;
-
-	active(s);
-	pass(s, 3000);
-	expect(s, s->done_ops > done, "no request is answered");
 }
 
 static void cut_link(struct sim *s, bool on)
@@ -438,146 +355,6 @@ static void s41(struct sim *s)
 	s->held[b] = false;
 }
 
-/* ---- D. storage ---- */
-
-static void fail_journal(struct sim *s, int node)
-{
-	s->node[node].journal_error = -EIO;
-	pass(s, 3000);
-	expect(s, s->quarantined == node || s->replaced > 0, "no write failed");
-	served_again(s);
-	expect(s, sim_active(s) == 3 - node, "who has a failed disk serves");
-}
-
-static void s43(struct sim *s)
-{
-	fail_journal(s, active(s));
-}
-
-static void s44(struct sim *s)
-{
-	fail_journal(s, 3 - active(s));
-}
-
-/* A bit in pages of a node's journal that hold something, the last write perhaps among them, which may then look like a torn one. */
-static void rot(struct sim *s, int node)
-{
-	s->tail_lost = true;
-	for (uint32_t file = 1; file <= s->swarm.segments; file++) {
-		uint64_t bytes;
-		uint8_t *p = simdisk_bytes(s->node[node].disk, file, &bytes);
-
-		for (uint64_t at = 0; at + 4096 <= bytes; at += 4096)
-			if (pr_load32(p + at) && at / 4096 % 3 == 1)
-				simdisk_flip(s->node[node].disk, file, at + 200, 3);
-	}
-}
-
-static void s48(struct sim *s)
-{
-	int b = 3 - active(s);
-
-	hold_down(s, b, true);
-	rot(s, b);
-	s->held[b] = false;
-	expect(s, wait_until(s, in_sync, 60000), "it is not repaired from the active");
-	kill_active(s);
-	served_again(s);
-}
-
-static void s49(struct sim *s)
-{
-	int a = active(s);
-
-	hold_down(s, a, true);
-	rot(s, a);
-	s->held[a] = false;
-	served_again(s);
-	expect(s, wait_until(s, in_sync, 60000), "it is not repaired from the standby");
-}
-
-static void s50(struct sim *s)
-{
-	int a = active(s), b = 3 - a;
-
-	hold_down(s, b, true);
-	expect(s, wait_until(s, alone, 10000), "it does not go on alone");
-	served_again(s);
-	hold_down(s, a, true);
-	rot(s, a);
-	s->held[a] = false;
-	pass(s, 10000);
-	expect(s, !has_active(s), "the only copy was damaged, and somebody serves");
-	s->ends_broken = true;
-}
-
-static void s56(struct sim *s)
-{
-	int b = 3 - active(s);
-
-	s->node[b].slow_disk_us = 30000ull * MS;
-	expect(s, wait_until(s, alone, 20000), "a slow standby is not dropped");
-	served_again(s);
-	s->node[b].slow_disk_us = 0;
-}
-
-static void s57(struct sim *s)
-{
-	uint64_t promotions = s->promotions;
-
-	s->node[active(s)].slow_disk_us = 100 * MS;
-	pass(s, 30000);
-	expect(s, s->promotions <= promotions + 1, "a slow active flaps");
-	served_again(s);
-}
-
-static void s58(struct sim *s)
-{
-	int a = active(s);
-
-	s->node[a].slow_disk_us = 30000ull * MS;
-	pass(s, 500);
-	s->node[a].slow_disk_us = 0;
-	pass(s, 40000);
-	served_again(s);
-}
-
-static void s61(struct sim *s)
-{
-	int b;
-
-	pass(s, 25000);
-	b = 3 - active(s);
-	s->node[b].journal_error = -EIO;
-	pass(s, 8000);
-	expect(s, wait_until(s, in_sync, 60000), "the disk is not rebuilt");
-	expect(s, s->full_copies > 0, "there was no full copy");
-	kill_active(s);
-	served_again(s);
-}
-
-static bool copies(struct sim *s)
-{
-	return s->node[1].copy || s->node[2].copy;
-}
-
-static void s62(struct sim *s)
-{
-	int a, b;
-
-	pass(s, 25000); /* until the journal has forgotten its beginning */
-	a = active(s);
-	b = 3 - a;
-	s->node[b].journal_error = -EIO;
-	expect(s, wait_until(s, copies, 60000), "there was no full copy");
-	hold_down(s, a, true);
-	pass(s, 5000);
-	expect(s, !has_active(s), "half a copy was promoted");
-	s->held[a] = false;
-	expect(s, wait_until(s, has_active, 20000) && sim_active(s) == a,
-	       "not who holds everything serves");
-}
-
 /* ---- E. time ---- */
 
 static void s63(struct sim *s)
@@ -689,10 +466,6 @@ static void s76(struct sim *s)
 	served_again(s);
 }
 
-#define SCENARIO(number, name)          \
-	{                               \
-		number, name, s##number \
-	}
 static const struct sim_scenario scenarios[] = {
 	SCENARIO(1, "active killed while idle: the standby serves"),
 	SCENARIO(2, "killed after the local write, before the send"),
@@ -721,16 +494,6 @@ static const struct sim_scenario scenarios[] = {
 	SCENARIO(31, "the fence is late"),
 	SCENARIO(40, "arbiter unreachable in SYNC: on"),
 	SCENARIO(41, "arbiter unreachable and peer lost: FROZEN"),
-	SCENARIO(43, "EIO on the active's journal: quarantine, failover"),
-	SCENARIO(44, "EIO on the standby's journal: it is dropped"),
-	SCENARIO(48, "bit rot on the standby: repaired from the active"),
-	SCENARIO(49, "bit rot on the active: repaired from the other"),
-	SCENARIO(50, "bit rot on the only copy: nobody serves"),
-	SCENARIO(56, "standby's disk far too slow: dropped"),
-	SCENARIO(57, "active's disk slow: no flapping"),
-	SCENARIO(58, "a disk stalls 30 s"),
-	SCENARIO(61, "standby's disk lost: rebuilt while serving"),
-	SCENARIO(62, "the source dies in mid-copy: the target never serves"),
 	SCENARIO(63, "clocks set years ahead and back"),
 	SCENARIO(64, "active stopped beyond its lease, resumed"),
 	SCENARIO(70, "client dies with a layout: fenced, then reuse"),
@@ -743,7 +506,9 @@ static const struct sim_scenario scenarios[] = {
 
 const struct sim_scenario *sim_scenario_at(size_t i)
 {
-	return i < sizeof(scenarios) / sizeof(scenarios[0]) ? &scenarios[i] : NULL;
+	size_t count = sizeof(scenarios) / sizeof(scenarios[0]);
+
+	return i < count ? &scenarios[i] : sim_disk_scenario_at(i - count);
 }
 
 /* Calm weather but for what the script does. */

@@ -10,5 +10,12 @@ struct sim_scenario {
 	void (*script)(struct sim *);
 };
 
+#define SCENARIO(number, name)          \
+	{                               \
+		number, name, s##number \
+	}
+
 const struct sim_scenario *sim_scenario_at(size_t i); /* NULL: there are no more */
+const struct sim_scenario *
+sim_disk_scenario_at(size_t i); /* those of the disks, which the others end with */
 void sim_scenario_run(struct sim *, const struct sim_scenario *);

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the scripts of named failures are made of: time that passes, who is what, who is taken away. */
+#pragma once
+
+#include "tests/sim/sim_scenario.h"
+
+enum { MS = SIM_US_MS };
+
+static inline void expect(struct sim *s, bool holds, const char *what)
+{
+	if (!holds)
+		sim_fail(s, "scenario", "%s", what);
+}
+
+static inline void pass(struct sim *s, uint64_t ms)
+{
+	sim_until(s, s->now_us + ms * MS, NULL);
+}
+
+static inline bool wait_until(struct sim *s, bool (*what)(struct sim *), uint64_t ms)
+{
+	sim_until(s, s->now_us + ms * MS, what);
+	return what(s);
+}
+
+static inline enum ha_mode mode_of(struct sim *s, int node)
+{
+	return ha_mode(ctl_ha(s->node[node].ctl));
+}
+
+static inline bool has_active(struct sim *s)
+{
+	return sim_active(s) != 0;
+}
+
+static inline bool in_sync(struct sim *s)
+{
+	int a = sim_active(s);
+
+	return a && mode_of(s, a) == HA_SYNC;
+}
+
+static inline bool alone(struct sim *s)
+{
+	int a = sim_active(s);
+
+	return a && mode_of(s, a) == HA_ALONE && s->arbiter.members == 1u << (a - 1);
+}
+
+static inline int active(struct sim *s)
+{
+	expect(s, wait_until(s, has_active, 20000), "nobody is active");
+	return sim_active(s) ? sim_active(s) : 1;
+}
+
+static inline int kill_active(struct sim *s)
+{
+	int a = active(s);
+
+	sim_node_crash(s, a, "killed");
+	return a;
+}
+
+static inline int kill_standby(struct sim *s)
+{
+	int b = 3 - active(s);
+
+	sim_node_crash(s, b, "killed");
+	return b;
+}
+
+/* It stays down until it is let go. */
+static inline void hold_down(struct sim *s, int node, bool on)
+{
+	s->held[node] = on;
+	if (on)
+		sim_node_crash(s, node, "taken away");
+}
+
+static inline void served_again(struct sim *s)
+{
+	uint64_t done = s->done_ops;
+
+	active(s);
+	pass(s, 3000);
+	expect(s, s->done_ops > done, "no request is answered");
+}
