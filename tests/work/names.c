@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * names SPEC SEED CLIENTS PAUSE_US LOG: clients, each a process with a session of its own, that make, link, rename, look up, list and remove the
- * same few names in a directory made for it; a round ends when all is answered, then all of it is looked at, and again when ROUNDS_KEPT
- * more are over, then it goes to LOG (tests/check/rounds.h says how). Now and then one is killed in the middle of what it asks, and
- * another one comes for it; its session is told, so that somebody may end it. PAUSE_US lie between rounds. SIGTERM ends the work.
+ * names SPEC SEED CLIENTS PAUSE_US LOG [ROUNDS]: clients, each a process with a session of its own, that make, link, rename, look up, list
+ * and remove the same few names in a directory made for it; a round ends when all is answered, then all of it is looked at, and again when
+ * ROUNDS_KEPT more are over, then it goes to LOG (tests/check/rounds.h says how). In one of so many ROUNDS (40) one is killed in the middle
+ * of what it asks, and another one comes for it; its session is told, so that somebody may end it. PAUSE_US lie between rounds. SIGTERM
+ * ends the work.
  * names --check LOG says whether each round has an explanation: that of the simulators, tests/check/order.h.
  */
 #include <errno.h>
@@ -66,7 +67,7 @@ struct kept {
 
 static struct {
 	const char *spec;
-	unsigned clients, pause_us;
+	unsigned clients, pause_us, kill_rounds;
 	uint64_t dice, rounds, kills;
 	FILE *log;
 	struct client client[CLIENTS_MAX];
@@ -356,7 +357,8 @@ static void kill_one(unsigned i)
 
 static bool all_work(struct kept *k)
 {
-	unsigned victim = draw(&own.dice, KILL_ROUNDS) ? 0 : 1 + draw(&own.dice, own.clients - 1);
+	unsigned victim =
+		draw(&own.dice, own.kill_rounds) ? 0 : 1 + draw(&own.dice, own.clients - 1);
 	bool gone = false, good = true, took[CLIENTS_MAX] = {false};
 
 	for (unsigned i = 0; i < own.clients; i++) {
@@ -482,9 +484,10 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 3 && strcmp(argv[1], "--check") == 0)
 		return check(argv[2]);
-	if (argc != 6 || atoi(argv[3]) < 2 || atoi(argv[3]) > CLIENTS_MAX) {
+	if (argc < 6 || argc > 7 || atoi(argv[3]) < 2 || atoi(argv[3]) > CLIENTS_MAX ||
+	    (argc == 7 && atoi(argv[6]) < 1)) {
 		fprintf(stderr,
-			"usage: names SPEC SEED CLIENTS PAUSE_US LOG | names --check LOG (2 to %d clients)\n",
+			"usage: names SPEC SEED CLIENTS PAUSE_US LOG [ROUNDS] | names --check LOG (2 to %d clients)\n",
 			CLIENTS_MAX);
 		return 2;
 	}
@@ -492,6 +495,7 @@ int main(int argc, char **argv)
 	own.dice = (strtoull(argv[2], NULL, 10) * 2654435761u + 88172645463325252ull) | 1;
 	own.clients = (unsigned)atoi(argv[3]);
 	own.pause_us = (unsigned)atoi(argv[4]);
+	own.kill_rounds = argc == 7 ? (unsigned)atoi(argv[6]) : KILL_ROUNDS;
 	own.log = fopen(argv[5], "we");
 	if (!own.log) {
 		perror(argv[5]);
