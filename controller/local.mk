@@ -154,6 +154,7 @@ EXTRA_DIST += \
 
 EXTRA_DIST += controller/README.md
 EXTRA_DIST += tests/integration/017-pair-lost-client
+EXTRA_DIST += tests/integration/018-pair-names
 EXTRA_DIST += tests/integration/020-pair-disk-full
 EXTRA_DIST += tests/integration/021-lun-devices
 EXTRA_DIST += tests/integration/022-pair-damaged
