@@ -124,8 +124,8 @@ int ha_state_pick(struct ha_state *ret, const uint8_t *const copies[4], unsigned
 		*ret_others = others;
 	if (pick >= 0)
 		return ha_state_decode(ret, copies[pick]);
-	/* The very first write may have reached one copy: nothing was promised on it yet. */
-	return blank >= 3 ? -ENOENT : -EUCLEAN;
+	/* The very first write may have reached one copy and torn the next: nothing was promised on it yet. Any that was done left one blank at most. */
+	return blank >= 2 ? -ENOENT : -EUCLEAN;
 }
 
 void ha_save(struct ha *h)

@@ -86,7 +86,7 @@ static void check_choice(const uint8_t *const copies[COPIES])
 		FUZZ_CHECK(r == 0 && picked.seq >= state.seq);
 	}
 	if (!agreed) {
-		FUZZ_CHECK(others == 0 && r == (blanks >= 3 ? -ENOENT : -EUCLEAN));
+		FUZZ_CHECK(others == 0 && r == (blanks >= 2 ? -ENOENT : -EUCLEAN));
 		return;
 	}
 	ha_state_encode(block, &picked);

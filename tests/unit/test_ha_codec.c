@@ -143,6 +143,10 @@ Test(ha_codec, blank_copies_are_a_new_node)
 	cr_assert_eq(ha_state_pick(&t, p, NULL), -ENOENT);
 	ha_state_encode(copy[2], &s);
 	cr_assert_eq(ha_state_pick(&t, p, NULL), -ENOENT, "the first write never finished");
+	memcpy(copy[3], copy[2], 20);
+	cr_assert_eq(ha_state_pick(&t, p, NULL), -ENOENT, "it tore the next one");
+	copy[1][0] = 1;
+	cr_assert_eq(ha_state_pick(&t, p, NULL), -EUCLEAN, "no write tears two");
 	cr_assert_eq(ha_state_pick(&t, none, NULL), -EUCLEAN);
 }
 
