@@ -111,14 +111,21 @@ Test(ha_pair, p3_who_is_not_a_member_refuses_and_names_the_other)
 		  strstr(pair.text, "mdcctl override"));
 }
 
-Test(ha_pair, p3_a_tail_below_the_floor_is_an_old_snapshot)
+/* With three LSNs, where the floor beside the record and the journal itself say how many there must be. */
+static void promote_three(uint64_t floor, uint64_t missing)
 {
 	pair_start(3, 2);
 	pair_log_of(3);
-	pair.floor = 4;
+	pair.floor = floor;
+	pair.missing = missing;
 	pair_boot();
 	pair_fenced();
 	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+}
+
+Test(ha_pair, p3_a_tail_below_the_floor_is_an_old_snapshot)
+{
+	promote_three(4, 0);
 	cr_assert_eq(pair.result, -EPERM);
 	cr_assert(strstr(pair.text, "LSN 4 to 4"));
 }
@@ -126,12 +133,7 @@ Test(ha_pair, p3_a_tail_below_the_floor_is_an_old_snapshot)
 /* The journal itself tells of it, when the floor is not yet there. */
 Test(ha_pair, p3_what_the_disk_lost_is_missed_until_it_is_there)
 {
-	pair_start(3, 2);
-	pair_log_of(3);
-	pair.missing = 5;
-	pair_boot();
-	pair_fenced();
-	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+	promote_three(0, 5);
 	cr_assert_eq(pair.result, -EPERM);
 	cr_assert(strstr(pair.text, "LSN 4 to 5") && strstr(pair.text, "start node 2"), "%s",
 		  pair.text);
@@ -139,12 +141,7 @@ Test(ha_pair, p3_what_the_disk_lost_is_missed_until_it_is_there)
 
 Test(ha_pair, p3_what_is_there_is_not_missed)
 {
-	pair_start(3, 2);
-	pair_log_of(3);
-	pair.missing = 3;
-	pair_boot();
-	pair_fenced();
-	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+	promote_three(3, 3);
 	cr_assert_eq(pair.result, 0, "%s", pair.text);
 }
 
