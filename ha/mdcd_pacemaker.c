@@ -2,7 +2,7 @@
 /*
  * mdcd-pacemaker OWN PEER RESOURCE: the child of mdcd that speaks to Pacemaker's daemons. Descriptor 3 is mdcd; the lines are
  * those of ha/io/cluster_helper.h. It writes promotion scores (pacemaker-attrd), has the peer's node fenced and listens for
- * every result (pacemaker-fenced), and reports the peer's failed controller (pacemaker-controld). It decides nothing.
+ * every request and result (pacemaker-fenced), and reports the peer's failed controller (pacemaker-controld). It decides nothing.
  *
  * Every write makes the scheduler run anew and aborts the transition under way, so it writes as little and as seldom as it can.
  */
@@ -26,7 +26,7 @@
 #include <crm/stonith-ng.h>
 #include <glib-unix.h>
 
-enum { MDCD = 3, LINE_BYTES = 512, AGAIN_MS = 500, REPORT_MS = 1000, FENCE_S = 60 };
+enum { MDCD = 3, LINE_BYTES = 512, AGAIN_MS = 500, REPORT_MS = 1000, FENCE_S = 60, HISTORY_S = 2 };
 
 enum { SCORE_MOVE = 1, SCORE_ACTIVE = 1000 };
 
@@ -200,11 +200,15 @@ static void peer_failed(void)
 
 static gboolean connect_fencer(gpointer unused);
 
+static bool cuts_peer(const char *target, const char *action)
+{
+	return target && action && strcmp(target, peer) == 0 &&
+	       (strcmp(action, "off") == 0 || strcmp(action, "reboot") == 0);
+}
+
 static void fenced(stonith_t *st, stonith_event_t *e)
 {
-	if (!e->target || strcmp(e->target, peer) != 0 || !e->action)
-		return;
-	if (strcmp(e->action, "off") != 0 && strcmp(e->action, "reboot") != 0)
+	if (!cuts_peer(e->target, e->action))
 		return;
 	if (e->result == pcmk_ok)
 		tell("fenced %s (%s) by %s for %s", e->target, e->action,
@@ -213,6 +217,28 @@ static void fenced(stonith_t *st, stonith_event_t *e)
 	else
 		tell("log %s of %s by %s failed: %s", e->action, e->target,
 		     e->executioner ? e->executioner : "nobody", pcmk_strerror(e->result));
+}
+
+/* The fencer says that there is something new, not what. Its answer is in memory, so nothing waits here for long. */
+static gboolean look_for_request(gpointer unused)
+{
+	stonith_history_t *all = NULL;
+
+	if (connected &&
+	    fencer->cmds->history(fencer, st_opt_none, peer, &all, HISTORY_S) == pcmk_ok)
+		for (const stonith_history_t *h = all; h; h = h->next)
+			if ((h->state == st_query || h->state == st_exec) &&
+			    cuts_peer(h->target, h->action))
+				tell("asked %s by %s on %s", h->action,
+				     h->client ? h->client : "nobody known",
+				     h->origin ? h->origin : "a node not known");
+	stonith_history_free(all);
+	return G_SOURCE_REMOVE;
+}
+
+static void history_changed(stonith_t *st, stonith_event_t *e)
+{
+	g_idle_add(look_for_request, NULL);
 }
 
 static void fencer_lost(stonith_t *st, stonith_event_t *e)
@@ -232,6 +258,7 @@ static gboolean connect_fencer(gpointer unused)
 	if (!fencer || fencer->cmds->connect(fencer, "mdcd", NULL) != pcmk_ok)
 		return G_SOURCE_CONTINUE;
 	fencer->cmds->register_notification(fencer, T_STONITH_NOTIFY_FENCE, fenced);
+	fencer->cmds->register_notification(fencer, T_STONITH_NOTIFY_HISTORY, history_changed);
 	fencer->cmds->register_notification(fencer, T_STONITH_NOTIFY_DISCONNECT, fencer_lost);
 	connected = true;
 	tell("log connected to pacemaker-fenced");

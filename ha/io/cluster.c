@@ -139,6 +139,9 @@ static void helper_said(void *user, const char *line)
 		if (c->asked)
 			c->cfg.fenced(c->cfg.user, c->asked - 1, -EIO, line + 9);
 		c->asked = 0;
+	} else if (strncmp(line, "asked ", 6) == 0) {
+		say(c, LOG_INFO, "the fencer was asked for %s: %s", c->peer_name, line + 6);
+		c->cfg.fence_asked(c->cfg.user);
 	} else if (strncmp(line, "log ", 4) == 0) {
 		say(c, LOG_INFO, "%s", line + 4);
 	}
