@@ -378,13 +378,18 @@ static void closed(struct cl *cl, uint64_t ino, uint32_t opens)
 	cl_held_tidy(&cl->held, held);
 }
 
-/* A grant; if its recall came first, the recall is delivered right behind it. */
+/*
+ * A grant; if its recall came first, the recall is delivered right behind it. What is being returned already is not joined with it: a
+ * bind may have come between, which did not name it.
+ */
 static void granted(struct cl *cl, const struct pr_layout_get *get, uint64_t generation)
 {
 	struct cl_held *held = cl_held_find(&cl->held, get->ino);
 
 	if (!held)
 		return;
+	if (held->generation <= held->returning)
+		held->layout = PR_LAYOUT_NONE;
 	if (generation > held->generation)
 		held->generation = generation;
 	if (get->mode > held->layout)

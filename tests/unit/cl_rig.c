@@ -259,13 +259,23 @@ uint64_t ask_create(struct net *r, const char *name, uint64_t tag)
 	return id;
 }
 
-void ask_layout(struct net *r, uint64_t ino, uint64_t tag)
+void ask_layout(struct net *r, uint64_t ino, uint8_t mode, uint64_t tag)
 {
-	struct pr_layout_get q = {.ino = ino, .blocks = 1, .mode = PR_LAYOUT_WRITE};
+	struct pr_layout_get q = {.ino = ino, .blocks = 1, .mode = mode};
 	struct pr_buf *b = cl_prepare(r->cl, pr_layout_get_size(&q));
 
 	cr_assert_eq(pr_layout_get_encode(b, &q), 0);
 	cl_submit(r->cl, PR_T_LAYOUT_GET, tag);
+	net_pump(r);
+}
+
+void ask_return(struct net *r, uint64_t ino, uint64_t generation, uint64_t tag)
+{
+	struct pr_layout_return q = {.ino = ino, .generation = generation};
+	struct pr_buf *b = cl_prepare(r->cl, pr_layout_return_size(&q));
+
+	cr_assert_eq(pr_layout_return_encode(b, &q), 0);
+	cl_submit(r->cl, PR_T_LAYOUT_RETURN, tag);
 	net_pump(r);
 }
 

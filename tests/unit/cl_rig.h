@@ -65,7 +65,8 @@ void net_look_away(struct net *r);
 /* What the client asks for; the id to cancel it by. */
 uint64_t ask_getattr(struct net *r, uint64_t ino, uint64_t tag);
 uint64_t ask_create(struct net *r, const char *name, uint64_t tag);
-void ask_layout(struct net *r, uint64_t ino, uint64_t tag);
+void ask_layout(struct net *r, uint64_t ino, uint8_t mode, uint64_t tag);
+void ask_return(struct net *r, uint64_t ino, uint64_t generation, uint64_t tag);
 
 /* What the controllers say. */
 void net_say(struct net *r, int link, struct pr_frame *f, const void *p, size_t len);

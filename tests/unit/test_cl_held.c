@@ -19,7 +19,7 @@ Test(cl_core, a_recall_that_overtakes_its_grant_kills_it)
 	struct net *r = net_serving();
 	struct net_sent *s;
 
-	ask_layout(r, 3, 100);
+	ask_layout(r, 3, PR_LAYOUT_WRITE, 100);
 	s = net_want(r, at(A, ACCESS), PR_T_LAYOUT_GET);
 	recall(r, at(A, COORD), 3, 77, 5);
 	cr_assert_eq(r->recalls, 0);
@@ -36,7 +36,7 @@ Test(cl_core, a_recall_of_an_older_generation_leaves_the_grant_alone)
 	struct net *r = net_serving();
 	struct net_sent *s;
 
-	ask_layout(r, 3, 100);
+	ask_layout(r, 3, PR_LAYOUT_WRITE, 100);
 	s = net_want(r, at(A, ACCESS), PR_T_LAYOUT_GET);
 	recall(r, at(A, COORD), 3, 76, 5);
 	grant(r, at(A, ACCESS), s, 77);
@@ -49,39 +49,73 @@ Test(cl_core, a_recall_of_an_older_generation_leaves_the_grant_alone)
 	net_free(r);
 }
 
-Test(cl_core, opens_and_layouts_are_told_to_the_new_active)
+/* What the session says that it holds when the active of this epoch is told: at most two, by inode. */
+static uint32_t told(struct net *r, uint64_t epoch, struct pr_held held[2])
 {
-	struct net *r = net_serving();
 	struct pr_session_bind bind;
-	struct pr_held held[2];
 	struct net_sent *s;
+	uint32_t n;
 
-	ask_create(r, "x", 100);
-	net_create_reply(r, at(A, ACCESS), net_want(r, at(A, ACCESS), PR_T_CREATE), 5, 3);
-	ask_create(r, "y", 101);
-	net_create_reply(r, at(A, ACCESS), net_want(r, at(A, ACCESS), PR_T_CREATE), 5, 4);
-	ask_layout(r, 3, 102);
-	grant(r, at(A, ACCESS), net_want(r, at(A, ACCESS), PR_T_LAYOUT_GET), 77);
-	/* A get under way is no layout yet. */
-	ask_layout(r, 9, 103);
 	net_kill_peer(r, A);
 	net_look_away(r);
-	net_notice(r, at(B, ACCESS), PR_ROLE_ACTIVE, 6);
+	net_notice(r, at(B, ACCESS), PR_ROLE_ACTIVE, epoch);
 	s = net_want(r, at(B, ACCESS), PR_T_SESSION_BIND);
 	cr_assert_eq(pr_session_bind_decode(&bind, s->p, s->f.length), 0);
-	cr_assert_eq(bind.held.count, 2);
-	cr_assert(pr_held_next(&bind.held, &held[0]) && pr_held_next(&bind.held, &held[1]));
-	if (held[0].ino == 4) {
+	n = bind.held.count;
+	cr_assert_leq(n, 2);
+	for (uint32_t i = 0; i < n; i++)
+		cr_assert(pr_held_next(&bind.held, &held[i]));
+	if (n == 2 && held[0].ino > held[1].ino) {
 		struct pr_held swap = held[0];
 
 		held[0] = held[1];
 		held[1] = swap;
 	}
+	return n;
+}
+
+Test(cl_core, opens_and_layouts_are_told_to_the_new_active)
+{
+	struct net *r = net_serving();
+	struct pr_held held[2];
+
+	ask_create(r, "x", 100);
+	net_create_reply(r, at(A, ACCESS), net_want(r, at(A, ACCESS), PR_T_CREATE), 5, 3);
+	ask_create(r, "y", 101);
+	net_create_reply(r, at(A, ACCESS), net_want(r, at(A, ACCESS), PR_T_CREATE), 5, 4);
+	ask_layout(r, 3, PR_LAYOUT_WRITE, 102);
+	grant(r, at(A, ACCESS), net_want(r, at(A, ACCESS), PR_T_LAYOUT_GET), 77);
+	/* A get under way is no layout yet. */
+	ask_layout(r, 9, PR_LAYOUT_WRITE, 103);
+	cr_assert_eq(told(r, 6, held), 2);
 	cr_assert_eq(held[0].ino, 3);
 	cr_assert_eq(held[0].opens, 1);
 	cr_assert_eq(held[0].layout, PR_LAYOUT_WRITE);
 	cr_assert_eq(held[0].generation, 77);
 	cr_assert_eq(held[1].ino, 4);
 	cr_assert_eq(held[1].layout, PR_LAYOUT_NONE);
+	net_free(r);
+}
+
+/* The active that was told meanwhile knows nothing of the old one: to claim its mode again is to claim what others may have. */
+Test(cl_core, a_grant_is_not_joined_with_what_is_being_returned)
+{
+	struct net *r = net_serving();
+	struct net_sent *get, *back;
+	struct pr_held held[2];
+
+	ask_layout(r, 3, PR_LAYOUT_WRITE, 100);
+	grant(r, at(A, ACCESS), net_want(r, at(A, ACCESS), PR_T_LAYOUT_GET), 77);
+	ask_return(r, 3, 77, 101);
+	back = net_want(r, at(A, ACCESS), PR_T_LAYOUT_RETURN);
+	ask_layout(r, 3, PR_LAYOUT_READ, 102);
+	get = net_want(r, at(A, ACCESS), PR_T_LAYOUT_GET);
+	grant(r, at(A, ACCESS), get, 78);
+	SAY(r, at(A, ACCESS), net_reply_to(back, 5), layout_return_r);
+	cr_assert_eq(r->dones, 3);
+	cr_assert_eq(told(r, 6, held), 1);
+	cr_assert_eq(held[0].ino, 3);
+	cr_assert_eq(held[0].layout, PR_LAYOUT_READ);
+	cr_assert_eq(held[0].generation, 78);
 	net_free(r);
 }
