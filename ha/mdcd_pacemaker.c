@@ -215,8 +215,8 @@ static void fenced(stonith_t *st, stonith_event_t *e)
 		     e->executioner ? e->executioner : "nobody known",
 		     e->client_origin ? e->client_origin : "nobody known");
 	else
-		tell("log %s of %s by %s failed: %s", e->action, e->target,
-		     e->executioner ? e->executioner : "nobody", pcmk_strerror(e->result));
+		tell("failed %s by %s: %s", e->action, e->executioner ? e->executioner : "nobody",
+		     pcmk_strerror(e->result));
 }
 
 /* The fencer says that there is something new, not what. Its answer is in memory, so nothing waits here for long. */

@@ -229,6 +229,12 @@ static void peer_fact(struct ha *h, const struct ha_event *e)
 	h->peer.known = true;
 	h->peer.process_up = e->process_up;
 	h->peer.node_up = e->node_up;
+	if (e->node_up)
+		h->peer.lost_ms = 0;
+	else if (!h->peer.lost_ms)
+		h->peer.lost_ms = h->now_ms;
+	if (e->node_up && e->process_up)
+		h->fence_failed = false;
 	if (!e->process_up || !e->node_up)
 		ha_link_close(h);
 }
@@ -242,7 +248,6 @@ static void fence_fact(struct ha *h, const struct ha_event *e)
 			h->fence_ok ? ha_max(h->fence_incarnation, e->incarnation) : e->incarnation;
 		h->fence_ok = true;
 	}
-	ha_alarm(h, HA_ALARM_FENCE, h->fence_failed);
 	if (ha_peer_fenced(h))
 		ha_link_close(h);
 }
@@ -386,6 +391,17 @@ static void take_event(struct ha *h, const struct ha_event *e)
 	}
 }
 
+/* A lost node that nobody fences, or is asked to fence: without its proof this controller waits, and must not wait in silence. */
+static void watch_fence(struct ha *h)
+{
+	uint64_t due = h->peer.lost_ms + HA_FENCE_ALARM_MS;
+	bool waits = h->peer.lost_ms && h->peer.incarnation && !ha_peer_fenced(h);
+
+	if (waits && h->now_ms < due)
+		ha_note_deadline(h, due);
+	ha_alarm(h, HA_ALARM_FENCE, h->fence_failed || (waits && h->now_ms >= due));
+}
+
 static void run(struct ha *h)
 {
 	bool moved;
@@ -401,6 +417,8 @@ static void run(struct ha *h)
 		moved |= ha_run_resync(h);
 		moved |= ha_run_active(h);
 	} while (moved && !h->dead && h->fx_count < HA_FX_MAX / 2);
+	if (!h->dead)
+		watch_fence(h);
 }
 
 void ha_step(struct ha *h, const struct ha_event *e)

@@ -217,7 +217,7 @@ bool ha_next(struct ha *, struct ha_effect *);
 	HA_ALARM(ALONE, "only this controller holds the latest operations")                  \
 	HA_ALARM(FROZEN, "no operation is answered")                                         \
 	HA_ALARM(ARBITER, "the arbiter record cannot be read or written")                    \
-	HA_ALARM(FENCE, "the peer could not be fenced")                                      \
+	HA_ALARM(FENCE, "the peer is lost, and is not fenced")                               \
 	HA_ALARM(SLOW_PEER, "the standby is too slow and was dropped")                       \
 	HA_ALARM(DROPS, "the standby was dropped three times within an hour")                \
 	HA_ALARM(JOURNAL, "the journal or the store here is damaged")                        \

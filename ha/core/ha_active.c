@@ -308,11 +308,7 @@ static bool may_go_alone(struct ha *h)
 		ha_note_deadline(h, h->heard_ms + h->cfg.membership_ms);
 		return false;
 	}
-	if (h->peer.known && !h->peer.node_up && !ha_peer_fenced(h)) {
-		ha_alarm(h, HA_ALARM_FENCE, h->fence_failed);
-		return false;
-	}
-	return true;
+	return !h->peer.known || h->peer.node_up || ha_peer_fenced(h);
 }
 
 static bool run_alone(struct ha *h)

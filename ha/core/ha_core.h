@@ -26,7 +26,8 @@ enum {
 	HA_ARBITER_NAMED_MS = 50, /* a standby that waits to be named looks this often */
 	HA_PROMISE_WAIT_MS = 1000,
 	HA_FENCE_WAIT_MS = 5000,
-	HA_BARRIER_LAG = 4096, /* operations behind, from which the barrier of T6 may close */
+	HA_FENCE_ALARM_MS = 20000, /* a lost node that is not fenced by then is an alarm */
+	HA_BARRIER_LAG = 4096,	   /* operations behind, from which the barrier of T6 may close */
 	HA_OVERRIDE_EPOCHS = 65536,
 	HA_DROPS_AN_HOUR = 3,
 	HA_QUARANTINE_WAIT_MS = 1000,
@@ -196,6 +197,7 @@ struct ha {
 	struct {
 		bool known, process_up, node_up;
 		uint64_t incarnation;
+		uint64_t lost_ms; /* its node left the membership at; 0: it has not */
 	} peer;
 	bool quorate, fence_ok, fence_failed;
 	char fence_why[160]; /* of the one that failed, may be empty */

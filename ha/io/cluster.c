@@ -46,6 +46,7 @@ struct cluster {
 	uint64_t incarnation;		/* of the peer, as last announced */
 	uint64_t reported_ms, reported; /* a fencing of this incarnation was reported at, 0: none */
 	uint64_t asked;			/* a fence asked for: its incarnation + 1 */
+	uint64_t proven;		/* dead, its incarnation + 1 */
 	bool changed;
 };
 
@@ -82,6 +83,7 @@ static void proven_dead(struct cluster *c, const char *text)
 {
 	c->reported_ms = 0;
 	c->asked = 0;
+	c->proven = c->incarnation + 1;
 	say(c, LOG_NOTICE, "node %u, life %" PRIu64 ", is dead: %s", 3u - c->cfg.node,
 	    c->incarnation, text);
 	c->cfg.fenced(c->cfg.user, c->incarnation, 0, text);
@@ -139,6 +141,10 @@ static void helper_said(void *user, const char *line)
 		if (c->asked)
 			c->cfg.fenced(c->cfg.user, c->asked - 1, -EIO, line + 9);
 		c->asked = 0;
+	} else if (strncmp(line, "failed ", 7) == 0) {
+		say(c, LOG_WARNING, "fencing of %s failed: %s", c->peer_name, line + 7);
+		if (!c->process_up && c->proven != c->incarnation + 1)
+			c->cfg.fenced(c->cfg.user, c->incarnation, -EIO, line + 7);
 	} else if (strncmp(line, "asked ", 6) == 0) {
 		say(c, LOG_INFO, "the fencer was asked for %s: %s", c->peer_name, line + 6);
 		c->cfg.fence_asked(c->cfg.user);

@@ -47,6 +47,34 @@ Test(ha_pair, t4_a_lost_node_waits_for_a_fence_of_its_present_life)
 	cr_assert_eq(ha_mode(pair.h), HA_ALONE);
 }
 
+/* As where the cluster has no fence device, and nobody is asked. */
+Test(ha_pair, a_lost_node_that_nobody_fences_is_an_alarm)
+{
+	sync_without_a_fence();
+	pair_peer(50, false, false);
+	pair_wait_ms(19000);
+	cr_assert(!pair_saw("alarm FENCE 1"));
+	pair_wait_ms(2000);
+	cr_assert(pair_saw("alarm FENCE 1"));
+	pair_event((struct ha_event){.type = HA_EV_FENCE, .incarnation = 50});
+	cr_assert(pair_saw("alarm FENCE 0"));
+	pair_forget();
+	pair_wait_ms(30000);
+	cr_assert(!pair_saw("alarm FENCE 1"));
+}
+
+Test(ha_pair, a_fence_that_failed_is_an_alarm_until_the_peer_is_there_again)
+{
+	sync_without_a_fence();
+	pair_peer(50, false, false);
+	pair_event((struct ha_event){.type = HA_EV_FENCE, .incarnation = 50, .error = -EIO});
+	cr_assert(pair_saw("alarm FENCE 1"));
+	pair_peer(50, false, true);
+	cr_assert(!pair_saw("alarm FENCE 0"));
+	pair_peer(51, true, true);
+	cr_assert(pair_saw("alarm FENCE 0"));
+}
+
 Test(ha_pair, replies_wait_for_a_lapsed_lease_and_go_on_with_it)
 {
 	uint64_t sent;
