@@ -28,8 +28,8 @@ int check_cas(const char *conf_path, char *why, size_t size);
 
 /* "ok", or what is wrong with frames of the full size to the other one's heartbeat address. */
 json_t *check_frames(const char *from, const char *to);
-/* Ports among count that the kernel may give to any program. */
-json_t *check_unreserved(const unsigned *ports, int count);
+/* What is reserved, as the kernel writes it, and which of the count ports the kernel may give to any program. */
+void check_reserved(json_t *o, const unsigned *ports, int count);
 /* Is the address one of this host's? */
 bool check_is_here(const char *address);
 /* nodes, their addresses, hash of the file and of the key beside it. */

@@ -13,7 +13,7 @@
 #include "controller/io/check.h"
 #include "proto/hash.h"
 
-enum { TEXT_MAX = 4 << 20, VALUE_MAX = 256, FENCE_WAIT_S = 20 };
+enum { TEXT_MAX = 4 << 20, VALUE_MAX = 256, HOSTS_BYTES = 1024, FENCE_WAIT_S = 20 };
 
 static char *read_stream(FILE *f, size_t *ret_len)
 {
@@ -251,6 +251,40 @@ static bool has_word(const char *list, const char *word)
 	return false;
 }
 
+static void add_word(char hosts[HOSTS_BYTES], const char *word, size_t len)
+{
+	size_t n = strlen(hosts);
+
+	snprintf(hosts + n, HOSTS_BYTES - n, "%s%.*s", n ? " " : "", (int)len, word);
+}
+
+/* Whom a device cuts off, as Pacemaker takes it: by its list, its map, its plug; without any, it asks the device, which may name each. */
+static void targets(const json_t *values, const json_t *nodes, char hosts[HOSTS_BYTES])
+{
+	const char *list = json_string_value(json_object_get(values, "pcmk_host_list"));
+	const char *map = json_string_value(json_object_get(values, "pcmk_host_map"));
+	const char *how = json_string_value(json_object_get(values, "pcmk_host_check"));
+	const char *plug = json_string_value(json_object_get(values, "plug"));
+	json_t *n;
+	size_t i;
+
+	hosts[0] = '\0';
+	if (list)
+		add_word(hosts, list, strlen(list));
+	while (map && *map) { /* HOST:PORT[,PORT];HOST:PORT... */
+		add_word(hosts, map, strcspn(map, ":; "));
+		map += strcspn(map, "; ");
+		map += strspn(map, "; ");
+	}
+	if (hosts[0] || strcmp(how ? how : "", "static-list") == 0)
+		return;
+	if (plug)
+		add_word(hosts, plug, strlen(plug));
+	else
+		json_array_foreach(nodes, i, n)
+			add_word(hosts, json_string_value(n), json_string_length(n));
+}
+
 /* Of each device only whom it cuts off and what it answers is told on; its parameters stay here. */
 static void ask_devices(json_t *o, const char *host)
 {
@@ -260,13 +294,12 @@ static void ask_devices(json_t *o, const char *host)
 	json_array_foreach(json_object_get(o, "fences"), i, d)
 	{
 		json_t *values = json_object_get(d, "values");
-		const char *hosts = json_string_value(json_object_get(values, "pcmk_host_list"));
+		char hosts[HOSTS_BYTES];
 
-		if (!hosts)
-			hosts = json_string_value(json_object_get(values, "plug"));
-		json_object_set_new(d, "hosts", json_string(hosts ? hosts : ""));
+		targets(values, json_object_get(o, "nodes"), hosts);
+		json_object_set_new(d, "hosts", json_string(hosts));
 		json_object_set_new(d, "answer",
-				    json_string(hosts && strcmp(hosts, host) == 0
+				    json_string(strcmp(hosts, host) == 0
 							? "not asked: this host is its target"
 							: ask_agent(d)));
 		json_object_del(d, "values");

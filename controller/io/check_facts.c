@@ -195,6 +195,20 @@ int check_cas(const char *conf_path, char *why, size_t size)
 	return error;
 }
 
+/* What the program calls itself, in its first line; "" where it is not installed. */
+static void version_of(json_t *o, const char *name, const char *command)
+{
+	char line[128] = "";
+	FILE *f = popen(command, "re");
+
+	if (f && !fgets(line, sizeof(line), f))
+		line[0] = '\0';
+	if (f)
+		pclose(f);
+	line[strcspn(line, "\n")] = '\0';
+	json_object_set_new(o, name, json_string(line));
+}
+
 json_t *check_facts(const char *conf_path, const struct check_files *files)
 {
 	static struct conf c;
@@ -227,10 +241,12 @@ json_t *check_facts(const char *conf_path, const struct check_files *files)
 	wanted[0] = c.access_port;
 	wanted[1] = c.coord_port;
 	wanted[2] = c.heartbeat_port;
-	json_object_set_new(o, "unreserved_ports", check_unreserved(wanted, 3));
+	check_reserved(o, wanted, 3);
 	json_object_set_new(o, "frames",
 			    check_frames(c.heartbeat[c.node - 1], c.heartbeat[2 - c.node]));
 	if (c.stack == CONF_COROSYNC) {
+		version_of(o, "corosync_version", "corosync -v 2>/dev/null");
+		version_of(o, "pacemaker_version", "pacemakerd --version 2>/dev/null");
 		json_object_set_new(o, "corosync", check_corosync(files->corosync));
 		json_object_set_new(o, "cib", check_cib(files->cib, host));
 	}

@@ -91,7 +91,8 @@ static void judge_configuration(json_t *list, const json_t *h)
 
 static void judge_ports(json_t *list, const json_t *h)
 {
-	char ports[64] = "", next[200];
+	const char *reserved = str(h, "reserved_ports");
+	char ports[64] = "", next[4400];
 	json_t *v;
 	size_t i, n = 0;
 
@@ -104,8 +105,8 @@ static void judge_ports(json_t *list, const json_t *h)
 	if (!n)
 		return;
 	snprintf(next, sizeof(next),
-		 "sysctl -w net.ipv4.ip_local_reserved_ports=%s, and the same in /etc/sysctl.d",
-		 ports);
+		 "sysctl -w net.ipv4.ip_local_reserved_ports=%s%s%s, and the same in /etc/sysctl.d",
+		 reserved, reserved[0] ? "," : "", ports);
 	find(list, "ports", "warning", next,
 	     "%s: the kernel may give %s to any program: not in ip_local_reserved_ports",
 	     str(h, "host"), ports);
@@ -265,8 +266,14 @@ static void judge_one(json_t *list, const json_t *h)
 
 /* ---- both ---- */
 
+static const char *or_none(const char *version)
+{
+	return version[0] ? version : "none";
+}
+
 static void compare_settings(json_t *list, const json_t *a, const json_t *b)
 {
+	static const char *const programs[] = {"corosync_version", "pacemaker_version"};
 	const json_t *other = json_object_get(b, "settings");
 	const char *key;
 	json_t *v;
@@ -287,6 +294,12 @@ static void compare_settings(json_t *list, const json_t *a, const json_t *b)
 		     "only during an update, which begins with the standby: install the same",
 		     "mdcpair %s on %s, %s on %s", str(a, "version"), str(a, "host"),
 		     str(b, "version"), str(b, "host"));
+	for (size_t k = 0; k < sizeof(programs) / sizeof(programs[0]); k++)
+		if (strcmp(str(a, programs[k]), str(b, programs[k])) != 0)
+			find(list, "versions", "warning",
+			     "only during an update, which begins with the standby: install the same",
+			     "%s on %s, %s on %s", or_none(str(a, programs[k])), str(a, "host"),
+			     or_none(str(b, programs[k])), str(b, "host"));
 }
 
 /* As far as both could be read. */

@@ -221,7 +221,7 @@ static bool in_list(const char *list, unsigned port)
 	return false;
 }
 
-json_t *check_unreserved(const unsigned *ports, int count)
+void check_reserved(json_t *o, const unsigned *ports, int count)
 {
 	char reserved[4096] = "";
 	unsigned low = 0, high = 0;
@@ -240,5 +240,7 @@ json_t *check_unreserved(const unsigned *ports, int count)
 	for (int i = 0; i < count; i++)
 		if (ports[i] >= low && ports[i] <= high && !in_list(reserved, ports[i]))
 			json_array_append_new(list, json_integer(ports[i]));
-	return list;
+	reserved[strcspn(reserved, "\n")] = '\0';
+	json_object_set_new(o, "reserved_ports", json_string(reserved));
+	json_object_set_new(o, "unreserved_ports", list);
 }

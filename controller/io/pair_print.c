@@ -178,9 +178,12 @@ static void print_notes(const json_t *controllers)
 			printf("node %" JSON_INTEGER_FORMAT " refused its last promotion: %s\n",
 			       number_of(c, "node"), text_of(c, "refused"));
 		print_outdated(c);
-		if (text_of(c, "error")[0])
+		if (text_of(c, "error")[0] && number_of(c, "node"))
 			printf("node %" JSON_INTEGER_FORMAT " does not answer: %s\n",
 			       number_of(c, "node"), text_of(c, "error"));
+		else if (text_of(c, "error")[0])
+			printf("the controller on this host does not answer: %s\n",
+			       text_of(c, "error"));
 		if (number_of(c, "alone_operations"))
 			printf("node %" JSON_INTEGER_FORMAT ": %" JSON_INTEGER_FORMAT
 			       " operations stand in one copy only\n",

@@ -61,8 +61,8 @@ static int open_lun(struct arbiter *a, uint32_t i, struct order *o)
 	if (a->lun[i])
 		return 0;
 	error = lun_open(a->path[i], 0, &a->lun[i], o->done.text, sizeof(o->done.text));
-	if (error)
-		return error;
+	if (error) /* -ENOENT is what a LUN without a record gives */
+		return error == -ENOENT ? -ENODEV : error;
 	error = lun_label_read(a->lun[i], &label, o->done.text, sizeof(o->done.text));
 	if (!error && memcmp(label.cluster.b, a->cluster, 16) != 0) {
 		snprintf(o->done.text, sizeof(o->done.text),
@@ -83,13 +83,14 @@ static int open_lun(struct arbiter *a, uint32_t i, struct order *o)
 static int hold(struct arbiter *a, uint32_t i, bool take, struct order *o)
 {
 	const struct timespec turn = {.tv_nsec = TURN_MS * 1000000L};
+	uint64_t end_ms = now_ms() + LOCK_WAIT_MS;
 	char who[48] = "";
 	int error;
 
-	for (int waited_ms = 0;; waited_ms += TURN_MS) {
+	for (;;) {
 		error = take ? lun_arbiter_take(a->lun[i], who, sizeof(who))
 			     : lun_arbiter_lock(a->lun[i], who, sizeof(who));
-		if (error != -EBUSY || waited_ms >= LOCK_WAIT_MS)
+		if (error != -EBUSY || now_ms() >= end_ms)
 			break;
 		nanosleep(&turn, NULL);
 	}

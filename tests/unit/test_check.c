@@ -159,6 +159,14 @@ Test(check, versions)
 {
 	EXPECT({"", "{\"version\": \"0.2.0\"}", "versions", "warning",
 		"mdcpair 0.1.0 on mdc1, 0.2.0 on mdc2",
+		"only during an update, which begins with the standby: install the same"},
+	       {"{\"corosync_version\": \"Corosync Cluster Engine, version '3.1.7'\"}",
+		"{\"corosync_version\": \"Corosync Cluster Engine, version '3.1.8'\"}", "versions",
+		"warning",
+		"Corosync Cluster Engine, version '3.1.7' on mdc1, Corosync Cluster Engine, version '3.1.8' on mdc2",
+		"only during an update, which begins with the standby: install the same"},
+	       {"{\"pacemaker_version\": \"Pacemaker 2.1.5\"}", "", "versions", "warning",
+		"Pacemaker 2.1.5 on mdc1, none on mdc2",
 		"only during an update, which begins with the standby: install the same"});
 }
 
@@ -169,7 +177,11 @@ Test(check, ports)
 		"stop what has it"},
 	       {"", "{\"unreserved_ports\": [60598, 60599]}", "ports", "warning",
 		"mdc2: the kernel may give 60598,60599 to any program: not in ip_local_reserved_ports",
-		"sysctl -w net.ipv4.ip_local_reserved_ports=60598,60599, and the same in /etc/sysctl.d"});
+		"sysctl -w net.ipv4.ip_local_reserved_ports=60598,60599, and the same in /etc/sysctl.d"},
+	       {"", "{\"unreserved_ports\": [60599], \"reserved_ports\": \"8080,9000-9010\"}",
+		"ports", "warning",
+		"mdc2: the kernel may give 60599 to any program: not in ip_local_reserved_ports",
+		"sysctl -w net.ipv4.ip_local_reserved_ports=8080,9000-9010,60599, and the same in /etc/sysctl.d"});
 }
 
 Test(check, network)
