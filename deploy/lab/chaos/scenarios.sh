@@ -46,7 +46,7 @@ wait_for_it() { seen=$(answers) && for_all "$1" not answered; }
 
 # The times of the last promotion, in the order of the steps: in what mdcctl says, and in the controller's log. "fence": one was asked for.
 tells_the_times() {
-	lab exec "$1" -- mdcctl status --json | jq -e --arg fence "${2:-}" '.last_promotion | .cause == "death" and
+	lab exec "$1" -- mdcctl status --json | jq -se --arg fence "${2:-}" '.[0].last_promotion | .cause == "death" and
 		([.detect_ms, .membership_ms, (if $fence == "" then .membership_ms else .fence_asked_ms end), .fenced_ms, .asked_ms, .journal_ms, .arbiter_ms, .verified_ms, .promote_ms, .first_client_op_ms]
 		| all(. != null) and . == sort)' >/dev/null &&
 		tail -n 200 "$dir/pods/$1/mdcd.log" | grep "after a death; noticed .*, active .*, first client operation" >/dev/null
@@ -331,8 +331,10 @@ scenario_29() {
 	lab switch "$A" fails
 	lab kill "$A" corosync
 	for_all 8 not serves "$B"
+	within 20 has_alarm "$B" FENCE
 	lab switch "$A" works
 	within 30 serves "$B"
+	must not has_alarm "$B" FENCE
 	go_on 5
 }
 
@@ -438,8 +440,10 @@ scenario_34() {
 	lab switch "$A" fails
 	lab power off "$A"
 	for_all 8 not serves "$B"
+	within 20 has_alarm "$B" FENCE
 	lab exec "$B" -- stonith_admin --confirm "$A"
 	within 10 serves "$B"
+	must not has_alarm "$B" FENCE
 	go_on 5
 	lab switch "$A" works
 }
@@ -516,8 +520,7 @@ scenario_40() {
 	go_on 3
 }
 
-# 41. The arbiter is out of reach and the peer is lost: FROZEN, no fallback. The target comes back without the active's key: it
-# registers again, reads the record, and goes on alone.
+# 41. The arbiter is out of reach and the peer is lost: FROZEN, no fallback. The target comes back: register, read, go on alone.
 scenario_41() {
 	local epoch
 	has_san || fails "the arbiter record of this lab is no LUN of a SAN: mdcchaos --san"

@@ -100,5 +100,5 @@ run_timing() {
 		echo "extra s: runs in which pacemaker-controld slept its second (a CIB reply came while other replies were due)"
 		echo "$explained; $(($(promotions) - before)) promotions"
 	fi
-	jq -e 'all(.rows[]; .kept)' "$work/timing.json" >/dev/null
+	jq -se '.[0] | all(.rows[]; .kept)' "$work/timing.json" >/dev/null
 }
