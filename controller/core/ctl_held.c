@@ -154,7 +154,7 @@ static void recall(struct ctl *c, struct ctl_held *h)
 	if (h->recalled_ms && c->now_ms < h->recall_sent_ms + RECALL_AGAIN_MS)
 		return;
 	if (!h->recalled_ms) {
-		h->recalled_ms = c->served_ms ? c->served_ms : 1;
+		h->recalled_ms = c->recall_ms ? c->recall_ms : 1;
 		c->recalls++;
 	}
 	h->recall_sent_ms = c->now_ms;
@@ -241,8 +241,20 @@ void ctl_held_return(struct ctl *c, uint64_t session, uint64_t ino, uint64_t gen
 	ctl_layouts_moved(c);
 }
 
+/* Who must commit before he can return what he holds is not late while nothing is committed. */
+static void run_recall_clock(struct ctl *c)
+{
+	bool waits = !ctl_link_empty(&c->blocked) || c->commit < c->submitted;
+
+	if (!waits || c->commit != c->recall_tick_commit)
+		c->recall_ms += c->served_ms - c->recall_tick_ms;
+	c->recall_tick_ms = c->served_ms;
+	c->recall_tick_commit = c->commit;
+}
+
 void ctl_held_tick(struct ctl *c)
 {
+	run_recall_clock(c);
 	if (c->recalls == 0)
 		return;
 	for (struct ctl_link *l = c->sessions.next; l != &c->sessions; l = l->next) {
@@ -253,7 +265,7 @@ void ctl_held_tick(struct ctl *c)
 
 			if (!h->recalled_ms)
 				continue;
-			if (c->served_ms > h->recalled_ms + CTL_RECALL_MS && !s->ending) {
+			if (c->recall_ms > h->recalled_ms + CTL_RECALL_MS && !s->ending) {
 				ctl_log(c, 4,
 					"session %llu of %s returns no layout of inode %llu: it is fenced",
 					(unsigned long long)s->id, s->host,

@@ -140,7 +140,7 @@ struct ctl_held {
 	struct ctl_held *chain;
 	struct ctl_session *session;
 	uint64_t ino, generation;
-	uint64_t recalled_ms; /* 0: not recalled; when it was first, by served_ms */
+	uint64_t recalled_ms; /* 0: not recalled; when it was first, by recall_ms */
 	uint64_t recall_sent_ms;
 	uint32_t opens;
 	uint16_t volume;
@@ -303,7 +303,10 @@ struct ctl {
 
 	/* timers */
 	uint64_t ha_timer_ms, ring_due_ms, timer_told_ms, tick_ms;
-	uint64_t served_ms; /* so long has it served: what leases and recalls run on */
+	uint64_t served_ms; /* so long has it served: what leases run on */
+	uint64_t
+		recall_ms; /* and so long has it also committed what there was: what recalls run on */
+	uint64_t recall_tick_ms, recall_tick_commit; /* served_ms and commit at the last look */
 	uint64_t rebind_ms; /* by served_ms; a session that is not back then is fenced */
 	uint32_t recalls;   /* held layouts that were recalled */
 	struct ctl_admin_wait *admin_waits;

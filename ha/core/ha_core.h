@@ -28,6 +28,8 @@ enum {
 	HA_FENCE_WAIT_MS = 5000,
 	HA_FENCE_ALARM_MS = 20000, /* a lost node that is not fenced by then is an alarm */
 	HA_BARRIER_LAG = 4096,	   /* operations behind, from which the barrier of T6 may close */
+	HA_BARRIER_MS = 1000,	   /* so long it may stay closed: clients wait for it */
+	HA_BARRIER_AGAIN_MS = 10000,
 	HA_OVERRIDE_EPOCHS = 65536,
 	HA_DROPS_AN_HOUR = 3,
 	HA_QUARANTINE_WAIT_MS = 1000,
@@ -252,6 +254,7 @@ struct ha {
 		struct pr_hash rows_hash;
 		uint8_t *rows_p; /* the range held */
 		uint32_t rows_len;
+		uint64_t barrier_ms, barrier_not_before_ms;
 		uint64_t not_before_ms, backoff_ms, slow_ms, synced_ms;
 		uint64_t drops_ms[HA_DROPS_AN_HOUR];
 	} re;

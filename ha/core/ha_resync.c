@@ -162,6 +162,7 @@ static void begin(struct ha *h)
 	h->re.started_ms = h->now_ms;
 	h->re.done_bytes = h->re.total_bytes = h->re.streamed_bytes = 0;
 	h->re.rows_lsn = 0;
+	h->re.barrier_not_before_ms = 0;
 	if (h->re.force_copy || h->his.store_lsn == HA_NO_ROWS) {
 		copy_all(h, 0);
 	} else if (h->his.tail_lsn > bound) {
@@ -328,8 +329,7 @@ static bool published(struct ha *h)
 
 static bool stalled(struct ha *h)
 {
-	bool waiting = h->s.window_batches || h->re.rows_out || h->rs == HA_RS_BARRIER ||
-		       h->rs == HA_RS_PEER;
+	bool waiting = h->s.window_batches || h->re.rows_out || h->rs == HA_RS_PEER;
 
 	if (h->rs < HA_RS_ROWS || h->rs == HA_RS_CAS || !waiting)
 		return false;
@@ -339,6 +339,37 @@ static bool stalled(struct ha *h)
 	}
 	give_up(h);
 	return true;
+}
+
+/* Clients are answered by what both have, and nothing says yet that both have it all. */
+static void close_barrier(struct ha *h)
+{
+	h->rs = HA_RS_BARRIER;
+	h->require_ack = true; /* (1) */
+	h->re.barrier_lsn = h->tail.lsn;
+	h->re.barrier_ms = h->s.progress_ms = h->now_ms;
+}
+
+/* A standby that takes long for what it lacks gets on with it while clients do, and has another try. */
+static void open_barrier(struct ha *h)
+{
+	h->rs = HA_RS_STREAM;
+	h->require_ack = false;
+	h->re.barrier_not_before_ms = h->now_ms + HA_BARRIER_AGAIN_MS;
+	ha_commit(h);
+}
+
+/* With everything at the peer the barrier costs nothing. */
+static bool barrier_due(struct ha *h)
+{
+	uint64_t lag = h->tail.lsn - h->s.acked_lsn;
+
+	if (lag > HA_BARRIER_LAG)
+		return false;
+	if (lag == 0 || h->now_ms >= h->re.barrier_not_before_ms)
+		return true;
+	ha_note_deadline(h, h->re.barrier_not_before_ms);
+	return false;
 }
 
 bool ha_run_resync(struct ha *h)
@@ -377,16 +408,19 @@ bool ha_run_resync(struct ha *h)
 		send_rows(h);
 		return true;
 	case HA_RS_STREAM:
-		if (h->tail.lsn - h->s.acked_lsn > HA_BARRIER_LAG)
+		if (!barrier_due(h))
 			return false;
-		h->rs = HA_RS_BARRIER;
-		h->require_ack = true; /* (1) */
-		h->re.barrier_lsn = h->tail.lsn;
-		h->s.progress_ms = h->now_ms;
+		close_barrier(h);
 		return true;
 	case HA_RS_BARRIER:
-		if (h->s.acked_lsn < h->re.barrier_lsn || h->durable_lsn < h->re.barrier_lsn)
+		if (h->s.acked_lsn < h->re.barrier_lsn || h->durable_lsn < h->re.barrier_lsn) {
+			if (h->now_ms >= h->re.barrier_ms + HA_BARRIER_MS) {
+				open_barrier(h);
+				return true;
+			}
+			ha_note_deadline(h, h->re.barrier_ms + HA_BARRIER_MS);
 			return false;
+		}
 		h->rs = HA_RS_SAVE;
 		h->state.dstate = HA_INSYNC; /* (2) */
 		ha_save(h);

@@ -229,6 +229,45 @@ Test(ha_pair, t6_the_barrier_closes_when_little_lacks)
 	cr_assert(pair_saw("committed") && pair_saw("link_insync"));
 }
 
+/* Little lacks, but its disk is slow: clients do not wait for all of that. */
+Test(ha_pair, t6_the_barrier_opens_again_for_a_standby_that_takes_long)
+{
+	active(8);
+	comes(0, &(struct pr_hash){{0}});
+	pair_session_ok(0);
+	pair_submit();
+	pair_forget();
+	pair_ack(2);
+	pair_beats_ms(900);
+	cr_assert(!pair_saw("committed"), "closed");
+	pair_beats_ms(200);
+	cr_assert(pair_saw("committed") && ha_mode(pair.h) == HA_ALONE);
+	for (uint64_t lsn = 3; lsn < 6; lsn++) {
+		pair_ack(lsn);
+		pair_forget();
+		pair_submit();
+		cr_assert(pair_saw("committed"), "open");
+		pair_beats_ms(3000);
+	}
+	pair_beats_ms(1500);
+	pair_forget();
+	pair_submit();
+	cr_assert(!pair_saw("committed"), "closed again");
+	pair_ack(pair_tail());
+	cr_assert(pair_saw("committed") && pair_saw("link_insync"));
+}
+
+Test(ha_pair, t6_the_barrier_costs_nothing_when_nothing_lacks)
+{
+	active(8);
+	comes(0, &(struct pr_hash){{0}});
+	pair_session_ok(0);
+	pair_beats_ms(1200);
+	cr_assert(!pair_saw("link_insync"));
+	pair_ack(pair_tail());
+	cr_assert(pair_saw("link_insync"));
+}
+
 static void streaming(void)
 {
 	active(3);
