@@ -300,7 +300,19 @@ static enum jr_data page_judge(const uint8_t *page, uint64_t first_lsn, uint32_t
 	return bad == JR_PAGE_SECTORS || (bad > 0 && witness) ? JR_DATA_BAD : JR_DATA_TORN;
 }
 
-/* Looks at one place for the batch that follows. False: being read. */
+/* Where a batch of that many pages is written that follows what was kept; behind unknown batches only the segment's end tells. */
+static bool place_fits(const struct jr *jr, uint64_t page, uint32_t pages)
+{
+	const struct jr_recovery *r = &jr->rec;
+
+	return (!r->prev_known || jr_place(jr, r->page, pages) == page) &&
+	       jr_place(jr, page, pages) == page;
+}
+
+/*
+ * Looks at one place for the batch that follows. If it is there, and would not have been written there, its write went astray: those
+ * that came behind it stand elsewhere. False: being read.
+ */
 static bool probe_at(struct jr *jr, uint64_t page, const struct jr_found *next)
 {
 	struct jr_recovery *r = &jr->rec;
@@ -313,7 +325,7 @@ static bool probe_at(struct jr *jr, uint64_t page, const struct jr_found *next)
 	if (!p)
 		return false;
 	if (!jr_header_peek(p, &h) && header_fits(r, &h, next)) {
-		if (jr_place(jr, page, h.image_bytes / JR_PAGE_BYTES) != page) {
+		if (!place_fits(jr, page, h.image_bytes / JR_PAGE_BYTES)) {
 			data = JR_DATA_BAD;
 		} else {
 			p = jr_window_get(jr, false, page, h.image_bytes / JR_PAGE_BYTES,
@@ -511,8 +523,7 @@ static void walk_named(struct jr *jr, const struct jr_found *f)
 		halt(jr, "a ring entry is not chained to the batch before it");
 		return;
 	}
-	if ((r->prev_known && jr_place(jr, r->page, pages) != f->page) ||
-	    jr_place(jr, f->page, pages) != f->page) {
+	if (!place_fits(jr, f->page, pages)) {
 		halt(jr, "a ring entry names a place where its batch cannot be");
 		return;
 	}

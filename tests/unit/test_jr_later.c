@@ -130,6 +130,47 @@ Test(jr_later, it_is_looked_for_up_to_the_beginning)
 	rig_done(&rig);
 }
 
+/*
+ * The write landed at the beginning of the next segment, where a batch stands that has no room behind the one before it. This one had:
+ * those that came behind it stand behind its place, and whoever went on from where it lies would forget them.
+ */
+Test(jr_later, a_batch_astray_where_the_next_segment_begins_is_not_taken_from_there)
+{
+	for (uint64_t behind = 0; behind <= 2; behind++) {
+		begin(64, 3);
+		simdisk_misdirect_write(rig.disk, UINT32_MAX, 0, 2, 0);
+		append(1, 1, SMALL);
+		for (uint64_t i = 0; i < behind; i++)
+			append(1, 2 + i, SMALL);
+		for (unsigned again = 0; again < 2; again++) {
+			cr_assert_eq(rig_reopen(&rig), JR_HALT, "%d", rig.opened.verdict);
+			cr_assert_str_eq(rig.opened.why,
+					 "batch at LSN 2: behind the head, data bad");
+			cr_assert_eq(jr_tail_lsn(rig.jr), 1u);
+		}
+		rig_done(&rig);
+	}
+}
+
+/* The first page of the next segment is its place when it has no room before: by one page. */
+Test(jr_later, a_batch_stands_in_the_next_segment_when_it_has_no_room_before)
+{
+	for (uint32_t pages = 2; pages <= 4; pages++) {
+		enum jr_verdict v;
+
+		begin(4, 3); /* one page is taken */
+		if (pages == 3)
+			simdisk_misdirect_write(rig.disk, UINT32_MAX, 0, 2, 0);
+		append(1, 1, pages * SMALL);
+		v = rig_reopen(&rig);
+		cr_assert_eq(v, pages == 3 ? JR_HALT : JR_CLEAN, "%u: %d", pages, v);
+		cr_assert_eq(jr_tail_lsn(rig.jr), pages == 3 ? 1u : 2u);
+		if (v == JR_CLEAN)
+			rig_check(&rig);
+		rig_done(&rig);
+	}
+}
+
 /* No farther than an entry can be late, 16 MiB. */
 Test(jr_later, it_is_not_looked_for_everywhere)
 {

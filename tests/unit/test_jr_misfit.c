@@ -226,6 +226,27 @@ Test(jr_misfit, a_batch_that_would_cross_the_end_of_its_segment_is_none)
 	done();
 }
 
+/* Where the next segment begins, over batch 9; there was room for it before. */
+Test(jr_misfit, a_batch_astray_is_damaged_and_those_behind_its_place_are_not)
+{
+	setup();
+	memset(place_of(5), 0, PAGES * JR_PAGE_BYTES);
+	put(SEGMENT_PAGES, batches[5]);
+	needs_repair(5, 9);
+	for (unsigned i = 6; i <= 8; i++) {
+		struct jr_batch *b = rig_fetch(&rig, i);
+
+		cr_assert_not_null(b);
+		jr_batch_unref(b);
+	}
+	jr_repair(rig.jr, batches[5]);
+	jr_repair(rig.jr, batches[9]);
+	rig_run(&rig);
+	rig_check(&rig);
+	cr_assert_eq(rig_reopen(&rig), JR_CLEAN);
+	done();
+}
+
 Test(jr_misfit, what_stands_in_a_run_of_unknown_batches_is_the_next_only_if_it_lies_between)
 {
 	static const unsigned strays[] = {3, 5, 15, 20};
