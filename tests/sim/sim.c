@@ -18,7 +18,7 @@ static const char usage[] =
 	"\n"
 	"  --seeds N     run N seeds, from S (1) on, and stop at the first that breaks a rule\n"
 	"  --jobs N      that many processes (all processors)\n"
-	"  --ledger FILE go on behind the last seed that FILE knows, and add to its sums\n"
+	"  --ledger FILE go on behind the last seed that FILE knows, and add to its sums; a new FILE begins at --from\n"
 	"  --seed S      run one seed and print its configuration and its trace hash\n"
 	"  --trace       print every event of note\n"
 	"  --frames      the same, with every frame that arrives\n"

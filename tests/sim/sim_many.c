@@ -158,7 +158,7 @@ int sim_run_many(struct sim_batch_run *run)
 	if (run->jobs == 0 || run->jobs > JOBS_MAX)
 		run->jobs = run->jobs ? JOBS_MAX : 1;
 	if (run->ledger)
-		r = sim_ledger_read(run->ledger, &m.next, &m.ever);
+		r = sim_ledger_read(run->ledger, run->from, &m.next, &m.ever);
 	m.end = m.next + run->seeds;
 	m.at = mmap(NULL, JOBS_MAX * sizeof(*m.at), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -99,13 +99,13 @@ static uint64_t *field(struct sim_totals *t, const char *name)
 	return NULL;
 }
 
-int sim_ledger_read(const char *path, uint64_t *ret_next, struct sim_totals *ret)
+int sim_ledger_read(const char *path, uint64_t first, uint64_t *ret_next, struct sim_totals *ret)
 {
 	FILE *f = fopen(path, "r");
 	char name[64];
 	unsigned long long value;
 
-	*ret_next = 1;
+	*ret_next = first;
 	memset(ret, 0, sizeof(*ret));
 	if (!f)
 		return errno == ENOENT ? 0 : -errno;

@@ -53,6 +53,6 @@ void sim_totals_print(const struct sim_totals *);
 int sim_report(const struct sim *);
 int sim_run_many(struct sim_batch_run *);
 
-/* 0, or a negative errno. A file that is not there has known nothing yet: next is 1. */
-int sim_ledger_read(const char *path, uint64_t *ret_next, struct sim_totals *ret);
+/* 0, or a negative errno. A file that is not there has known nothing yet: next is first. */
+int sim_ledger_read(const char *path, uint64_t first, uint64_t *ret_next, struct sim_totals *ret);
 int sim_ledger_write(const char *path, uint64_t next, const struct sim_totals *);
