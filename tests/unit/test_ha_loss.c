@@ -63,6 +63,15 @@ Test(ha_pair, a_lost_node_that_nobody_fences_is_an_alarm)
 	cr_assert(!pair_saw("alarm FENCE 1"));
 }
 
+Test(ha_pair, a_node_of_which_nothing_was_ever_seen_is_not_lost)
+{
+	pair_start(1, 1);
+	pair_boot();
+	pair_peer(0, false, false);
+	pair_wait_ms(30000);
+	cr_assert(!pair_saw("alarm FENCE 1"));
+}
+
 Test(ha_pair, a_fence_that_failed_is_an_alarm_until_the_peer_is_there_again)
 {
 	sync_without_a_fence();
