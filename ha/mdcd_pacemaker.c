@@ -2,7 +2,7 @@
 /*
  * mdcd-pacemaker OWN PEER RESOURCE: the child of mdcd that speaks to Pacemaker's daemons. Descriptor 3 is mdcd; the lines are
  * those of ha/io/cluster_helper.h. It writes promotion scores (pacemaker-attrd), has the peer's node fenced and listens for
- * every request and result (pacemaker-fenced), and reports the peer's failed controller (pacemaker-controld). It decides nothing.
+ * every result (pacemaker-fenced), and reports the peer's failed controller (pacemaker-controld). It decides nothing.
  *
  * Every write makes the scheduler run anew and aborts the transition under way, so it writes as little and as seldom as it can.
  */
@@ -26,7 +26,7 @@
 #include <crm/stonith-ng.h>
 #include <glib-unix.h>
 
-enum { MDCD = 3, LINE_BYTES = 512, AGAIN_MS = 500, REPORT_MS = 1000, FENCE_S = 60, HISTORY_S = 2 };
+enum { MDCD = 3, LINE_BYTES = 512, AGAIN_MS = 500, REPORT_MS = 1000, FENCE_S = 60 };
 
 enum { SCORE_MOVE = 1, SCORE_ACTIVE = 1000 };
 
@@ -219,28 +219,6 @@ static void fenced(stonith_t *st, stonith_event_t *e)
 		     pcmk_strerror(e->result));
 }
 
-/* The fencer says that there is something new, not what. Its answer is in memory, so nothing waits here for long. */
-static gboolean look_for_request(gpointer unused)
-{
-	stonith_history_t *all = NULL;
-
-	if (connected &&
-	    fencer->cmds->history(fencer, st_opt_none, peer, &all, HISTORY_S) == pcmk_ok)
-		for (const stonith_history_t *h = all; h; h = h->next)
-			if ((h->state == st_query || h->state == st_exec) &&
-			    cuts_peer(h->target, h->action))
-				tell("asked %s by %s on %s", h->action,
-				     h->client ? h->client : "nobody known",
-				     h->origin ? h->origin : "a node not known");
-	stonith_history_free(all);
-	return G_SOURCE_REMOVE;
-}
-
-static void history_changed(stonith_t *st, stonith_event_t *e)
-{
-	g_idle_add(look_for_request, NULL);
-}
-
 static void fencer_lost(stonith_t *st, stonith_event_t *e)
 {
 	tell("log pacemaker-fenced is gone");
@@ -258,7 +236,6 @@ static gboolean connect_fencer(gpointer unused)
 	if (!fencer || fencer->cmds->connect(fencer, "mdcd", NULL) != pcmk_ok)
 		return G_SOURCE_CONTINUE;
 	fencer->cmds->register_notification(fencer, T_STONITH_NOTIFY_FENCE, fenced);
-	fencer->cmds->register_notification(fencer, T_STONITH_NOTIFY_HISTORY, history_changed);
 	fencer->cmds->register_notification(fencer, T_STONITH_NOTIFY_DISCONNECT, fencer_lost);
 	connected = true;
 	tell("log connected to pacemaker-fenced");

@@ -145,9 +145,6 @@ static void helper_said(void *user, const char *line)
 		say(c, LOG_WARNING, "fencing of %s failed: %s", c->peer_name, line + 7);
 		if (!c->process_up && c->proven != c->incarnation + 1)
 			c->cfg.fenced(c->cfg.user, c->incarnation, -EIO, line + 7);
-	} else if (strncmp(line, "asked ", 6) == 0) {
-		say(c, LOG_INFO, "the fencer was asked for %s: %s", c->peer_name, line + 6);
-		c->cfg.fence_asked(c->cfg.user);
 	} else if (strncmp(line, "log ", 4) == 0) {
 		say(c, LOG_INFO, "%s", line + 4);
 	}

@@ -4,7 +4,7 @@
  * waits are in mdcd. Lines over a socket pair:
  *
  *	to it:	 score N (0: never promote), fence, failed (the peer's controller ended by itself), back (it is there again)
- *	from it: asked TEXT (the fencer was asked for the peer's node, by whomever; may be said more than once), fenced TEXT, failed TEXT (a fence, asked for by whomever),
+ *	from it: fenced TEXT, failed TEXT (a fence, asked for by whomever),
  *		 unfenced TEXT (the one that mdcd asked for), log TEXT
  *
  * The child ends with its parent.
