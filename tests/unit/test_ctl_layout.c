@@ -70,10 +70,8 @@ Test(ctl, who_answers_but_returns_no_layout_is_fenced_after_the_recalls_time)
 	rig_close(&g);
 }
 
-/* Who holds it may have to commit before he can return it. */
-Test(ctl, a_recall_does_not_run_while_nothing_is_committed)
+static void b_waits_for_the_layout_of_a(void)
 {
-	struct pr_ping alive = {0};
 	uint64_t ino;
 
 	rig_start_one(&g, &a);
@@ -81,6 +79,14 @@ Test(ctl, a_recall_does_not_run_while_nothing_is_committed)
 	cr_assert_eq(rig_create(&g, &a, "f", &ino), 0);
 	cr_assert_eq(layout_get(&a, ino, PR_LAYOUT_WRITE, NULL), 0);
 	cr_assert_eq(layout_get(&b, ino, PR_LAYOUT_WRITE, NULL), UINT32_MAX);
+}
+
+/* Who holds it may have to commit before he can return it. */
+Test(ctl, a_recall_does_not_run_while_nothing_is_committed)
+{
+	struct pr_ping alive = {0};
+
+	b_waits_for_the_layout_of_a();
 	g.hold_disk = true;
 	rig_create_send(&g, &a, 2, "g");
 	for (unsigned s = 0; s < CTL_RECALL_MS / 1000 + 5; s++) {
@@ -102,13 +108,7 @@ Test(ctl, a_recall_does_not_run_while_nothing_is_committed)
 
 Test(ctl, who_stood_still_itself_waits_for_the_returns_it_has_not_read)
 {
-	uint64_t ino;
-
-	rig_start_one(&g, &a);
-	cr_assert_eq(rig_client_open(&g, &b, 2, 0), 0);
-	cr_assert_eq(rig_create(&g, &a, "f", &ino), 0);
-	cr_assert_eq(layout_get(&a, ino, PR_LAYOUT_WRITE, NULL), 0);
-	cr_assert_eq(layout_get(&b, ino, PR_LAYOUT_WRITE, NULL), UINT32_MAX);
+	b_waits_for_the_layout_of_a();
 	g.now_ms += CTL_RECALL_MS + 5000;
 	rig_wait(&g, 2000);
 	cr_assert_eq(g.fence_asked, 0);
