@@ -188,6 +188,21 @@ Test(ctl_session, only_its_own_client_binds_a_session_and_not_with_an_older_bind
 	rig_close(&g);
 }
 
+/* The client looks for the active: it tries the other one with its next connection. */
+Test(ctl_session, a_standby_binds_none)
+{
+	uint64_t conn;
+
+	setup(8);
+	rig_crash(&g);
+	rig_boot(&g);
+	conn = rig_connect(&g);
+	rig_hello(&g, conn, &a.uuid, "vol1");
+	bind_as(conn, a.session, 1, 9);
+	cr_assert_eq(rig_answer(&g, conn, PR_T_SESSION_BIND_R, ""), PR_E_NOT_ACTIVE);
+	rig_close(&g);
+}
+
 static uint32_t ping(uint64_t conn, uint64_t session)
 {
 	struct pr_ping q = {.nonce = 3};

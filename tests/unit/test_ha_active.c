@@ -171,6 +171,29 @@ Test(ha_pair, t4_a_slow_peer_is_dropped_after_the_drop_time)
 	cr_assert(pair_saw("alarm SLOW_PEER 1"));
 }
 
+/* It comes back at once, with all that it needs to take part; the arbiter takes its time. */
+Test(ha_pair, t4_a_slow_peer_that_is_back_is_offered_nothing_before_it_is_dropped)
+{
+	struct pr_hash hash;
+
+	pair_active_sync();
+	pair.hold_cas = true;
+	pair_submit();
+	pair_beats_ms(5100);
+	cr_assert_eq(ha_mode(pair.h), HA_FROZEN);
+	pair_link_up();
+	pair_forget();
+	hash = pair_tail_hash();
+	pair_hello(PR_ROLE_STANDBY, HA_INSYNC, 5, pair_tail(), &hash);
+	pair_beats_ms(300);
+	cr_assert(!pair_saw("session kind"));
+	cr_assert_eq(ha_mode(pair.h), HA_FROZEN);
+	pair.hold_cas = false;
+	pair_event((struct ha_event){.type = HA_EV_ARB_CAS, .error = -EIO});
+	pair_beats_ms(300);
+	cr_assert_eq(ha_mode(pair.h), HA_ALONE);
+}
+
 /* The peer comes back to where it was before the last batch, and gets that; then silence, and it is there again. */
 static void session_again(bool acked, unsigned ms)
 {

@@ -186,3 +186,19 @@ Test(jr_later, it_is_not_looked_for_everywhere)
 		rig_done(&rig);
 	}
 }
+
+/* 4 MiB are read at a time: it stands before their end, at it, behind it. */
+Test(jr_later, it_is_found_where_one_reading_ends)
+{
+	enum { READ_PAGES = JR_BATCH_BYTES_MAX / 4096, PAGE = 3900 };
+
+	for (uint32_t before = READ_PAGES - 40; before < READ_PAGES + 40; before += 3) {
+		begin(2 * READ_PAGES, 3);
+		append_lost(1, SMALL);
+		append(1, 1, READ_PAGES / 2 * PAGE);
+		append(1, 1, (before - READ_PAGES / 2) * PAGE);
+		append(1, 2, 7 * PAGE);
+		opens(1, 2);
+		rig_done(&rig);
+	}
+}
