@@ -2,7 +2,7 @@
 /*
  * mdcd-pacemaker OWN PEER RESOURCE: the child of mdcd that speaks to Pacemaker's daemons. Descriptor 3 is mdcd; the lines are
  * those of ha/io/cluster_helper.h. It writes promotion scores (pacemaker-attrd), has the peer's node fenced and listens for
- * every result (pacemaker-fenced), and reports the peer's failed controller (pacemaker-controld). It decides nothing.
+ * every request and result (pacemaker-fenced), and reports the peer's failed controller (pacemaker-controld). It decides nothing.
  *
  * Every write makes the scheduler run anew and aborts the transition under way, so it writes as little and as seldom as it can.
  */
@@ -28,6 +28,9 @@
 
 enum { MDCD = 3, LINE_BYTES = 512, AGAIN_MS = 500, REPORT_MS = 1000, FENCE_S = 60 };
 
+/* Who lost its peer's node looks this often for the request of its fencing, and no longer than ten seconds. */
+enum { LOOK_MS = 25, LOOKS = 400, HISTORY_S = 2 };
+
 enum { SCORE_MOVE = 1, SCORE_ACTIVE = 1000 };
 
 static const char *own, *peer, *resource;
@@ -35,7 +38,8 @@ static GMainLoop *loop;
 static stonith_t *fencer;
 static bool connected;
 static int score_wanted = -1, score_written = -1;
-static guint score_timer, report_timer;
+static guint score_timer, report_timer, look_timer;
+static unsigned looks;
 
 static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...)
 {
@@ -206,10 +210,51 @@ static bool cuts_peer(const char *target, const char *action)
 	       (strcmp(action, "off") == 0 || strcmp(action, "reboot") == 0);
 }
 
+static void look_no_more(void)
+{
+	if (look_timer)
+		g_source_remove(look_timer);
+	look_timer = 0;
+}
+
+/*
+ * Asked from its memory. To be told of every change (T_STONITH_NOTIFY_HISTORY) made takeovers twice as slow, those without any
+ * fencing too.
+ */
+static gboolean look_for_request(gpointer unused)
+{
+	stonith_history_t *all = NULL;
+	bool found = false;
+
+	if (connected &&
+	    fencer->cmds->history(fencer, st_opt_none, peer, &all, HISTORY_S) == pcmk_ok)
+		for (const stonith_history_t *h = all; h && !found; h = h->next) {
+			found = (h->state == st_query || h->state == st_exec) &&
+				cuts_peer(h->target, h->action);
+			if (found)
+				tell("asked %s by %s on %s", h->action,
+				     h->client ? h->client : "nobody known",
+				     h->origin ? h->origin : "a node not known");
+		}
+	stonith_history_free(all);
+	if (!found && ++looks < LOOKS)
+		return G_SOURCE_CONTINUE;
+	look_timer = 0;
+	return G_SOURCE_REMOVE;
+}
+
+static void peer_node_lost(void)
+{
+	look_no_more();
+	looks = 0;
+	look_timer = g_timeout_add(LOOK_MS, look_for_request, NULL);
+}
+
 static void fenced(stonith_t *st, stonith_event_t *e)
 {
 	if (!cuts_peer(e->target, e->action))
 		return;
+	look_no_more();
 	if (e->result == pcmk_ok)
 		tell("fenced %s (%s) by %s for %s", e->target, e->action,
 		     e->executioner ? e->executioner : "nobody known",
@@ -310,6 +355,8 @@ static gboolean mdcd_said(gint fd, GIOCondition condition, gpointer unused)
 		fence();
 	else if (strcmp(line, "failed") == 0)
 		peer_failed();
+	else if (strcmp(line, "lost") == 0)
+		peer_node_lost();
 	else if (strcmp(line, "back") == 0)
 		peer_back();
 	return G_SOURCE_CONTINUE;

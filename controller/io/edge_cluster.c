@@ -55,6 +55,11 @@ static void fence_fact(void *user, uint64_t incarnation, int error, const char *
 	edge_step(user, &ev);
 }
 
+static void fence_asked(void *user)
+{
+	edge_peer_fence_asked(user);
+}
+
 static _Noreturn void cluster_gone(void *user, const char *why)
 {
 	struct edge *e = user;
@@ -297,6 +302,7 @@ int edge_cluster_open(struct edge *e, char *why, size_t size)
 		.incarnation = e->incarnation,
 		.helper = helper,
 		.peer = peer_fact,
+		.fence_asked = fence_asked,
 		.fenced = fence_fact,
 		.gone = cluster_gone,
 		.log = cluster_log,

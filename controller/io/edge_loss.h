@@ -11,7 +11,7 @@ struct edge_loss {
 	uint64_t heard_ms;	 /* its last frame before it was missed */
 	uint64_t missed_ms;	 /* its link, its process or its node */
 	uint64_t gone_ms;	 /* the membership has its process or its node no more */
-	uint64_t fence_asked_ms; /* by this controller; Pacemaker may have asked before */
+	uint64_t fence_asked_ms; /* by whomever */
 	uint64_t dead_ms;	 /* the proof of that was there */
 };
 

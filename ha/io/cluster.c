@@ -106,6 +106,8 @@ static void peer_lost(struct cluster *c, uint32_t reason)
 	if (reason != CPG_REASON_PROCDOWN && reason != CPG_REASON_LEAVE)
 		c->node_up = false; /* before anybody is told that only a process is missing */
 	tell(c);
+	if (!c->node_up)
+		cluster_helper_say(c->helper, "lost");
 	if (reason == CPG_REASON_PROCDOWN) {
 		proven_dead(c, "its node's corosync saw its process end");
 		cluster_helper_say(c->helper, "failed");
@@ -145,6 +147,9 @@ static void helper_said(void *user, const char *line)
 		say(c, LOG_WARNING, "fencing of %s failed: %s", c->peer_name, line + 7);
 		if (!c->process_up && c->proven != c->incarnation + 1)
 			c->cfg.fenced(c->cfg.user, c->incarnation, -EIO, line + 7);
+	} else if (strncmp(line, "asked ", 6) == 0) {
+		say(c, LOG_INFO, "the fencer was asked for %s: %s", c->peer_name, line + 6);
+		c->cfg.fence_asked(c->cfg.user);
 	} else if (strncmp(line, "log ", 4) == 0) {
 		say(c, LOG_INFO, "%s", line + 4);
 	}

@@ -30,6 +30,8 @@ struct cluster_config {
 	const char *helper; /* path of mdcd-pacemaker */
 	/* The peer: its last known incarnation (0: never seen), is its process in the group, its node, are we quorate. */
 	void (*peer)(void *user, uint64_t incarnation, bool process, bool node, bool quorate);
+	/* The fencer was asked for the lost node of the peer, by whomever; proves nothing. */
+	void (*fence_asked)(void *user);
 	/* error 0: that incarnation is proven dead; else the fencing that was asked for failed. */
 	void (*fenced)(void *user, uint64_t incarnation, int error, const char *text);
 	/* corosync is gone, or this is no pair: end the process now. */

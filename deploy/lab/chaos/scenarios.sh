@@ -454,7 +454,7 @@ scenario_35() {
 	within 15 serves "$B"
 	must was_fenced "$A"
 	go_on 5
-	must tells_the_times "$B"
+	must tells_the_times "$B" fence
 }
 
 # 36. Pacemaker is killed, mdcd lives: never a second active.
