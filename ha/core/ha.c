@@ -164,8 +164,7 @@ static void boot_journal(struct ha *h, const struct jr_event *o)
 		ha_alarm(h, HA_ALARM_JOURNAL, true);
 		break;
 	case JR_HALT:
-		ha_damaged(h, ha_text(h, "the journal is damaged at LSN %llu: %.100s",
-				      (unsigned long long)o->damaged_first, o->why));
+		ha_damaged(h, ha_text(h, "the journal is damaged: %.100s", o->why));
 		break;
 	case JR_FOREIGN:
 		ha_die(h,
