@@ -466,6 +466,8 @@ static void request(struct ctl *c, struct ctl_conn *conn, const struct pr_frame 
 		return;
 	}
 	if (!(op.kind->flags & KIND_SESSION)) {
+		if (c->serving && f->epoch < c->serving_epoch)
+			return; /* as an old bind */
 		op.session = 0;
 		v = ctl_volume_by_name(c, conn->volume);
 		op.volume = v ? v->id : 0;

@@ -298,7 +298,7 @@ void ctl_ping(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 		   (!s || !pr_uuid_equal(&s->client, &conn->client) || s->ending || s->fence)) {
 		err = PR_E_BAD_SESSION;
 	} else {
-		if (s && c->serving)
+		if (s && c->serving && f->epoch >= c->serving_epoch)
 			ctl_session_attach(c, s, conn, false);
 		r = (struct pr_ping_r){.nonce = q.nonce, .role = ctl_role(c)};
 		ASSERT(pr_ping_r_encode(&b, &r) == 0);
@@ -362,6 +362,8 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 		ctl_reply(c, conn, f, PR_E_NOT_ACTIVE, NULL, 0, 0, GATE_FREE);
 		return;
 	}
+	if (f->epoch < c->serving_epoch)
+		return; /* on its way since this controller was active before: what it claims is long another's */
 	s = ctl_session_find(c, q.session);
 	if (!s || !pr_uuid_equal(&s->client, &q.client) || s->ending || s->fence) {
 		ctl_reply(c, conn, f, PR_E_BAD_SESSION, NULL, 0, s ? s->lsn : c->submitted,

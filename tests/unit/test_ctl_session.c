@@ -203,6 +203,46 @@ Test(ctl_session, a_standby_binds_none)
 	rig_close(&g);
 }
 
+/*
+ * A connection that carried nothing for a while brings what the client sent when this controller was active before. Whoever took it for the
+ * client's word of today would think that it holds nothing any more, and grant that to others.
+ */
+Test(ctl_session, what_was_sent_when_it_was_active_before_binds_nothing)
+{
+	struct pr_frame f = {.type = PR_T_SESSION_BIND, .sequence = 9};
+	struct pr_session_bind bind;
+	struct pr_session_open open;
+	struct pr_ping old_ping = {.nonce = 1};
+	uint64_t conn;
+
+	setup(8);
+	bind = (struct pr_session_bind){.session = a.session, .client = a.uuid};
+	open = (struct pr_session_open){.client = a.uuid, .slots = 8};
+	f.epoch = ha_epoch(ctl_ha(g.ctl));
+	rig_restart(&g);
+	cr_assert_lt(f.epoch, ha_epoch(ctl_ha(g.ctl)));
+	conn = rig_connect(&g);
+	cr_assert_eq(rig_hello(&g, conn, &a.uuid, "vol1"), 0);
+	RIG_SEND(&g, conn, &f, session_bind, &bind);
+	rig_run(&g);
+	f.type = PR_T_SESSION_OPEN;
+	RIG_SEND(&g, conn, &f, session_open, &open);
+	rig_run(&g);
+	cr_assert(!rig_has(&g, conn, PR_T_SESSION_BIND_R) &&
+		  !rig_has(&g, conn, PR_T_SESSION_OPEN_R));
+	cr_assert_eq(g.ctl->unbound, 1u, "it has yet to say what it holds");
+	f.type = PR_T_PING;
+	f.session = a.session;
+	RIG_SEND(&g, conn, &f, ping, &old_ping);
+	rig_run(&g);
+	cr_assert_eq(rig_answer(&g, conn, PR_T_PING_R, ""), 0);
+	cr_assert_null(ctl_conn_find(g.ctl, conn)->session, "and lives where it says so");
+	bind_as(conn, a.session, 1, 10);
+	cr_assert_eq(rig_answer(&g, conn, PR_T_SESSION_BIND_R, ""), 0);
+	cr_assert_eq(g.ctl->unbound, 0u);
+	rig_close(&g);
+}
+
 static uint32_t ping(uint64_t conn, uint64_t session)
 {
 	struct pr_ping q = {.nonce = 3};
