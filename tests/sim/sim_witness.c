@@ -85,7 +85,7 @@ void sim_witness_restart(struct sim *s, int node)
 
 /*
  * What was still being written when it died may never have reached the disk: recovery found where the journal ends. What is damaged is
- * there again when the damage is undone.
+ * there again when the damage is undone, as it may be by now.
  */
 static void forget_lost(const struct sim *s, struct sim_node *n)
 {
@@ -95,7 +95,7 @@ static void forget_lost(const struct sim *s, struct sim_node *n)
 	if (status.role == PR_ROLE_STARTING)
 		return;
 	n->log_recovered = true;
-	if (s->damaged && n == &s->node[s->damaged])
+	if (n->lags || (s->damaged && n == &s->node[s->damaged]))
 		return;
 	for (uint64_t lsn = status.tail_lsn + 1; lsn < n->log_count; lsn++)
 		n->log[lsn] = NULL;
