@@ -105,7 +105,7 @@ sbin_PROGRAMS += mdcd mdcd-agent
 bin_PROGRAMS += mdcctl mdcpair
 
 mdcd_SOURCES = controller/mdcd.c $(controller_io) $(mdcd_io)
-mdcd_LDADD = $(JEMALLOC_LIBS) $(controller_libs)
+mdcd_LDADD = $(controller_libs)
 
 mdcd_agent_SOURCES = controller/mdcd_agent.c controller/io/admin_client.c controller/io/admin_client.h \
 	controller/io/conf.c controller/io/conf.h controller/io/loop.c controller/io/loop.h

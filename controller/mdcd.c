@@ -12,12 +12,6 @@
 #include "proto/command_line.h"
 #include "proto/version.h"
 
-#ifdef HAVE_JEMALLOC
-/* Read by jemalloc at the start. What a flush or a removal of many files took is given back after a second, and no thread keeps its own. */
-extern const char *malloc_conf;
-const char *malloc_conf = "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0";
-#endif
-
 static void usage(FILE *to)
 {
 	fprintf(to,

@@ -8,7 +8,7 @@ install=yes
 build_packages=(
 	gcc libc6-dev make autoconf automake libtool pkg-config
 	liblmdb-dev libqb-dev libjansson-dev libinih-dev libxxhash-dev uuid-dev
-	liburing-dev libfuse3-dev libiscsi-dev libjemalloc-dev
+	liburing-dev libfuse3-dev libiscsi-dev
 )
 cluster_packages=(
 	corosync pacemaker pacemaker-cli-utils pacemaker-resource-agents iproute2 util-linux procps

@@ -209,7 +209,7 @@ check-valgrind: all
 check-tsan:
 	$(AM_V_at)$(MKDIR_P) tsan
 	$(AM_V_at)test -e tsan/Makefile || \
-		(cd tsan && $(abs_srcdir)/configure --disable-shared --without-jemalloc CFLAGS='-O1 -g -fsanitize=thread' LDFLAGS=-fsanitize=thread)
+		(cd tsan && $(abs_srcdir)/configure --disable-shared CFLAGS='-O1 -g -fsanitize=thread' LDFLAGS=-fsanitize=thread)
 	$(AM_V_at)$(MAKE) -C tsan all
 	$(AM_V_at)$(top_srcdir)/tests/tsan tsan
 
