@@ -159,6 +159,8 @@ static void take_value(struct cib *c, const char *tag)
 		return;
 	if (strcmp(name, "stonith-enabled") == 0 && !c->device)
 		json_object_set_new(c->o, "stonith_enabled", json_string(value));
+	else if (strcmp(name, "load-threshold") == 0 && !c->device)
+		json_object_set_new(c->o, "load_threshold", json_string(value));
 	else if (c->device)
 		json_object_set_new(json_object_get(c->device, "values"), name, json_string(value));
 }
@@ -346,8 +348,8 @@ json_t *check_cib(const char *path, const char *host)
 
 	if (!text)
 		return json_pack("{s:s,s:s}", "from", from, "error", strerror(errno));
-	o = json_pack("{s:s,s:s,s:[],s:[],s:[],s:[]}", "from", from, "stonith_enabled", "true",
-		      "nodes", "fences", "controllers", "unfenced");
+	o = json_pack("{s:s,s:s,s:s,s:[],s:[],s:[],s:[]}", "from", from, "stonith_enabled", "true",
+		      "load_threshold", "80%", "nodes", "fences", "controllers", "unfenced");
 	parse_cib(text, o);
 	free(text);
 	ask_devices(o, host);

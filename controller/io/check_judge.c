@@ -2,6 +2,7 @@
 /* What follows from the facts of one host, and of both: findings, each with what to do. Asks nobody anything. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -247,6 +248,12 @@ static void judge_pacemaker(json_t *list, const json_t *h)
 		find(list, "pacemaker", "error", "make them one: parameter config of the resource",
 		     "%s: resource %s starts mdcd with %s, and %s was looked at", str(h, "host"),
 		     str(v, "id"), str(v, "config"), str(h, "conf"));
+	if (strtod(str(cib, "load_threshold"), NULL) > 0)
+		find(list, "pacemaker", "warning",
+		     "crm_attribute --name load-threshold --update 0%",
+		     "%s: load-threshold is %s: on a host busier than that Pacemaker gives one order after the other, "
+		     "and a takeover takes twice as long",
+		     str(h, "host"), str(cib, "load_threshold"));
 	judge_fencing(list, h);
 }
 

@@ -303,7 +303,11 @@ Test(check, pacemaker)
 	       {"{\"cib\": {\"controllers\": [{\"id\": \"mdc\", \"config\": \"/x.conf\"}]}}", "",
 		"pacemaker", "error",
 		"mdc1: resource mdc starts mdcd with /x.conf, and /etc/mdcpair/mdcd.conf was looked at",
-		one_config});
+		one_config},
+	       {"{\"cib\": {\"load_threshold\": \"80%\"}}", "", "pacemaker", "warning",
+		"mdc1: load-threshold is 80%: on a host busier than that Pacemaker gives one order after the other, "
+		"and a takeover takes twice as long",
+		"crm_attribute --name load-threshold --update 0%"});
 }
 
 static const char look_at_device[] =
