@@ -217,10 +217,7 @@ static void look_no_more(void)
 	look_timer = 0;
 }
 
-/*
- * Asked from its memory. To be told of every change (T_STONITH_NOTIFY_HISTORY) made takeovers twice as slow, those without any
- * fencing too.
- */
+/* The fencer answers from its memory, so nothing waits here for long. */
 static gboolean look_for_request(gpointer unused)
 {
 	stonith_history_t *all = NULL;
