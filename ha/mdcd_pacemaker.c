@@ -2,11 +2,15 @@
 /*
  * mdcd-pacemaker OWN PEER RESOURCE: the child of mdcd that speaks to Pacemaker's daemons. Descriptor 3 is mdcd; the lines are
  * those of ha/io/cluster_helper.h. It writes promotion scores (pacemaker-attrd), has the peer's node fenced and listens for
- * every request and result (pacemaker-fenced), and reports the peer's failed controller (pacemaker-controld). It decides nothing.
+ * every request and result (pacemaker-fenced), reports the peer's failed controller to pacemaker-controld, and wakes that from a sleep that
+ * nobody can afford. It decides nothing.
  *
  * Every write makes the scheduler run anew and aborts the transition under way, so it writes as little and as seldom as it can.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -29,10 +33,11 @@
 enum { MDCD = 3, LINE_BYTES = 512, AGAIN_MS = 500, REPORT_MS = 1000, FENCE_S = 60 };
 
 /* Who lost its peer's node looks this often for the request of its fencing, and no longer than ten seconds. */
-enum { LOOK_MS = 25, LOOKS = 400, HISTORY_S = 2 };
+enum { LOOK_MS = 25, LOOKS_CALM = 4, LOOKS = 400, HISTORY_S = 2 };
 
 enum { SCORE_MOVE = 1, SCORE_ACTIVE = 1000 };
 
+static const char CONTROLD[] = "pacemaker-controld";
 static const char *own, *peer, *resource;
 static GMainLoop *loop;
 static stonith_t *fencer;
@@ -40,6 +45,7 @@ static bool connected;
 static int score_wanted = -1, score_written = -1;
 static guint score_timer, report_timer, look_timer;
 static unsigned looks;
+static pid_t controld_pid;
 
 static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...)
 {
@@ -217,6 +223,52 @@ static void look_no_more(void)
 	look_timer = 0;
 }
 
+static bool is_named(pid_t pid, const char *name)
+{
+	char path[32], comm[17] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (read(fd, comm, sizeof(comm) - 1) < 0)
+		comm[0] = '\0';
+	close(fd);
+	comm[strcspn(comm, "\n")] = '\0';
+	return comm[0] && strncmp(comm, name, 15) == 0;
+}
+
+/* Of the process of that name, or 0. The kernel knows its first 15 bytes. */
+static pid_t pid_of(const char *name)
+{
+	DIR *d = opendir("/proc");
+	pid_t found = 0;
+
+	for (struct dirent *e; d && !found && (e = readdir(d));) {
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+
+		if (pid > 0 && is_named(pid, name))
+			found = pid;
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+/*
+ * A pacemaker-controld that has become the DC, as it does where the lost node was, asks for the CIB while updates of its own are under
+ * way, more often than not gets the answer before theirs, and then sleeps for a second, deaf (do_pe_invoke_callback): all clients wait
+ * for that. A signal that it handles ends the sleep. SIGCHLD has it look for children that ended, and does nothing where nobody handles it.
+ */
+static void wake_controld(void)
+{
+	if (!controld_pid || !is_named(controld_pid, CONTROLD))
+		controld_pid = pid_of(CONTROLD);
+	if (controld_pid)
+		kill(controld_pid, SIGCHLD);
+}
+
 /* The fencer answers from its memory, so nothing waits here for long. */
 static gboolean look_for_request(gpointer unused)
 {
@@ -234,8 +286,11 @@ static gboolean look_for_request(gpointer unused)
 				     h->origin ? h->origin : "a node not known");
 		}
 	stonith_history_free(all);
-	if (!found && ++looks < LOOKS)
+	if (!found && ++looks < LOOKS) {
+		if (looks > LOOKS_CALM)
+			wake_controld();
 		return G_SOURCE_CONTINUE;
+	}
 	look_timer = 0;
 	return G_SOURCE_REMOVE;
 }
