@@ -32,8 +32,8 @@
 
 enum { MDCD = 3, LINE_BYTES = 512, AGAIN_MS = 500, REPORT_MS = 1000, FENCE_S = 60 };
 
-/* Who lost its peer's node looks this often for the request of its fencing, and no longer than ten seconds. */
-enum { LOOK_MS = 25, LOOKS_CALM = 4, LOOKS = 400, HISTORY_S = 2 };
+/* Who lost its peer's node wakes pacemaker-controld this often, until it asks for the fencing, and no longer than ten seconds. */
+enum { WAKE_MS = 25, WAKES_CALM = 4, WAKES = 400, HISTORY_S = 2 };
 
 enum { SCORE_MOVE = 1, SCORE_ACTIVE = 1000 };
 
@@ -43,8 +43,8 @@ static GMainLoop *loop;
 static stonith_t *fencer;
 static bool connected;
 static int score_wanted = -1, score_written = -1;
-static guint score_timer, report_timer, look_timer;
-static unsigned looks;
+static guint score_timer, report_timer, wake_timer;
+static unsigned wakes;
 static pid_t controld_pid;
 
 static void __attribute__((format(printf, 1, 2))) tell(const char *format, ...)
@@ -216,11 +216,11 @@ static bool cuts_peer(const char *target, const char *action)
 	       (strcmp(action, "off") == 0 || strcmp(action, "reboot") == 0);
 }
 
-static void look_no_more(void)
+static void wake_no_more(void)
 {
-	if (look_timer)
-		g_source_remove(look_timer);
-	look_timer = 0;
+	if (wake_timer)
+		g_source_remove(wake_timer);
+	wake_timer = 0;
 }
 
 static bool is_named(pid_t pid, const char *name)
@@ -269,44 +269,52 @@ static void wake_controld(void)
 		kill(controld_pid, SIGCHLD);
 }
 
-/* The fencer answers from its memory, so nothing waits here for long. */
-static gboolean look_for_request(gpointer unused)
+static gboolean wake_due(gpointer unused)
 {
-	stonith_history_t *all = NULL;
-	bool found = false;
-
-	if (connected &&
-	    fencer->cmds->history(fencer, st_opt_none, peer, &all, HISTORY_S) == pcmk_ok)
-		for (const stonith_history_t *h = all; h && !found; h = h->next) {
-			found = (h->state == st_query || h->state == st_exec) &&
-				cuts_peer(h->target, h->action);
-			if (found)
-				tell("asked %s by %s on %s", h->action,
-				     h->client ? h->client : "nobody known",
-				     h->origin ? h->origin : "a node not known");
-		}
-	stonith_history_free(all);
-	if (!found && ++looks < LOOKS) {
-		if (looks > LOOKS_CALM)
-			wake_controld();
+	if (++wakes > WAKES_CALM)
+		wake_controld();
+	if (wakes < WAKES)
 		return G_SOURCE_CONTINUE;
-	}
-	look_timer = 0;
+	wake_timer = 0;
 	return G_SOURCE_REMOVE;
 }
 
 static void peer_node_lost(void)
 {
-	look_no_more();
-	looks = 0;
-	look_timer = g_timeout_add(LOOK_MS, look_for_request, NULL);
+	wake_no_more();
+	wakes = 0;
+	wake_timer = g_timeout_add(WAKE_MS, wake_due, NULL);
+}
+
+/* The fencer says that there is something new, not what. It answers from its memory, so nothing waits here for long. */
+static gboolean look_for_request(gpointer unused)
+{
+	stonith_history_t *all = NULL;
+
+	if (connected &&
+	    fencer->cmds->history(fencer, st_opt_none, peer, &all, HISTORY_S) == pcmk_ok)
+		for (const stonith_history_t *h = all; h; h = h->next)
+			if ((h->state == st_query || h->state == st_exec) &&
+			    cuts_peer(h->target, h->action)) {
+				wake_no_more();
+				tell("asked %s by %s on %s", h->action,
+				     h->client ? h->client : "nobody known",
+				     h->origin ? h->origin : "a node not known");
+			}
+	stonith_history_free(all);
+	return G_SOURCE_REMOVE;
+}
+
+static void history_changed(stonith_t *st, stonith_event_t *e)
+{
+	g_idle_add(look_for_request, NULL);
 }
 
 static void fenced(stonith_t *st, stonith_event_t *e)
 {
 	if (!cuts_peer(e->target, e->action))
 		return;
-	look_no_more();
+	wake_no_more();
 	if (e->result == pcmk_ok)
 		tell("fenced %s (%s) by %s for %s", e->target, e->action,
 		     e->executioner ? e->executioner : "nobody known",
@@ -333,6 +341,7 @@ static gboolean connect_fencer(gpointer unused)
 	if (!fencer || fencer->cmds->connect(fencer, "mdcd", NULL) != pcmk_ok)
 		return G_SOURCE_CONTINUE;
 	fencer->cmds->register_notification(fencer, T_STONITH_NOTIFY_FENCE, fenced);
+	fencer->cmds->register_notification(fencer, T_STONITH_NOTIFY_HISTORY, history_changed);
 	fencer->cmds->register_notification(fencer, T_STONITH_NOTIFY_DISCONNECT, fencer_lost);
 	connected = true;
 	tell("log connected to pacemaker-fenced");
@@ -409,8 +418,10 @@ static gboolean mdcd_said(gint fd, GIOCondition condition, gpointer unused)
 		peer_failed();
 	else if (strcmp(line, "lost") == 0)
 		peer_node_lost();
-	else if (strcmp(line, "back") == 0)
+	else if (strcmp(line, "back") == 0) {
 		peer_back();
+		wake_no_more();
+	}
 	return G_SOURCE_CONTINUE;
 }
 

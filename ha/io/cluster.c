@@ -106,8 +106,6 @@ static void peer_lost(struct cluster *c, uint32_t reason)
 	if (reason != CPG_REASON_PROCDOWN && reason != CPG_REASON_LEAVE)
 		c->node_up = false; /* before anybody is told that only a process is missing */
 	tell(c);
-	if (!c->node_up)
-		cluster_helper_say(c->helper, "lost");
 	if (reason == CPG_REASON_PROCDOWN) {
 		proven_dead(c, "its node's corosync saw its process end");
 		cluster_helper_say(c->helper, "failed");
@@ -116,6 +114,8 @@ static void peer_lost(struct cluster *c, uint32_t reason)
 	} else if (c->reported_ms && c->reported == c->incarnation &&
 		   now_ms() - c->reported_ms < REPORT_MS) {
 		proven_dead(c, "the fencer cut its node off, and it left");
+	} else {
+		cluster_helper_say(c->helper, "lost");
 	}
 }
 

@@ -30,7 +30,7 @@ struct cluster_config {
 	const char *helper; /* path of mdcd-pacemaker */
 	/* The peer: its last known incarnation (0: never seen), is its process in the group, its node, are we quorate. */
 	void (*peer)(void *user, uint64_t incarnation, bool process, bool node, bool quorate);
-	/* The fencer was asked for the lost node of the peer, by whomever; proves nothing. */
+	/* The fencer was asked for the peer's node, by whomever. May come more than once; proves nothing. */
 	void (*fence_asked)(void *user);
 	/* error 0: that incarnation is proven dead; else the fencing that was asked for failed. */
 	void (*fenced)(void *user, uint64_t incarnation, int error, const char *text);

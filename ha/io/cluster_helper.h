@@ -3,9 +3,9 @@
  * mdcd's end of mdcd-pacemaker, a child that speaks to Pacemaker's daemons for it, so that neither their libraries nor their
  * waits are in mdcd. Lines over a socket pair:
  *
- *	to it:	 score N (0: never promote), fence, failed (the peer's controller ended by itself), lost (its node is; who asks for
- *		 its fencing?), back (it is there again)
- *	from it: asked TEXT (the fencer was, by whomever), fenced TEXT, failed TEXT (a fence, asked for by whomever),
+ *	to it:	 score N (0: never promote), fence, failed (the peer's controller ended by itself), lost (its node is: Pacemaker is to
+ *		 hurry), back (it is there again)
+ *	from it: asked TEXT (the fencer was, by whomever; may come more than once), fenced TEXT, failed TEXT (a fence, asked for by whomever),
  *		 unfenced TEXT (the one that mdcd asked for), log TEXT
  *
  * The child ends with its parent.
