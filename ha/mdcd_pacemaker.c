@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <crm/crm.h>
@@ -33,7 +34,7 @@
 enum { MDCD = 3, LINE_BYTES = 512, AGAIN_MS = 500, REPORT_MS = 1000, FENCE_S = 60 };
 
 /* Who lost its peer's node wakes pacemaker-controld this often, until it asks for the fencing, and no longer than ten seconds. */
-enum { WAKE_MS = 25, WAKES_CALM = 4, WAKES = 400, HISTORY_S = 2 };
+enum { WAKE_MS = 25, WAKES = 400, HISTORY_S = 2 };
 
 enum { SCORE_MOVE = 1, SCORE_ACTIVE = 1000 };
 
@@ -223,20 +224,39 @@ static void wake_no_more(void)
 	wake_timer = 0;
 }
 
-static bool is_named(pid_t pid, const char *name)
+/* The first line of /proc/PID/FILE. */
+static bool proc_line(pid_t pid, const char *file, char *line, size_t size)
 {
-	char path[32], comm[17] = "";
+	char path[48];
+	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
-	if (read(fd, comm, sizeof(comm) - 1) < 0)
-		comm[0] = '\0';
+	n = read(fd, line, size - 1);
 	close(fd);
-	comm[strcspn(comm, "\n")] = '\0';
-	return comm[0] && strncmp(comm, name, 15) == 0;
+	if (n <= 0)
+		return false;
+	line[n] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	return true;
+}
+
+static bool is_named(pid_t pid, const char *name)
+{
+	char comm[32];
+
+	return proc_line(pid, "comm", comm, sizeof(comm)) && strncmp(comm, name, 15) == 0;
+}
+
+static bool is_asleep(pid_t pid)
+{
+	char call[256];
+
+	return proc_line(pid, "syscall", call, sizeof(call)) &&
+	       strtol(call, NULL, 10) == SYS_clock_nanosleep;
 }
 
 /* Of the process of that name, or 0. The kernel knows its first 15 bytes. */
@@ -259,21 +279,21 @@ static pid_t pid_of(const char *name)
 /*
  * A pacemaker-controld that has become the DC, as it does where the lost node was, asks for the CIB while updates of its own are under
  * way, more often than not gets the answer before theirs, and then sleeps for a second, deaf (do_pe_invoke_callback): all clients wait
- * for that. A signal that it handles ends the sleep. SIGCHLD has it look for children that ended, and does nothing where nobody handles it.
+ * for that. A signal that it handles ends the sleep: SIGCHLD has it look for children that ended. Only while it does sleep: elsewhere,
+ * as where it connects to the scheduler, a signal does harm.
  */
 static void wake_controld(void)
 {
 	if (!controld_pid || !is_named(controld_pid, CONTROLD))
 		controld_pid = pid_of(CONTROLD);
-	if (controld_pid)
+	if (controld_pid && is_asleep(controld_pid))
 		kill(controld_pid, SIGCHLD);
 }
 
 static gboolean wake_due(gpointer unused)
 {
-	if (++wakes > WAKES_CALM)
-		wake_controld();
-	if (wakes < WAKES)
+	wake_controld();
+	if (++wakes < WAKES)
 		return G_SOURCE_CONTINUE;
 	wake_timer = 0;
 	return G_SOURCE_REMOVE;
