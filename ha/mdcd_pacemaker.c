@@ -31,10 +31,10 @@
 #include <crm/stonith-ng.h>
 #include <glib-unix.h>
 
-enum { MDCD = 3, LINE_BYTES = 512, AGAIN_MS = 500, REPORT_MS = 1000, FENCE_S = 60 };
+enum { MDCD = 3, LINE_BYTES = 512, AGAIN_MS = 500, REPORT_MS = 1000, FENCE_S = 60, HISTORY_S = 2 };
 
 /* Who lost its peer's node wakes pacemaker-controld this often, until it asks for the fencing, and no longer than ten seconds. */
-enum { WAKE_MS = 25, WAKES = 400, HISTORY_S = 2 };
+enum { WAKE_MS = 25, WAKES = 400 };
 
 enum { SCORE_MOVE = 1, SCORE_ACTIVE = 1000 };
 
