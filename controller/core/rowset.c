@@ -539,7 +539,7 @@ void rowset_known_empty(struct rowset *rs, const uint8_t *prefix, uint16_t len)
 		return;
 	g = row_group_make(rs, prefix, len);
 	if (!listed) {
-		g->complete = true;
+		row_group_is_complete(g);
 		return;
 	}
 	for (struct row_pos pos = {0, 0}; row_group_at(g, pos); row_group_next(g, &pos))

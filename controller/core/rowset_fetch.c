@@ -136,6 +136,8 @@ static void install(struct rowset *rs, const uint8_t *key, uint16_t len, const u
 		r->value = rowset_alloc(row_value_class(bytes) ? row_value_class(bytes) : 16);
 		memcpy(r->value, value, bytes);
 		r->bytes = bytes;
+		if (r->group)
+			row_group_is_back(rs, r->group);
 	}
 	rowset_make_clean(rs, r);
 	if (key[0] == PR_ROW_VOLUME && value) {

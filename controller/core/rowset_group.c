@@ -439,6 +439,7 @@ static void remember_evicted(struct rowset *rs, struct row_group *g, struct row 
 {
 	uint64_t hash = rowset_hash(r->key, r->key_len);
 
+	g->evicted++;
 	if (row_group_may_hold(g, hash))
 		return;
 	if ((!g->filter || g->filter->count == g->filter->capacity) && !filter_grow(rs, g)) {
@@ -447,6 +448,26 @@ static void remember_evicted(struct rowset *rs, struct row_group *g, struct row 
 		return;
 	}
 	filter_add(g->filter, hash);
+}
+
+void row_group_is_complete(struct row_group *g)
+{
+	if (!g->complete)
+		g->evicted = 0;
+	g->complete = true;
+}
+
+/*
+ * Names that were evicted and removed since stay in the filter until memory holds all that is left: a directory emptied and filled
+ * again is asked for nothing. A row that was put without being read is not known to be back, so the count may be too high.
+ */
+void row_group_is_back(struct rowset *rs, struct row_group *g)
+{
+	if (g->listed || !g->complete)
+		return;
+	ASSERT(g->evicted > 0);
+	if (--g->evicted == 0)
+		drop_filters(rs, g);
 }
 
 bool row_group_knows_absent(const struct row_group *g, const struct row *r)

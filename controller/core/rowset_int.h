@@ -52,6 +52,7 @@ struct row_group {
 	struct row_group *chain;
 	uint32_t hash;
 	uint32_t rows;
+	uint64_t evicted; /* while complete: rows of the store that are not in memory, or more */
 	bool listed;
 	bool complete; /* not listed: every row of the store is in memory or in the filter */
 	bool joined;   /* listed: the store has nothing after the last row */
@@ -195,6 +196,10 @@ void row_group_free(struct rowset *, struct row_group *);
 void row_group_insert(struct rowset *, struct row_group *, struct row *);
 /* stored: the store has this row, so that something is unknown from now on. */
 void row_group_remove(struct rowset *, struct row *, bool stored);
+/* A row of the store is in memory again. */
+void row_group_is_back(struct rowset *, struct row_group *);
+/* The store has no row of it. */
+void row_group_is_complete(struct row_group *);
 struct row_pos row_group_lower(const struct row_group *, const uint8_t *key, uint16_t len);
 struct row *row_group_at(const struct row_group *, struct row_pos);
 bool row_group_next(const struct row_group *, struct row_pos *);

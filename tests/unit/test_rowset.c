@@ -234,11 +234,14 @@ static void seek_random(struct world *w)
 	}
 }
 
-static void churn(size_t cache, uint64_t seed, unsigned steps)
+/* fresh: the volume is, so that all its groups are known from the start. */
+static void churn(size_t cache, bool fresh, uint64_t seed, unsigned steps)
 {
 	struct world w;
 
 	world_open(&w, cache, seed);
+	if (fresh)
+		rowset_set_store_ino(w.rows, VOLUME, 0);
 	for (unsigned i = 0; i < steps; i++) {
 		switch (draw(&w) % 12) {
 		case 0:
@@ -277,13 +280,19 @@ static void churn(size_t cache, uint64_t seed, unsigned steps)
 Test(rowset, agrees_with_a_plain_map_when_the_cache_is_large)
 {
 	for (uint64_t seed = 1; seed <= 20; seed++)
-		churn(1 << 20, seed, 4000);
+		churn(1 << 20, false, seed, 4000);
 }
 
 Test(rowset, agrees_with_a_plain_map_when_everything_is_evicted)
 {
 	for (uint64_t seed = 1; seed <= 20; seed++)
-		churn(8 << 10, seed, 4000);
+		churn(8 << 10, false, seed, 4000);
+}
+
+Test(rowset, agrees_with_a_plain_map_when_what_is_evicted_was_all_known)
+{
+	for (uint64_t seed = 1; seed <= 40; seed++)
+		churn(8 << 10, true, seed, 4000);
 }
 
 Test(rowset, a_fetch_older_than_a_flush_is_thrown_away)
@@ -485,6 +494,63 @@ Test(rowset, names_of_a_new_directory_stay_known_after_eviction)
 	tx = begin(&w);
 	cr_assert_eq(tx_get(&tx, &k, &v), TX_MISS, "one that exists is fetched");
 	rowset_check(w.rows);
+	world_close(&w);
+}
+
+/* Everything reaches the store, and memory keeps as little as it may. */
+static void settle(struct world *w)
+{
+	for (int i = 0; i < 3; i++)
+		step_flush(w);
+	while (rowset_work(w->rows, 1000))
+		;
+}
+
+/* Creates (value) or removes what is there; fetches what is missing. Returns how often it had to. */
+static unsigned change_names(struct world *w, unsigned count, const char *value)
+{
+	unsigned fetched = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct tx tx;
+		struct pr_key k;
+		struct pr_bytes v;
+		char name[16];
+		int r;
+
+		snprintf(name, sizeof(name), "file%u", i);
+		pr_key_name(&k, VOLUME, 1, name, strlen(name));
+		for (;; fetched++) {
+			tx = begin(w);
+			r = tx_get(&tx, &k, &v);
+			if (r != TX_MISS)
+				break;
+			tx_want(&tx, w);
+			read_store(w);
+			answer_one(w);
+		}
+		cr_assert_eq(r, value ? -ENOENT : 0);
+		if (value)
+			tx_put(&tx, &k, (const uint8_t *)value, (uint32_t)strlen(value));
+		else
+			tx_del(&tx, &k);
+		tx_apply(&tx, ++w->lsn);
+	}
+	settle(w);
+	return fetched;
+}
+
+Test(rowset, a_directory_that_was_emptied_is_filled_again_without_a_fetch)
+{
+	struct world w;
+
+	world_open(&w, 128 << 10, 1);
+	rowset_set_store_ino(w.rows, VOLUME, 0);
+	for (int round = 0; round < 3; round++) {
+		cr_assert_eq(change_names(&w, 2000, "12345678"), 0, "round %d", round);
+		cr_assert_gt(change_names(&w, 2000, NULL), 1000);
+		rowset_check(w.rows);
+	}
 	world_close(&w);
 }
 
