@@ -669,3 +669,33 @@ Test(rowset, rows_far_apart_cost_the_pages_that_their_flush_changes)
 	cr_assert_geq(far - near, 900 * 2048, "%zu and %zu", near, far);
 	cr_assert_leq(near, 1000 * 300, "%zu", near);
 }
+
+/* What a thousand names cost that follow each other and are put there, or removed. */
+static size_t cost_of_names(bool removed)
+{
+	struct rowset *rows = rowset_new(1 << 20, 1 << 20);
+	uint8_t value[8] = {0};
+	struct pr_key key;
+	char name[16];
+	size_t live;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "f%u", 1000 + i);
+		pr_key_name(&key, VOLUME, 1, name, strlen(name));
+		rowset_put(rows, key.b, key.len, rowset_hash(key.b, key.len),
+			   removed ? NULL : value, sizeof(value), 1);
+	}
+	rowset_check(rows);
+	live = rowset_live_bytes(rows);
+	rowset_free(rows);
+	return live;
+}
+
+Test(rowset, names_that_go_cost_pages_of_their_own)
+{
+	size_t put = cost_of_names(false), removed = cost_of_names(true);
+
+	cr_assert_leq(put, 1000 * 550, "%zu", put);
+	cr_assert_geq(removed, 1000 * 1536, "%zu", removed);
+	cr_assert_leq(removed, 1000 * 2048, "%zu", removed);
+}
