@@ -460,6 +460,15 @@ Test(rowset, a_new_inode_needs_no_fetch)
 	world_close(&w);
 }
 
+/* Everything reaches the store, and memory keeps as little as it may. */
+static void settle(struct world *w)
+{
+	for (int i = 0; i < 3; i++)
+		step_flush(w);
+	while (rowset_work(w->rows, 1000))
+		;
+}
+
 Test(rowset, names_of_a_new_directory_stay_known_after_eviction)
 {
 	struct world w;
@@ -480,13 +489,8 @@ Test(rowset, names_of_a_new_directory_stay_known_after_eviction)
 			misses++;
 		tx_put(&tx, &k, (const uint8_t *)"12345678", 8);
 		tx_apply(&tx, ++w.lsn);
-		if (i % 1000 == 999) {
-			step_flush(&w);
-			step_flush(&w);
-			step_flush(&w);
-			while (rowset_work(w.rows, 1000))
-				;
-		}
+		if (i % 1000 == 999)
+			settle(&w);
 	}
 	cr_assert_lt(rowset_row_count(w.rows), 12000);
 	cr_assert_lt(misses, 200);
@@ -495,15 +499,6 @@ Test(rowset, names_of_a_new_directory_stay_known_after_eviction)
 	cr_assert_eq(tx_get(&tx, &k, &v), TX_MISS, "one that exists is fetched");
 	rowset_check(w.rows);
 	world_close(&w);
-}
-
-/* Everything reaches the store, and memory keeps as little as it may. */
-static void settle(struct world *w)
-{
-	for (int i = 0; i < 3; i++)
-		step_flush(w);
-	while (rowset_work(w->rows, 1000))
-		;
 }
 
 /* Creates (value) or removes what is there; fetches what is missing. Returns how often it had to. */
