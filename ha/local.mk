@@ -6,6 +6,8 @@ ha_core = \
 	ha/core/ha_core.h \
 	ha/core/ha_link.c \
 	ha/core/ha_promote.c \
+	ha/core/ha_proof.c \
+	ha/core/ha_proof.h \
 	ha/core/ha_record.c \
 	ha/core/ha_resync.c \
 	ha/core/ha_standby.c \
@@ -32,7 +34,7 @@ ha_io = \
 if HAVE_CLUSTER
 ha_io += ha/io/cluster.c ha/io/cluster_helper.c ha/io/cluster_helper.h
 sbin_PROGRAMS += mdcd-pacemaker
-mdcd_pacemaker_SOURCES = ha/mdcd_pacemaker.c
+mdcd_pacemaker_SOURCES = ha/mdcd_pacemaker.c ha/io/sleeper.c ha/io/sleeper.h
 mdcd_pacemaker_LDADD = $(CLUSTER_LIBS)
 else
 ha_io += ha/io/cluster_none.c

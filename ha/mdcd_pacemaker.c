@@ -7,17 +7,13 @@
  *
  * Every write makes the scheduler run anew and aborts the transition under way, so it writes as little and as seldom as it can.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <crm/crm.h>
@@ -31,14 +27,15 @@
 #include <crm/stonith-ng.h>
 #include <glib-unix.h>
 
+#include "ha/io/sleeper.h"
+
 enum { MDCD = 3, LINE_BYTES = 512, AGAIN_MS = 500, REPORT_MS = 1000, FENCE_S = 60, HISTORY_S = 2 };
 
-/* Who lost its peer's node wakes pacemaker-controld this often, until it asks for the fencing, and no longer than ten seconds. */
+/* Who lost its peer's node keeps pacemaker-controld awake for ten seconds, and for ten more when the peer's node is cut off. */
 enum { WAKE_MS = 25, WAKES = 400 };
 
 enum { SCORE_MOVE = 1, SCORE_ACTIVE = 1000 };
 
-static const char CONTROLD[] = "pacemaker-controld";
 static const char *own, *peer, *resource;
 static GMainLoop *loop;
 static stonith_t *fencer;
@@ -224,82 +221,22 @@ static void wake_no_more(void)
 	wake_timer = 0;
 }
 
-/* The first line of /proc/PID/FILE. */
-static bool proc_line(pid_t pid, const char *file, char *line, size_t size)
-{
-	char path[48];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = read(fd, line, size - 1);
-	close(fd);
-	if (n <= 0)
-		return false;
-	line[n] = '\0';
-	line[strcspn(line, "\n")] = '\0';
-	return true;
-}
-
-static bool is_named(pid_t pid, const char *name)
-{
-	char comm[32];
-
-	return proc_line(pid, "comm", comm, sizeof(comm)) && strncmp(comm, name, 15) == 0;
-}
-
-static bool is_asleep(pid_t pid)
-{
-	char call[256];
-
-	return proc_line(pid, "syscall", call, sizeof(call)) &&
-	       strtol(call, NULL, 10) == SYS_clock_nanosleep;
-}
-
-/* Of the process of that name, or 0. The kernel knows its first 15 bytes. */
-static pid_t pid_of(const char *name)
-{
-	DIR *d = opendir("/proc");
-	pid_t found = 0;
-
-	for (struct dirent *e; d && !found && (e = readdir(d));) {
-		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
-
-		if (pid > 0 && is_named(pid, name))
-			found = pid;
-	}
-	if (d)
-		closedir(d);
-	return found;
-}
-
 /*
  * A pacemaker-controld that has become the DC, as it does where the lost node was, asks for the CIB while updates of its own are under
  * way, more often than not gets the answer before theirs, and then sleeps for a second, deaf (do_pe_invoke_callback): all clients wait
  * for that. A signal that it handles ends the sleep: SIGCHLD has it look for children that ended. Only while it does sleep: elsewhere,
  * as where it connects to the scheduler, a signal does harm.
  */
-static void wake_controld(void)
-{
-	if (!controld_pid || !is_named(controld_pid, CONTROLD))
-		controld_pid = pid_of(CONTROLD);
-	if (controld_pid && is_asleep(controld_pid))
-		kill(controld_pid, SIGCHLD);
-}
-
 static gboolean wake_due(gpointer unused)
 {
-	wake_controld();
+	sleeper_wake("pacemaker-controld", &controld_pid);
 	if (++wakes < WAKES)
 		return G_SOURCE_CONTINUE;
 	wake_timer = 0;
 	return G_SOURCE_REMOVE;
 }
 
-static void peer_node_lost(void)
+static void keep_awake(void)
 {
 	wake_no_more();
 	wakes = 0;
@@ -315,12 +252,10 @@ static gboolean look_for_request(gpointer unused)
 	    fencer->cmds->history(fencer, st_opt_none, peer, &all, HISTORY_S) == pcmk_ok)
 		for (const stonith_history_t *h = all; h; h = h->next)
 			if ((h->state == st_query || h->state == st_exec) &&
-			    cuts_peer(h->target, h->action)) {
-				wake_no_more();
+			    cuts_peer(h->target, h->action))
 				tell("asked %s by %s on %s", h->action,
 				     h->client ? h->client : "nobody known",
 				     h->origin ? h->origin : "a node not known");
-			}
 	stonith_history_free(all);
 	return G_SOURCE_REMOVE;
 }
@@ -334,14 +269,15 @@ static void fenced(stonith_t *st, stonith_event_t *e)
 {
 	if (!cuts_peer(e->target, e->action))
 		return;
-	wake_no_more();
-	if (e->result == pcmk_ok)
+	if (e->result == pcmk_ok) {
 		tell("fenced %s (%s) by %s for %s", e->target, e->action,
 		     e->executioner ? e->executioner : "nobody known",
 		     e->client_origin ? e->client_origin : "nobody known");
-	else
+		keep_awake();
+	} else {
 		tell("failed %s by %s: %s", e->action, e->executioner ? e->executioner : "nobody",
 		     pcmk_strerror(e->result));
+	}
 }
 
 static void fencer_lost(stonith_t *st, stonith_event_t *e)
@@ -437,7 +373,7 @@ static gboolean mdcd_said(gint fd, GIOCondition condition, gpointer unused)
 	else if (strcmp(line, "failed") == 0)
 		peer_failed();
 	else if (strcmp(line, "lost") == 0)
-		peer_node_lost();
+		keep_awake();
 	else if (strcmp(line, "back") == 0) {
 		peer_back();
 		wake_no_more();

@@ -49,6 +49,8 @@ tests_unit_test_ctl_cache_SOURCES = tests/unit/test_ctl_cache.c tests/unit/ctl_r
 	tests/sim/simstore.c tests/sim/simstore.h tests/sim/simdisk.c tests/sim/simdisk.h
 
 unit_tests += tests/unit/test_ha_codec tests/unit/test_state_file
+unit_tests += tests/unit/test_sleeper
+tests_unit_test_sleeper_SOURCES = tests/unit/test_sleeper.c ha/io/sleeper.c ha/io/sleeper.h
 unit_tests += tests/unit/test_ha_pair
 tests_unit_test_ha_pair_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc
 tests_unit_test_ha_pair_SOURCES = \
@@ -59,6 +61,7 @@ tests_unit_test_ha_pair_SOURCES = \
 	tests/unit/test_ha_link.c \
 	tests/unit/test_ha_loss.c \
 	tests/unit/test_ha_promote.c \
+	tests/unit/test_ha_proof.c \
 	tests/unit/test_ha_record.c \
 	tests/unit/test_ha_repair.c \
 	tests/unit/test_ha_resync.c \
@@ -231,79 +234,7 @@ SAME = --seeds 200 --repeat 1000
 check-sim-same:
 	$(AM_V_at)CC='$(CC)' $(top_srcdir)/tests/sim/same $(SAME)
 
-EXTRA_DIST += \
-	tests/mutants/run \
-	tests/mutants/crash-01-journal-not-durable.patch \
-	tests/mutants/crash-02-flush-not-durable.patch \
-	tests/mutants/crash-03-state-not-durable.patch \
-	tests/mutants/crash-04-arbiter-not-durable.patch \
-	tests/mutants/crash-05-store-made-in-place.patch \
-	tests/mutants/crash-06-copy-not-synced.patch \
-	tests/mutants/crash-07-failed-write-again.patch \
-	tests/mutants/crash-08-short-write-is-whole.patch \
-	tests/mutants/crash-09-write-error-ignored.patch \
-	tests/mutants/crash-10-flush-before-commit.patch \
-	tests/mutants/crash-11-failure-in-recovery-untold.patch \
-	tests/mutants/crash-12-no-memory-is-damage.patch \
-	tests/mutants/crash-13-run-not-put-back.patch \
-	tests/mutants/ha-01-ack-before-peer.patch \
-	tests/mutants/ha-02-stale-ack.patch \
-	tests/mutants/ha-03-no-membership.patch \
-	tests/mutants/ha-04-no-fence.patch \
-	tests/mutants/ha-05-unproven-cut.patch \
-	tests/mutants/ha-06-no-barrier.patch \
-	tests/mutants/ha-07-apply-uncommitted.patch \
-	tests/mutants/ha-08-timeout-is-failure.patch \
-	tests/mutants/ha-09-alone-without-arbiter.patch \
-	tests/mutants/ha-10-ack-before-durable.patch \
-	tests/mutants/ha-11-session-outlives-promotion.patch \
-	tests/mutants/ha-12-frozen-replies.patch \
-	tests/mutants/ha-13-tail-not-adopted.patch \
-	tests/mutants/ha-14-copy-unarchived.patch \
-	tests/mutants/ha-15-promise-to-both.patch \
-	tests/mutants/ha-16-last-epoch-taken.patch \
-	tests/mutants/ha-17-promised-asks-nobody.patch \
-	tests/mutants/sim-01-reply-not-stored.patch \
-	tests/mutants/sim-02-runs-again.patch \
-	tests/mutants/sim-03-reply-before-commit.patch \
-	tests/mutants/sim-04-flush-before-commit.patch \
-	tests/mutants/sim-06-fence-not-awaited.patch \
-	tests/mutants/sim-07-layout-to-two.patch \
-	tests/mutants/sim-08-unbound-forgotten.patch \
-	tests/mutants/sim-09-replies-outlive-bind.patch \
-	tests/mutants/sim-10-requests-outlive-bind.patch \
-	tests/mutants/sim-11-claims-what-it-returns.patch \
-	tests/mutants/sim-12-epoch-in-place.patch \
-	tests/mutants/sim-13-trim-under-layout.patch \
-	tests/mutants/sim-14-epochs-fill-journal.patch \
-	tests/mutants/sim-15-born-written.patch \
-	tests/mutants/sim-16-new-sequence.patch \
-	tests/mutants/sim-18-durable-at-once.patch \
-	tests/mutants/sim-19-failed-write-ignored.patch \
-	tests/mutants/sim-22-bind-overtaken.patch \
-	tests/mutants/sim-23-lease-ignored.patch \
-	tests/mutants/sim-26-reap-while-open.patch \
-	tests/mutants/sim-27-inodes-twice.patch \
-	tests/mutants/sim-28-flush-beyond.patch \
-	tests/mutants/sim-30-no-cluster-remembered.patch \
-	tests/mutants/sim-31-quarantine-forgotten.patch \
-	tests/mutants/sim-32-lease-of-clients.patch \
-	tests/mutants/sim-34-rename-leaves-name.patch \
-	tests/mutants/sim-35-head-is-the-end.patch \
-	tests/mutants/sim-36-standstill-counts.patch \
-	tests/mutants/sim-37-reuse-under-layout.patch \
-	tests/mutants/sim-38-freed-is-free.patch \
-	tests/mutants/sim-39-return-of-a-later-grant.patch \
-	tests/mutants/sim-40-replies-not-renumbered.patch \
-	tests/mutants/sim-42-flush-overtakes-fetch.patch \
-	tests/mutants/sim-43-late-rebinder-unnoticed.patch \
-	tests/mutants/sim-44-replay-forgets-last.patch \
-	tests/mutants/sim-45-replay-backwards.patch \
-	tests/mutants/sim-46-flush-by-padded-keys.patch \
-	tests/mutants/sim-47-late-answer-opens.patch \
-	tests/mutants/sim-48-record-rolled-back.patch \
-	tests/mutants/sim-49-nothing-tidied.patch \
-	tests/mutants/sim-50-committed-before-flush.patch
+EXTRA_DIST += tests/mutants
 
 .PHONY: check-mutants
 check-mutants:

@@ -18,13 +18,13 @@
 #include <corosync/cpg.h>
 #include <corosync/votequorum.h>
 
+#include "ha/core/ha_proof.h"
 #include "ha/io/cluster_helper.h"
 
 enum {
 	CONNECT_MS = 5000, /* corosync may just be starting */
 	TRY_AGAIN_MS = 10,
 	MEMBERSHIP_SLACK_MS = 300,
-	REPORT_MS = 10000, /* a fencer's report waits that long for its victim to leave the group */
 	NAME_MAX_ = 256,
 	NODES_MAX = 64,
 };
@@ -41,13 +41,9 @@ struct cluster {
 	char own_name[NAME_MAX_], peer_name[NAME_MAX_];
 	struct cluster_helper *helper;
 
-	bool told, quorate, node_up, process_up, announce;
+	bool told, quorate, node_up, announce, changed;
 	uint32_t peer_pid;
-	uint64_t incarnation;		/* of the peer, as last announced */
-	uint64_t reported_ms, reported; /* a fencing of this incarnation was reported at, 0: none */
-	uint64_t asked;			/* a fence asked for: its incarnation + 1 */
-	uint64_t proven;		/* dead, its incarnation + 1 */
-	bool changed;
+	struct ha_proof proof;
 };
 
 static uint64_t now_ms(void)
@@ -79,14 +75,32 @@ static void set_timer(struct cluster *c, int ms)
 
 /* ---- proofs ---- */
 
-static void proven_dead(struct cluster *c, const char *text)
+/* Tells what became of the peer's last known life: text says how it is known. */
+static void conclude(struct cluster *c, enum ha_proof_verdict verdict, const char *text)
 {
-	c->reported_ms = 0;
-	c->asked = 0;
-	c->proven = c->incarnation + 1;
-	say(c, LOG_NOTICE, "node %u, life %" PRIu64 ", is dead: %s", 3u - c->cfg.node,
-	    c->incarnation, text);
-	c->cfg.fenced(c->cfg.user, c->incarnation, 0, text);
+	switch (verdict) {
+	case HA_PROOF_NONE:
+		return;
+	case HA_PROOF_DEAD:
+		say(c, LOG_NOTICE, "node %u, life %" PRIu64 ", is dead: %s", 3u - c->cfg.node,
+		    c->proof.incarnation, text);
+		c->cfg.fenced(c->cfg.user, c->proof.incarnation, 0, text);
+		return;
+	case HA_PROOF_WAITS:
+		say(c, LOG_NOTICE, "%s; it is still a member, so this waits until it leaves", text);
+		return;
+	case HA_PROOF_AGAIN:
+		cluster_helper_say(c->helper, "fence"); /* fall through */
+	case HA_PROOF_OLD:
+		say(c, LOG_NOTICE,
+		    "%s; it may be of a life before %" PRIu64 ", so it proves nothing%s", text,
+		    c->proof.incarnation,
+		    verdict == HA_PROOF_AGAIN ? ": the fencer is asked again" : "");
+		return;
+	case HA_PROOF_ALIVE:
+		c->cfg.fenced(c->cfg.user, c->proof.incarnation, -EIO, text);
+		return;
+	}
 }
 
 static void tell(struct cluster *c)
@@ -95,60 +109,50 @@ static void tell(struct cluster *c)
 		return;
 	c->changed = false;
 	c->told = true;
-	c->cfg.peer(c->cfg.user, c->incarnation, c->process_up, c->node_up, c->quorate);
+	c->cfg.peer(c->cfg.user, c->proof.incarnation, c->proof.member, c->node_up, c->quorate);
 }
 
 /* The peer's life that was in the group is there no more. */
-static void peer_lost(struct cluster *c, uint32_t reason)
+static void peer_lost(struct cluster *c, enum ha_proof_left how)
 {
-	c->process_up = false;
+	static const char *const texts[] = {
+		[HA_PROOF_ENDED] = "its node's corosync saw its process end",
+		[HA_PROOF_SAID] = "it said that it ends",
+		[HA_PROOF_LOST] = "the fencer cut its node off, and it left",
+	};
+	enum ha_proof_verdict verdict = ha_proof_gone(&c->proof, how, now_ms());
+
 	c->changed = true;
-	if (reason != CPG_REASON_PROCDOWN && reason != CPG_REASON_LEAVE)
+	if (how == HA_PROOF_LOST)
 		c->node_up = false; /* before anybody is told that only a process is missing */
 	tell(c);
-	if (reason == CPG_REASON_PROCDOWN) {
-		proven_dead(c, "its node's corosync saw its process end");
+	conclude(c, verdict, texts[how]);
+	if (how == HA_PROOF_ENDED)
 		cluster_helper_say(c->helper, "failed");
-	} else if (reason == CPG_REASON_LEAVE) {
-		proven_dead(c, "it said that it ends");
-	} else if (c->reported_ms && c->reported == c->incarnation &&
-		   now_ms() - c->reported_ms < REPORT_MS) {
-		proven_dead(c, "the fencer cut its node off, and it left");
-	} else {
+	else if (verdict == HA_PROOF_NONE)
 		cluster_helper_say(c->helper, "lost");
-	}
-}
-
-static void fencer_reported(struct cluster *c, const char *text)
-{
-	if (!c->process_up) {
-		proven_dead(c, text);
-		return;
-	}
-	c->reported = c->incarnation;
-	c->reported_ms = now_ms();
-	say(c, LOG_NOTICE, "%s; it is still a member, so this waits until it leaves", text);
 }
 
 static void helper_said(void *user, const char *line)
 {
 	struct cluster *c = user;
+	uint64_t incarnation;
 	char text[300];
 
 	if (strncmp(line, "fenced ", 7) == 0) {
 		snprintf(text, sizeof(text), "the fencer says: %s", line + 7);
-		fencer_reported(c, text);
-	} else if (strncmp(line, "unfenced ", 9) == 0) {
-		say(c, LOG_WARNING, "fencing of %s failed: %s", c->peer_name, line + 9);
-		if (c->asked)
-			c->cfg.fenced(c->cfg.user, c->asked - 1, -EIO, line + 9);
-		c->asked = 0;
+		conclude(c, ha_proof_cut(&c->proof, now_ms()), text);
 	} else if (strncmp(line, "failed ", 7) == 0) {
 		say(c, LOG_WARNING, "fencing of %s failed: %s", c->peer_name, line + 7);
-		if (!c->process_up && c->proven != c->incarnation + 1)
-			c->cfg.fenced(c->cfg.user, c->incarnation, -EIO, line + 7);
+		conclude(c, ha_proof_not_cut(&c->proof), line + 7);
+	} else if (strncmp(line, "unfenced ", 9) == 0) {
+		if (ha_proof_own_failed(&c->proof, &incarnation) == HA_PROOF_NONE)
+			return; /* "failed" said so already */
+		say(c, LOG_WARNING, "fencing of %s failed: %s", c->peer_name, line + 9);
+		c->cfg.fenced(c->cfg.user, incarnation, -EIO, line + 9);
 	} else if (strncmp(line, "asked ", 6) == 0) {
 		say(c, LOG_INFO, "the fencer was asked for %s: %s", c->peer_name, line + 6);
+		ha_proof_requested(&c->proof);
 		c->cfg.fence_asked(c->cfg.user);
 	} else if (strncmp(line, "log ", 4) == 0) {
 		say(c, LOG_INFO, "%s", line + 4);
@@ -199,21 +203,20 @@ static void delivered(cpg_handle_t h, const struct cpg_name *group, uint32_t nod
 	if (!is_peer(c, nodeid) || node != 3u - c->cfg.node)
 		return;
 	c->peer_id = nodeid;
-	if (incarnation != c->incarnation)
+	if (incarnation != c->proof.incarnation)
 		say(c, LOG_NOTICE, "node %u is in the group: life %" PRIu64 ", PID %u", node,
 		    incarnation, pid);
-	if (incarnation < c->incarnation)
+	if (incarnation < c->proof.incarnation)
 		say(c, LOG_ERR,
 		    "node %u was in life %" PRIu64
 		    " before: its clock went back and its disk is another; it is not heard before its clock is "
 		    "right and its mdcd starts anew, or this one does",
-		    node, c->incarnation);
-	if (!c->process_up)
+		    node, c->proof.incarnation);
+	if (!c->proof.member)
 		cluster_helper_say(c->helper, "back");
-	c->incarnation = incarnation;
+	ha_proof_came(&c->proof, incarnation);
 	c->peer_pid = pid;
-	c->process_up = c->node_up = c->changed = true;
-	c->reported_ms = 0;
+	c->node_up = c->changed = true;
 }
 
 static void group_changed(cpg_handle_t h, const struct cpg_name *group,
@@ -222,19 +225,23 @@ static void group_changed(cpg_handle_t h, const struct cpg_name *group,
 			  const struct cpg_address *joined, size_t joins)
 {
 	struct cluster *c;
+	enum ha_proof_left how;
 
 	if (cpg_context_get(h, (void **)&c) != CS_OK)
 		return;
 	for (size_t i = 0; i < lefts; i++) {
 		if (left[i].nodeid == c->own_id && left[i].pid == (uint32_t)getpid())
 			continue;
-		if (!is_peer(c, left[i].nodeid) || !c->process_up || left[i].pid != c->peer_pid)
+		if (!is_peer(c, left[i].nodeid) || !c->proof.member || left[i].pid != c->peer_pid)
 			continue;
+		how = left[i].reason == CPG_REASON_PROCDOWN ? HA_PROOF_ENDED
+		      : left[i].reason == CPG_REASON_LEAVE  ? HA_PROOF_SAID
+							    : HA_PROOF_LOST;
 		say(c, LOG_NOTICE, "node %u left the group: %s", 3u - c->cfg.node,
-		    left[i].reason == CPG_REASON_PROCDOWN ? "its process ended"
-		    : left[i].reason == CPG_REASON_LEAVE  ? "it stops"
-							  : "its node is lost");
-		peer_lost(c, left[i].reason);
+		    how == HA_PROOF_ENDED  ? "its process ended"
+		    : how == HA_PROOF_SAID ? "it stops"
+					   : "its node is lost");
+		peer_lost(c, how);
 	}
 	if (joins)
 		try_announce(c);
@@ -252,8 +259,8 @@ static void ring_changed(cpg_handle_t h, struct cpg_ring_id ring, uint32_t membe
 		up |= c->peer_id ? member[i] == c->peer_id : member[i] != c->own_id;
 	if (up == c->node_up && c->told)
 		return;
-	if (!up && c->process_up) {
-		peer_lost(c, CPG_REASON_NODEDOWN);
+	if (!up && c->proof.member) {
+		peer_lost(c, HA_PROOF_LOST);
 		return;
 	}
 	c->node_up = up;
@@ -511,6 +518,6 @@ void cluster_score(struct cluster *c, int score)
 
 void cluster_ask_fence(struct cluster *c, uint64_t incarnation)
 {
-	c->asked = incarnation + 1;
+	ha_proof_own_request(&c->proof, incarnation);
 	cluster_helper_say(c->helper, "fence");
 }

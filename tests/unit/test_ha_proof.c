@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <criterion/criterion.h>
+
+#include "ha/core/ha_proof.h"
+
+enum { LIFE = 7, NEXT = 9, NOW = 1000 };
+
+static struct ha_proof p;
+
+static void meet(uint64_t life)
+{
+	ha_proof_came(&p, life);
+}
+
+static void setup(void)
+{
+	p = (struct ha_proof){0};
+	meet(LIFE);
+}
+
+TestSuite(proof, .init = setup);
+
+static void loses(void)
+{
+	cr_assert_eq(ha_proof_gone(&p, HA_PROOF_LOST, NOW), HA_PROOF_NONE);
+}
+
+static void report_is(enum ha_proof_verdict expected)
+{
+	cr_assert_eq(ha_proof_cut(&p, NOW), expected);
+}
+
+Test(proof, a_process_that_ended_is_dead)
+{
+	cr_assert_eq(ha_proof_gone(&p, HA_PROOF_ENDED, NOW), HA_PROOF_DEAD);
+	cr_assert_not(p.member);
+}
+
+Test(proof, who_says_so_is_dead)
+{
+	cr_assert_eq(ha_proof_gone(&p, HA_PROOF_SAID, NOW), HA_PROOF_DEAD);
+}
+
+Test(proof, a_lost_node_is_dead_when_the_fencer_says_so)
+{
+	loses();
+	ha_proof_requested(&p);
+	report_is(HA_PROOF_DEAD);
+}
+
+Test(proof, a_confirmation_that_nobody_requested_counts)
+{
+	loses();
+	report_is(HA_PROOF_DEAD);
+}
+
+Test(proof, a_member_that_is_cut_off_is_dead_when_it_leaves)
+{
+	ha_proof_requested(&p);
+	report_is(HA_PROOF_WAITS);
+	cr_assert_eq(ha_proof_gone(&p, HA_PROOF_LOST, NOW + HA_PROOF_REPORT_MS - 1), HA_PROOF_DEAD);
+}
+
+Test(proof, a_report_does_not_wait_for_ever)
+{
+	ha_proof_requested(&p);
+	report_is(HA_PROOF_WAITS);
+	cr_assert_eq(ha_proof_gone(&p, HA_PROOF_LOST, NOW + HA_PROOF_REPORT_MS), HA_PROOF_NONE);
+}
+
+Test(proof, a_report_counts_once)
+{
+	ha_proof_requested(&p);
+	report_is(HA_PROOF_WAITS);
+	cr_assert_eq(ha_proof_gone(&p, HA_PROOF_LOST, NOW + 1), HA_PROOF_DEAD);
+	meet(NEXT);
+	cr_assert_eq(ha_proof_gone(&p, HA_PROOF_LOST, NOW + 2), HA_PROOF_NONE);
+}
+
+Test(proof, who_speaks_after_the_report_was_not_cut_off)
+{
+	ha_proof_requested(&p);
+	report_is(HA_PROOF_WAITS);
+	meet(LIFE);
+	loses();
+}
+
+Test(proof, a_report_for_a_member_that_nobody_requested_proves_nothing)
+{
+	report_is(HA_PROOF_OLD);
+	loses();
+}
+
+/* A device that answers when the host is on again, a process of ours that stood still meanwhile. */
+Test(proof, a_late_report_is_no_proof_against_the_next_life)
+{
+	loses();
+	ha_proof_requested(&p);
+	meet(NEXT);
+	ha_proof_requested(&p); /* said again while it is at work */
+	report_is(HA_PROOF_OLD);
+	loses();
+}
+
+Test(proof, a_late_report_is_no_proof_against_the_next_life_lost_either)
+{
+	loses();
+	ha_proof_requested(&p);
+	meet(NEXT);
+	loses();
+	report_is(HA_PROOF_OLD);
+	ha_proof_requested(&p);
+	report_is(HA_PROOF_DEAD);
+}
+
+Test(proof, nor_one_whose_request_was_not_heard)
+{
+	loses();
+	meet(NEXT);
+	loses();
+	report_is(HA_PROOF_OLD);
+	report_is(HA_PROOF_DEAD);
+}
+
+Test(proof, who_asked_for_the_next_life_asks_again)
+{
+	loses();
+	ha_proof_requested(&p);
+	meet(NEXT);
+	loses();
+	ha_proof_own_request(&p, NEXT);
+	report_is(HA_PROOF_AGAIN);
+	report_is(HA_PROOF_DEAD);
+}
+
+Test(proof, a_life_that_came_back_is_the_same)
+{
+	loses();
+	ha_proof_requested(&p);
+	meet(LIFE);
+	report_is(HA_PROOF_WAITS);
+	cr_assert_eq(ha_proof_gone(&p, HA_PROOF_LOST, NOW + 1), HA_PROOF_DEAD);
+}
+
+Test(proof, after_a_proof_the_next_life_is_a_new_matter)
+{
+	loses();
+	ha_proof_requested(&p);
+	report_is(HA_PROOF_DEAD);
+	meet(NEXT);
+	loses();
+	report_is(HA_PROOF_DEAD);
+}
+
+Test(proof, a_fencing_that_fails_is_told_of_the_lost_only)
+{
+	cr_assert_eq(ha_proof_not_cut(&p), HA_PROOF_NONE);
+	loses();
+	cr_assert_eq(ha_proof_not_cut(&p), HA_PROOF_ALIVE);
+	report_is(HA_PROOF_DEAD);
+	cr_assert_eq(ha_proof_not_cut(&p), HA_PROOF_NONE);
+}
+
+Test(proof, a_request_that_failed_is_over)
+{
+	loses();
+	ha_proof_requested(&p);
+	ha_proof_not_cut(&p);
+	meet(NEXT);
+	loses();
+	ha_proof_requested(&p);
+	report_is(HA_PROOF_DEAD);
+}
+
+Test(proof, an_own_request_that_fails_is_told_once)
+{
+	uint64_t of = 0;
+
+	cr_assert_eq(ha_proof_own_failed(&p, &of), HA_PROOF_NONE);
+	loses();
+	ha_proof_own_request(&p, LIFE);
+	cr_assert_eq(ha_proof_own_failed(&p, &of), HA_PROOF_ALIVE);
+	cr_assert_eq(of, LIFE);
+	cr_assert_eq(ha_proof_own_failed(&p, &of), HA_PROOF_NONE);
+	ha_proof_own_request(&p, LIFE);
+	cr_assert_eq(ha_proof_not_cut(&p), HA_PROOF_ALIVE);
+	cr_assert_eq(ha_proof_own_failed(&p, &of), HA_PROOF_NONE);
+}
+
+Test(proof, an_own_request_for_a_life_not_seen_here_proves_only_what_was_seen)
+{
+	p = (struct ha_proof){0};
+	ha_proof_own_request(&p, LIFE);
+	report_is(HA_PROOF_DEAD);
+	cr_assert_eq(p.incarnation, 0);
+}
