@@ -304,10 +304,12 @@ static gboolean connect_fencer(gpointer unused)
 	return G_SOURCE_REMOVE;
 }
 
-/* Success is told by fenced(), whoever asked for it. */
+/* Success is told by fenced() too, whoever asked for it. */
 static void fence_done(stonith_t *st, stonith_callback_data_t *d)
 {
-	if (d->rc != pcmk_ok)
+	if (d->rc == pcmk_ok)
+		tell("done");
+	else
 		tell("unfenced %s", pcmk_strerror(d->rc));
 }
 

@@ -93,8 +93,8 @@ static void conclude(struct cluster *c, enum ha_proof_verdict verdict, const cha
 		cluster_helper_say(c->helper, "fence"); /* fall through */
 	case HA_PROOF_OLD:
 		say(c, LOG_NOTICE,
-		    "%s; it may be of a life before %" PRIu64 ", so it proves nothing%s", text,
-		    c->proof.incarnation,
+		    "%s; that may have been before its life %" PRIu64 ", so it proves nothing%s",
+		    text, c->proof.incarnation,
 		    verdict == HA_PROOF_AGAIN ? ": the fencer is asked again" : "");
 		return;
 	case HA_PROOF_ALIVE:
@@ -142,6 +142,8 @@ static void helper_said(void *user, const char *line)
 	if (strncmp(line, "fenced ", 7) == 0) {
 		snprintf(text, sizeof(text), "the fencer says: %s", line + 7);
 		conclude(c, ha_proof_cut(&c->proof, now_ms()), text);
+	} else if (strcmp(line, "done") == 0) {
+		conclude(c, ha_proof_own_done(&c->proof, now_ms()), "the fencer cut its node off");
 	} else if (strncmp(line, "failed ", 7) == 0) {
 		say(c, LOG_WARNING, "fencing of %s failed: %s", c->peer_name, line + 7);
 		conclude(c, ha_proof_not_cut(&c->proof), line + 7);
@@ -214,7 +216,7 @@ static void delivered(cpg_handle_t h, const struct cpg_name *group, uint32_t nod
 		    node, c->proof.incarnation);
 	if (!c->proof.member)
 		cluster_helper_say(c->helper, "back");
-	ha_proof_came(&c->proof, incarnation);
+	ha_proof_came(&c->proof, incarnation, now_ms());
 	c->peer_pid = pid;
 	c->node_up = c->changed = true;
 }
@@ -518,6 +520,6 @@ void cluster_score(struct cluster *c, int score)
 
 void cluster_ask_fence(struct cluster *c, uint64_t incarnation)
 {
-	ha_proof_own_request(&c->proof, incarnation);
+	ha_proof_own_request(&c->proof, incarnation, now_ms());
 	cluster_helper_say(c->helper, "fence");
 }

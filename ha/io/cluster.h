@@ -8,7 +8,7 @@
  *   - its own node's corosync saw its process end (PROCDOWN: every descriptor of the process is closed), or it said that it
  *     ends, as its last act (LEAVE);
  *   - the fencer reports that the peer's node was cut off, while that life is no member of the group any more; a report that
- *     comes while it still is one waits for it to leave.
+ *     comes while it still is one waits for it to leave. One that may be of a life before is none (ha/core/ha_proof.h).
  * The loss of its node is none.
  */
 #pragma once

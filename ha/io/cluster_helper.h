@@ -6,7 +6,7 @@
  *	to it:	 score N (0: never promote), fence, failed (the peer's controller ended by itself), lost (its node is: Pacemaker is to
  *		 hurry), back (it is there again)
  *	from it: asked TEXT (the fencer was, by whomever; may come more than once), fenced TEXT, failed TEXT (a fence, asked for by whomever),
- *		 unfenced TEXT (the one that mdcd asked for), log TEXT
+ *		 unfenced TEXT (the one that mdcd asked for), done (likewise), log TEXT
  *
  * The child ends with its parent.
  */
