@@ -470,6 +470,7 @@ static void pass_to_pair(struct ctl *c, const struct ctl_event *ev, enum ha_even
 		.node_up = ev->node_up,
 		.quorate = ev->quorate,
 		.arbiter = ev->arbiter,
+		.floor_epoch = ev->floor_epoch,
 		.floor_lsn = ev->floor_lsn,
 		.lsn = ev->lsn,
 		.last = ev->last,

@@ -67,7 +67,7 @@ struct ctl_event {
 	int64_t real_ns; /* CLOCK_REALTIME */
 	uint64_t random;
 	uint64_t conn, tag, ticket, session, lsn, store_lsn, incarnation, done_bytes, total_bytes,
-		floor_lsn;
+		floor_epoch, floor_lsn;
 	int error;
 	bool process_up, node_up, quorate, last, complete;
 	const struct pr_frame *frame;

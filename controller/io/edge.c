@@ -459,6 +459,7 @@ static void arbiter_ready(void *user, uint32_t events)
 		struct ctl_event ev = {.type = types[d.type],
 				       .error = d.error,
 				       .arbiter = &d.record,
+				       .floor_epoch = d.floor_epoch,
 				       .floor_lsn = d.floor_lsn};
 
 		if (d.text[0])

@@ -195,6 +195,9 @@ static void begin_move(struct edge *e, uint64_t ticket)
 	} else if (s.mode != HA_SYNC || s.members != 3) {
 		answer(e, ticket, -EAGAIN, "error",
 		       "no standby is in sync: wait until `mdcctl status` shows SYNC, then try again");
+	} else if (s.alarms & 1u << HA_ALARM_ARBITER) {
+		answer(e, ticket, -EAGAIN, "error",
+		       "the arbiter record cannot be read and written, so nobody could take over: check the metadata LUN");
 	} else if (e->cl.move_ticket) {
 		answer(e, ticket, -EALREADY, "error", "a switchover is under way");
 	} else {

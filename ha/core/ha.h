@@ -103,7 +103,7 @@ enum ha_event_type {
 	HA_EV_CUT,	     /* lsn */
 	HA_EV_REPAIRED,	     /* lsn; error: the peer's batch is not the one that stood here, text */
 	HA_EV_STATE_SAVED,   /* error */
-	/* arbiter, floor_lsn; error: -ENOENT blank, -EUCLEAN both copies bad, others unreachable */
+	/* arbiter, floor_*; error: -ENOENT blank, -EUCLEAN both copies bad, others unreachable */
 	HA_EV_ARB_READ,
 	/*
 	 * error 0: done. -ESTALE: refused, arbiter is what stands. -ETIMEDOUT: no answer yet; the
@@ -142,7 +142,7 @@ struct ha_event {
 	const struct jr_event *opened;
 	const struct ha_state *state;
 	const struct ha_arbiter *arbiter;
-	uint64_t floor_lsn;
+	uint64_t floor_epoch, floor_lsn;
 	const char *text;
 };
 

@@ -22,6 +22,7 @@ enum {
 	HA_WINDOW_BATCHES = 16, /* of a resync: sent, not acked */
 	HA_WINDOW_BYTES = 16 << 20,
 	HA_ARBITER_POLL_MS = 1000,
+	HA_FLOOR_MS = 30000,
 	HA_ARBITER_RETRY_MS = 200,
 	HA_ARBITER_NAMED_MS = 50, /* a standby that waits to be named looks this often */
 	HA_PROMISE_WAIT_MS = 1000,
@@ -182,12 +183,13 @@ struct ha {
 	struct {
 		bool known; /* record is what stood at the last read or write */
 		struct ha_arbiter record;
-		uint64_t floor_lsn;
+		uint64_t floor_epoch, floor_lsn;
 		int error; /* of the last read */
 		bool read_busy, read_again;
 		uint64_t reads_started, reads_done, read_ms;
 		enum ha_write write;
 		bool unknown, read_back;
+		bool unwritten; /* the last write failed */
 		uint64_t read_back_ticket;
 		struct ha_arbiter next;
 		enum ha_outcome outcome;
@@ -359,7 +361,8 @@ uint64_t ha_history_epoch_at(const struct ha *, uint64_t lsn);
 /* ha_record.c: traffic with the arbiter */
 uint64_t ha_arb_read(struct ha *); /* a read that starts now or later; its ticket */
 bool ha_arb_was_read(const struct ha *, uint64_t ticket);
-bool ha_arb_free(const struct ha *); /* no write is on its way */
+bool ha_arb_fails(const struct ha *); /* the last look, or the last write */
+bool ha_arb_free(const struct ha *);  /* no write is on its way */
 void ha_arb_cas(struct ha *, uint64_t epoch, uint8_t members, uint8_t active);
 void ha_arb_event(struct ha *, const struct ha_event *);
 bool ha_run_arbiter(struct ha *);

@@ -41,7 +41,9 @@ void ha_on_promote(struct ha *h, uint64_t ticket, bool override)
 		return;
 	}
 	if (h->role == PR_ROLE_ACTIVE && h->served) {
-		ha_result(h, ticket, 0, "active");
+		ha_result(h, ticket, override ? -EINVAL : 0,
+			  override ? "this controller is active: there is nothing to override"
+				   : "active");
 		return;
 	}
 	if (h->p_ordered)
@@ -81,11 +83,24 @@ static const char *unfit(struct ha *h)
 	return NULL;
 }
 
-/* Up to which LSN the log must reach: by the floor beside the record, or, as long as the log ends in that epoch, by this disk itself. */
+/* What the floor beside the record asks for. A later override gave up what it stands for, but for what the log held then. */
+static uint64_t floor_lsn(const struct ha *h)
+{
+	for (uint32_t i = h->state.history_count; i-- > 0;) {
+		const struct ha_history *y = &h->state.history[i];
+
+		if (y->epoch > h->arb.floor_epoch && y->reason == HA_BY_OVERRIDE)
+			return y->first_lsn - 1;
+	}
+	return h->arb.floor_lsn;
+}
+
+/* Up to which LSN the log must reach: by the floor, or, as long as the log ends in that epoch, by this disk itself. */
 static uint64_t least_tail(const struct ha *h)
 {
-	return h->state.log_epoch == h->missing_epoch ? ha_max(h->arb.floor_lsn, h->missing_lsn)
-						      : h->arb.floor_lsn;
+	uint64_t floor = floor_lsn(h);
+
+	return h->state.log_epoch == h->missing_epoch ? ha_max(floor, h->missing_lsn) : floor;
 }
 
 /* P3 */
@@ -137,6 +152,13 @@ static bool proven(const struct ha *h)
 	       (h->promise_epoch && h->promise_epoch == next_epoch(h));
 }
 
+/* No link to it, and the cluster does not see it running either: a link alone may be cut while it serves. */
+static bool is_away(const struct ha *h)
+{
+	return !h->conn &&
+	       (ha_peer_fenced(h) || !h->peer.known || !h->peer.process_up || !h->peer.node_up);
+}
+
 static bool run_proof(struct ha *h)
 {
 	/* The record may have been read again meanwhile: no promise is asked for in vain. */
@@ -144,9 +166,9 @@ static bool run_proof(struct ha *h)
 		ha_promote_cancel(h, -EPERM, not_named(h));
 		return true;
 	}
-	if (h->p_override && !h->conn)
+	if (h->p_override && is_away(h))
 		h->vote_epoch = 0;
-	if (!ha_vote_binds(h) && (proven(h) || (h->p_override && !h->conn))) {
+	if (!ha_vote_binds(h) && (proven(h) || (h->p_override && is_away(h)))) {
 		h->st.promotion.fenced_ms = h->now_ms;
 		h->preempt_done = false;
 		ha_emit(h, HA_FX_PREEMPT);
@@ -156,7 +178,10 @@ static bool run_proof(struct ha *h)
 	if (h->p_override) {
 		ha_promote_cancel(
 			h, -EPERM,
-			"the peer is connected: promote it, or let it promise; an override is for a lost peer");
+			ha_text(h,
+				"node %u is running, and may be active: an override is for a controller that is gone; "
+				"stop mdcd on its host or cut its power first",
+				ha_peer_node(h)));
 		return true;
 	}
 	if (h->promise_refused) {

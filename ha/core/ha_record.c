@@ -94,6 +94,19 @@ static void take_record(struct ha *h, const struct ha_arbiter *a)
 	h->arb.known = true;
 }
 
+/* One that is read well may still not be writable, and only who writes it finds out. */
+bool ha_arb_fails(const struct ha *h)
+{
+	return h->arb.error || h->arb.unknown || h->arb.unwritten;
+}
+
+static void tell_alarm(struct ha *h)
+{
+	if (h->role == PR_ROLE_STANDBY)
+		h->arb.unwritten = false;
+	ha_alarm(h, HA_ALARM_ARBITER, ha_arb_fails(h));
+}
+
 static void conclude(struct ha *h, enum ha_outcome outcome)
 {
 	h->arb.write = HA_WRITE_NONE;
@@ -118,6 +131,7 @@ static void cas_answered(struct ha *h, const struct ha_event *e)
 	switch (e->error) {
 	case 0:
 		take_record(h, &h->arb.next);
+		h->arb.unwritten = false;
 		conclude(h, HA_DONE);
 		break;
 	case -ESTALE:
@@ -141,6 +155,7 @@ static void cas_answered(struct ha *h, const struct ha_event *e)
 		/* fall through */
 	default:
 		ha_alarm(h, HA_ALARM_ARBITER, true);
+		h->arb.unwritten = true;
 		h->arb.read_back = true;
 		h->arb.read_back_ticket = ha_arb_read(h);
 	}
@@ -157,9 +172,10 @@ static void was_read(struct ha *h, const struct ha_event *e)
 		h->arb.error = -EMEDIUMTYPE;
 	if (!h->arb.error && e->arbiter) {
 		take_record(h, e->arbiter);
+		h->arb.floor_epoch = e->floor_epoch;
 		h->arb.floor_lsn = e->floor_lsn;
 	}
-	ha_alarm(h, HA_ALARM_ARBITER, h->arb.error != 0 || h->arb.unknown);
+	tell_alarm(h);
 	if (h->arb.read_back && h->arb.reads_done >= h->arb.read_back_ticket) {
 		if (h->arb.error)
 			h->arb.retry_ms = h->now_ms + HA_ARBITER_RETRY_MS;
@@ -184,6 +200,9 @@ void ha_arb_event(struct ha *h, const struct ha_event *e)
 	case HA_EV_ARB_FLOOR:
 		if (h->arb.write == HA_WRITE_FLOOR && e->error != -ETIMEDOUT)
 			h->arb.write = HA_WRITE_NONE;
+		h->arb.unwritten = e->error != 0;
+		if (e->error)
+			h->arb.floor_sent_lsn = 0; /* and once more at the next look */
 		if (e->error == -EBADE && h->role == PR_ROLE_ACTIVE && !h->hold_owed)
 			ha_die(h,
 			       "the reservation key of the metadata LUN was taken away: another controller takes over");
@@ -207,7 +226,7 @@ static uint64_t next_poll_ms(const struct ha *h)
 	return h->arb.read_ms + (waits ? HA_ARBITER_NAMED_MS : HA_ARBITER_POLL_MS);
 }
 
-/* The active looks at the record and keeps the floor; the standby looks whether it is still named. */
+/* The active looks at the record and keeps the floor, now and then only to see that it can; the standby looks whether it is still named. */
 static bool poll(struct ha *h)
 {
 	bool active = h->role == PR_ROLE_ACTIVE, moved = false;
@@ -221,11 +240,14 @@ static bool poll(struct ha *h)
 		moved = true;
 	}
 	if (active && h->mode != HA_FROZEN && ha_arb_free(h) && !h->arb.error &&
-	    h->sw == HA_SW_IDLE && !ha_vote_binds(h) && h->commit.lsn != h->arb.floor_sent_lsn) {
+	    h->sw == HA_SW_IDLE && !ha_vote_binds(h) &&
+	    (h->commit.lsn != h->arb.floor_sent_lsn ||
+	     h->now_ms >= h->arb.floor_ms + HA_FLOOR_MS)) {
 		struct ha_effect *fx = ha_emit(h, HA_FX_ARB_FLOOR);
 
 		fx->epoch = h->state.epoch;
 		fx->lsn = h->commit.lsn;
+		h->arb.floor_ms = h->now_ms;
 		h->arb.floor_sent_lsn = h->commit.lsn;
 		h->arb.write = HA_WRITE_FLOOR;
 		moved = true;

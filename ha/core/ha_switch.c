@@ -34,6 +34,12 @@ void ha_on_switchover(struct ha *h, uint64_t ticket, bool demote)
 			ha_die(h, "demoted while no standby is in sync");
 		return;
 	}
+	if (!demote && ha_arb_fails(h)) {
+		ha_result(
+			h, ticket, -EAGAIN,
+			"the arbiter record cannot be read and written, so nobody could take over: check the metadata LUN");
+		return;
+	}
 	h->sw = HA_SW_DRAIN;
 	h->sw_ticket = ticket;
 	h->sw_demote = demote;

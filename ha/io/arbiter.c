@@ -133,21 +133,20 @@ static bool same(const struct ha_arbiter *a, const struct ha_arbiter *b)
 	       a->epoch == b->epoch && a->members == b->members && a->active == b->active;
 }
 
-static uint64_t read_floor(struct arbiter *a)
+static void read_floor(struct arbiter *a, uint64_t *ret_epoch, uint64_t *ret_lsn)
 {
-	uint64_t epoch, lsn, best_epoch = 0, best_lsn = 0;
+	uint64_t epoch, lsn;
 
 	for (int i = 0; i < 2; i++) {
 		if (lun_block_read(a->lun[0], (uint64_t)LUN_FLOOR_BLOCK + (unsigned)i,
 				   a->block[i]) != 0 ||
 		    ha_floor_decode(a->block[i], a->cluster, &epoch, &lsn) != 0)
 			continue;
-		if (epoch > best_epoch || (epoch == best_epoch && lsn > best_lsn)) {
-			best_epoch = epoch;
-			best_lsn = lsn;
+		if (epoch > *ret_epoch || (epoch == *ret_epoch && lsn > *ret_lsn)) {
+			*ret_epoch = epoch;
+			*ret_lsn = lsn;
 		}
 	}
-	return best_lsn;
 }
 
 static int do_read(struct arbiter *a, struct order *o)
@@ -157,7 +156,7 @@ static int do_read(struct arbiter *a, struct order *o)
 	if (!error)
 		error = read_record(a, &o->done.record, &rewrite);
 	if (!error || error == -ENOENT)
-		o->done.floor_lsn = read_floor(a);
+		read_floor(a, &o->done.floor_epoch, &o->done.floor_lsn);
 	return error;
 }
 

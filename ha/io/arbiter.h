@@ -23,7 +23,7 @@ struct arbiter_done {
 	enum arbiter_done_type type;
 	int error; /* as HA_EV_ARB_* wants it */
 	struct ha_arbiter record;
-	uint64_t floor_lsn;
+	uint64_t floor_epoch, floor_lsn;
 	char text[256]; /* for the log, may be empty */
 };
 

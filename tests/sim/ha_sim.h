@@ -132,7 +132,7 @@ extern struct hs_world {
 	uint64_t last_us[2];
 	/* arbiter */
 	struct ha_arbiter arb;
-	uint64_t floor_lsn;
+	uint64_t floor_epoch, floor_lsn;
 	bool arb_down;
 	struct {
 		bool used;

@@ -53,7 +53,9 @@ void hs_effect(struct hs_node *n, struct ha_effect *fx)
 		hs_cas(n, fx);
 		break;
 	case HA_FX_ARB_FLOOR:
-		hs_for_node(100 + hs_upto(1000), HS_ARB_FLOOR, n)->a = fx->lsn;
+		e = hs_for_node(100 + hs_upto(1000), HS_ARB_FLOOR, n);
+		e->a = fx->lsn;
+		e->b = fx->epoch;
 		break;
 	case HA_FX_ASK_FENCE:
 		e = hs_later(5000 + hs_upto(100000), HS_FENCE, hs_index(n));

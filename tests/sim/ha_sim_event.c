@@ -33,6 +33,7 @@ void hs_happen(struct hs_event *e)
 		hs_step(n, (struct ha_event){.type = HA_EV_ARB_READ,
 					     .error = world.arb_down ? -EIO : 0,
 					     .arbiter = &world.arb,
+					     .floor_epoch = world.floor_epoch,
 					     .floor_lsn = world.floor_lsn});
 		break;
 	case HS_ARB_LAND:
@@ -43,8 +44,10 @@ void hs_happen(struct hs_event *e)
 				   .type = HA_EV_ARB_CAS, .error = e->error, .arbiter = &e->arb});
 		break;
 	case HS_ARB_FLOOR:
-		if (!world.arb_down)
+		if (!world.arb_down) {
 			world.floor_lsn = e->a;
+			world.floor_epoch = e->b;
+		}
 		hs_step(n, (struct ha_event){.type = HA_EV_ARB_FLOOR,
 					     .error = world.arb_down ? -EIO : 0});
 		break;

@@ -247,8 +247,10 @@ void sim_arbiter_cas(struct sim *s, int node, const struct ha_arbiter *expect,
 
 static void arb_read(struct sim *s, struct sim_event *e)
 {
-	struct ctl_event ev = {
-		.type = CTL_EV_ARB_READ, .arbiter = &s->arbiter, .floor_lsn = s->floor_lsn};
+	struct ctl_event ev = {.type = CTL_EV_ARB_READ,
+			       .arbiter = &s->arbiter,
+			       .floor_epoch = s->floor_epoch,
+			       .floor_lsn = s->floor_lsn};
 
 	if (s->arbiter_cut)
 		ev.error = -EIO;

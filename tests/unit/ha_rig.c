@@ -121,6 +121,7 @@ static void effect(const struct ha_effect *fx)
 		pair_event((struct ha_event){.type = HA_EV_ARB_READ,
 					     .error = pair.arb_error,
 					     .arbiter = &pair.arb,
+					     .floor_epoch = pair.floor_epoch,
 					     .floor_lsn = pair.floor});
 		break;
 	case HA_FX_ARB_CAS:
@@ -138,6 +139,7 @@ static void effect(const struct ha_effect *fx)
 		break;
 	case HA_FX_ARB_FLOOR:
 		pair.floor = fx->lsn;
+		pair.floor_epoch = fx->epoch;
 		pair.floors++;
 		if (!pair.hold_floors)
 			pair_event((struct ha_event){.type = HA_EV_ARB_FLOOR});

@@ -16,7 +16,7 @@ extern struct pair_rig {
 	uint64_t hello_nonce;
 	struct ha_state saved;
 	struct ha_arbiter arb;
-	uint64_t floor, floors, missing;
+	uint64_t floor, floor_epoch, floors, missing;
 	uint64_t first_lsn, store_lsn; /* at the start */
 	/* what the test answers itself, or not at all */
 	bool hold_saves, hold_cas, hold_appends, hold_reads, hold_floors, hold_fetches, hold_cuts,

@@ -3,6 +3,8 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+
+#include "ha/core/ha_core.h"
 #include "tests/unit/ha_rig.h"
 
 Test(ha_pair, p_a_promotion_writes_arbiter_then_state_then_record_then_serves)
@@ -380,6 +382,7 @@ Test(ha_pair, an_override_jumps_the_epoch_and_is_counted)
 	pair_log_of(3);
 	pair.floor = 9;
 	pair_boot();
+	pair_peer(50, false, false);
 	pair_event((struct ha_event){.type = HA_EV_OVERRIDE, .ticket = 1});
 	cr_assert_eq(pair.result, 0, "%s", pair.text);
 	cr_assert_eq(pair.arb.epoch, 4 + 65536);
@@ -387,6 +390,55 @@ Test(ha_pair, an_override_jumps_the_epoch_and_is_counted)
 	cr_assert_eq(pair.saved.overrides, 1);
 	pair_wait_ms(1100);
 	cr_assert_eq(pair.floor, 4, "the floor is its own now");
+}
+
+/* It died before it wrote a floor of its own: epoch 4 began by an override, behind LSN given - 1. */
+static void promote_overridden(uint64_t first_lsn, uint64_t floor_epoch)
+{
+	pair_start(1, 1);
+	pair_log_of(3);
+	pair.floor = 9;
+	pair.floor_epoch = floor_epoch;
+	pair.saved.dstate = HA_DALONE;
+	pair.saved.history_count = 2;
+	pair.saved.history[1] = (struct ha_history){
+		.epoch = 4, .first_lsn = first_lsn, .members = 1, .reason = HA_BY_OVERRIDE};
+	pair_boot();
+	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+}
+
+Test(ha_pair, the_floor_that_an_override_gave_up_binds_nobody)
+{
+	promote_overridden(4, 3);
+	cr_assert_eq(pair.result, 0, "%s", pair.text);
+}
+
+Test(ha_pair, what_an_override_kept_is_still_asked_for)
+{
+	promote_overridden(5, 3);
+	cr_assert_eq(pair.result, -EPERM);
+	cr_assert(strstr(pair.text, "LSN 4 to 4"), "%s", pair.text);
+	pair_end();
+	promote_overridden(4, 4);
+	cr_assert_eq(pair.result, -EPERM);
+	cr_assert(strstr(pair.text, "LSN 4 to 9"), "%s", pair.text);
+}
+
+/* A link alone may be cut while both live. */
+Test(ha_pair, an_override_is_refused_while_the_cluster_sees_the_peer)
+{
+	pair_start(2, 2);
+	pair_log_of(3);
+	pair_boot();
+	pair_peer(50, true, true);
+	pair_event((struct ha_event){.type = HA_EV_OVERRIDE, .ticket = 1});
+	cr_assert_eq(pair.result, -EPERM);
+	cr_assert(strstr(pair.text, "node 2 is running"), "%s", pair.text);
+	pair_peer(50, false, true);
+	pair_event((struct ha_event){.type = HA_EV_OVERRIDE, .ticket = 2});
+	cr_assert_eq(pair.result, 0, "%s", pair.text);
+	pair_event((struct ha_event){.type = HA_EV_OVERRIDE, .ticket = 3});
+	cr_assert_eq(pair.result, -EINVAL);
 }
 
 Test(ha_pair, an_override_is_refused_while_the_peer_is_connected)

@@ -171,6 +171,39 @@ Test(ha_pair, a_floor_that_failed_is_over_and_told)
 	cr_assert(pair_saw("alarm ARBITER 1") && pair_saw("cas 5 members 3 active 1"));
 }
 
+/* It is read all the time, and written well only when somebody tries. */
+Test(ha_pair, a_record_that_cannot_be_written_is_an_alarm_until_it_can)
+{
+	floor_under_way();
+	floor_answered(-EIO);
+	cr_assert(pair_saw("alarm ARBITER 1"));
+	pair_wait_ms(1100);
+	cr_assert(!pair_saw("alarm ARBITER 0"));
+	cr_assert_eq(pair.floors, 2, "and it is tried again");
+	floor_answered(0);
+	pair_wait_ms(1100);
+	cr_assert(pair_saw("alarm ARBITER 0"));
+}
+
+Test(ha_pair, an_idle_active_writes_its_floor_now_and_then)
+{
+	floor_under_way();
+	floor_answered(0);
+	pair_wait_ms(28000);
+	cr_assert_eq(pair.floors, 1);
+	pair_wait_ms(3000);
+	cr_assert_eq(pair.floors, 2);
+}
+
+Test(ha_pair, nothing_is_handed_over_that_nobody_could_take)
+{
+	pair_active_sync();
+	floor_answered(-EIO);
+	pair_event((struct ha_event){.type = HA_EV_SWITCHOVER, .ticket = 7});
+	cr_assert_eq(pair.result, -EAGAIN);
+	cr_assert(strstr(pair.text, "arbiter record"), "%s", pair.text);
+}
+
 Test(ha_pair, t7_a_key_found_missing_by_the_floor_ends_the_active_and_no_standby)
 {
 	floor_under_way();
