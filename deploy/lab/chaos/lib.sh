@@ -34,14 +34,25 @@ until_true() {
 # A lab of that name that is up is used, and left up.
 have_lab() {
 	command -v jq >/dev/null || { echo "mdcchaos: jq is missing: apt-get install jq" && exit 77; }
-	if ! lab view mdc1 >/dev/null 2>&1; then
-		lab up --clients 1 --lun-size 512M ${up_options[@]+"${up_options[@]}"} || exit
-		own_lab=yes
-	fi
+	lab view mdc1 >/dev/null 2>&1 || lab_up
 	# shellcheck source=/dev/null
 	build=$(. "$dir/etc/env" && echo "${build:?}")
 	have_programs
 }
+
+# A signal ends it while it comes up, too. One that comes up for somebody else is left alone, and so is one that did not become whole.
+lab_up() {
+	local up code=0
+	is_begun || own_lab=yes
+	"$here/mdclab" --name "$name" up --clients 1 --lun-size 512M ${up_options[@]+"${up_options[@]}"} &
+	up=$!
+	workers+=("$up")
+	wait "$up" || code=$?
+	forget_worker "$up"
+	[ "$code" -eq 0 ] || { own_lab=no && exit "$code"; }
+	own_lab=yes
+}
+is_begun() { [ -e "$dir/run/lock" ] && ! flock -n "$dir/run/lock" true; }
 
 have_programs() {
 	local program
@@ -58,6 +69,7 @@ leave() {
 	done
 	end_lab
 	rm -rf "$work"
+	[ ! -f "$report" ] || [ -s "$report" ] || rm -f "$report"
 }
 
 end_lab() { [ "$own_lab" = no ] || lab down >/dev/null; }
