@@ -210,8 +210,10 @@ static bool is_hopeless(const struct pair_place *place, const json_t *status, bo
 	return true;
 }
 
+enum reached { REACHED, NOT_YET, HOPELESS };
+
 /* Says every few seconds what is waited for. */
-static bool wait_for(const struct pair_place *place, bool insync)
+static enum reached wait_for(const struct pair_place *place, bool insync)
 {
 	uint64_t begun = loop_now_ms(), said = begun;
 	const char *health;
@@ -229,7 +231,7 @@ static bool wait_for(const struct pair_place *place, bool insync)
 		hopeless = !reached && is_hopeless(place, s, insync);
 		json_decref(s);
 		if (reached || hopeless || loop_now_ms() - begun > UP_WAIT_MS)
-			return reached;
+			return reached ? REACHED : hopeless ? HOPELESS : NOT_YET;
 		pause_ms(POLL_MS);
 	}
 }
@@ -245,20 +247,64 @@ static void print_mount(const struct pair_dir *d)
 	       d->address[0], d->address[1], dir, dir);
 }
 
+/* 0, -ENOENT: it is not up, or another -errno: it does not stop. */
+static int stop(const struct pair_dir *d)
+{
+	char *answer;
+	int error = pair_socket_ask(d->path, "stop", DOWN_WAIT_MS, &answer);
+
+	if (error == 0)
+		free(answer);
+	if (error == -EPIPE || error == -ECONNRESET)
+		return 0;
+	return error == -ECONNREFUSED ? -ENOENT : error;
+}
+
+static int complain_running(const struct pair_dir *d, int error)
+{
+	fprintf(stderr, "mdcpair: the supervisor does not stop: %s; see %s/log/supervisor.log\n",
+		strerror(-error), d->path);
+	return FAILED;
+}
+
+/* Ends what this up started, and removes the pair if it made it. */
+static int undo_up(const struct pair_dir *d, const char *why)
+{
+	bool ignored;
+	int hold = pair_dir_hold(d->path, &ignored), error = stop(d);
+
+	fprintf(stderr, "mdcpair: %s\n", why);
+	if (error && error != -ENOENT) {
+		complain_running(d, error);
+	} else if (d->made) {
+		pair_dir_unmake(d);
+		fprintf(stderr, "mdcpair: what was made in %s was removed again\n", d->path);
+	} else {
+		fprintf(stderr, "mdcpair: the pair was stopped again; see %s/log\n", d->path);
+	}
+	if (hold >= 0)
+		close(hold);
+	return FAILED;
+}
+
 static int finish_up(const struct pair_dir *d, const struct pair_place *place)
 {
 	char why[512], room[4 * PATH_MAX];
 	const char *dir = pr_shell_word(d->path, room, sizeof(room));
+	enum reached serves = wait_for(place, false);
 
-	if (!wait_for(place, false)) {
+	if (serves == HOPELESS)
+		return undo_up(d, "no controller became active");
+	if (serves == NOT_YET) {
 		fprintf(stderr,
-			"mdcpair: no controller became active; see mdcctl -C %s status and %s/log\n",
-			dir, d->path);
+			"mdcpair: no controller became active within %d s; the pair goes on trying: see mdcctl -C %s status and "
+			"%s/log; mdcpair down %s ends it\n",
+			UP_WAIT_MS / 1000, dir, d->path, dir);
 		return FAILED;
 	}
 	if (volume_tool_ensure(place, "vol1", "lun0", why, sizeof(why)) < 0)
-		return complain(why);
-	if (!wait_for(place, true)) {
+		return undo_up(d, why);
+	if (wait_for(place, true) != REACHED) {
 		fprintf(stderr,
 			"mdcpair: one controller serves, but the other is not in sync yet; see mdcctl -C %s status\n",
 			dir);
@@ -305,8 +351,10 @@ static int up(const char *path, const char *lun_size)
 			lun_size);
 		return USAGE;
 	}
-	hold = pair_dir_hold(path);
+	hold = pair_dir_hold(path, &d.made_dir);
 	error = start_pair(path, lun_bytes, lun_size, &d, &ran, why, sizeof(why));
+	if (error)
+		pair_dir_unmake(&d);
 	if (hold >= 0)
 		close(hold);
 	if (!error && ran) {
@@ -314,9 +362,11 @@ static int up(const char *path, const char *lun_size)
 		print_mount(&d);
 		return OK;
 	}
-	if (!error)
-		error = pair_find(path, &place, why, sizeof(why));
-	return error ? complain(why) : finish_up(&d, &place);
+	if (error)
+		return complain(why);
+	if (pair_find(path, &place, why, sizeof(why)) < 0)
+		return undo_up(&d, why);
+	return finish_up(&d, &place);
 }
 
 /* ---- down, kill, status ---- */
@@ -334,25 +384,14 @@ static int open_pair(const char *path, struct pair_dir *d)
 static int down(const char *path)
 {
 	static struct pair_dir d;
-	char *answer;
 	int error = open_pair(path, &d);
 
 	if (error)
 		return error;
-	error = pair_socket_ask(d.path, "stop", DOWN_WAIT_MS, &answer);
-	if (error == -ENOENT || error == -ECONNREFUSED) {
-		printf("the pair in %s is not up\n", d.path);
-		return OK;
-	}
-	if (error < 0 && error != -EPIPE && error != -ECONNRESET) {
-		fprintf(stderr,
-			"mdcpair: the supervisor does not stop: %s; see %s/log/supervisor.log\n",
-			strerror(-error), d.path);
-		return FAILED;
-	}
-	if (error == 0)
-		free(answer);
-	printf("the pair in %s is down\n", d.path);
+	error = stop(&d);
+	if (error && error != -ENOENT)
+		return complain_running(&d, error);
+	printf("the pair in %s is %s\n", d.path, error ? "not up" : "down");
 	return OK;
 }
 

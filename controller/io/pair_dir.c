@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -264,18 +265,38 @@ static int make_all(struct pair_dir *d, uint64_t lun_bytes, char *why, size_t si
 	return error;
 }
 
-int pair_dir_hold(const char *path)
+static int open_dir(const char *path)
 {
-	int fd;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	make_dir(path);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	while (fd >= 0 && flock(fd, LOCK_EX) < 0)
 		if (errno != EINTR) {
 			close(fd);
 			return -1;
 		}
 	return fd;
+}
+
+static bool is_at(int fd, const char *path)
+{
+	struct stat here, there;
+
+	return fstat(fd, &here) == 0 && stat(path, &there) == 0 && here.st_dev == there.st_dev &&
+	       here.st_ino == there.st_ino;
+}
+
+/* Who had it before may have removed it. */
+int pair_dir_hold(const char *path, bool *ret_made)
+{
+	int fd;
+
+	for (;;) {
+		*ret_made = mkdir(path, 0700) == 0;
+		fd = open_dir(path);
+		if (fd < 0 || is_at(fd, path))
+			return fd;
+		close(fd);
+	}
 }
 
 int pair_dir_make(const char *path, uint64_t lun_bytes, struct pair_dir *ret, char *why,
@@ -289,6 +310,7 @@ int pair_dir_make(const char *path, uint64_t lun_bytes, struct pair_dir *ret, ch
 	error = set_paths(ret, path, why, size);
 	if (error)
 		return error;
+	ret->made = is_empty(ret->path);
 	snprintf(began, sizeof(began), "%s/pair.new", ret->path);
 	snprintf(ready, sizeof(ready), "%s/pair", ret->path);
 	error = write_file(began, "an embedded pair of mdcpair\n");
@@ -298,4 +320,30 @@ int pair_dir_make(const char *path, uint64_t lun_bytes, struct pair_dir *ret, ch
 	if (!error && rename(began, ready) < 0)
 		error = say(why, size, -errno, "%s: %s", ready, strerror(errno));
 	return error;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	return remove(path);
+}
+
+/* "pair.new" last: what is left by an interruption is still known as half of a pair. */
+void pair_dir_unmake(const struct pair_dir *d)
+{
+	static const char *const names[] = {"lun0",	      "node1",		 "node2",   "log",
+					    "supervisor.pid", "supervisor.sock", "pair.new"};
+	char path[PATH_MAX], began[PATH_MAX];
+
+	if (!d->made)
+		return;
+	snprintf(path, sizeof(path), "%s/pair", d->path);
+	snprintf(began, sizeof(began), "%s/pair.new", d->path);
+	if (rename(path, began) < 0 && errno != ENOENT)
+		return;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", d->path, names[i]);
+		nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	}
+	if (d->made_dir)
+		rmdir(d->path);
 }

@@ -19,14 +19,21 @@ struct pair_dir {
 	char address[2][64];
 	struct pr_uuid cluster;
 	uint16_t access_port;
+	bool made_dir; /* by this process, and nobody had a pair there before: the directory; */
+	bool made;     /* what is in it */
 };
 
 /* 0; -ENOENT: nothing is there, or an empty directory; -ENOTDIR ...; -EBADF: it is something else. why is a sentence. */
 int pair_dir_open(const char *path, struct pair_dir *ret, char *why, size_t why_size);
-/* Only one at a time makes or starts a pair in path, which is made if it is missing. To be closed; -1: it cannot be had, go on to hear why. */
-int pair_dir_hold(const char *path);
+/*
+ * Only one at a time makes, starts or unmakes a pair in path, which is made if it is missing: *ret_made. To be closed; -1: it cannot be
+ * had, go on to hear why.
+ */
+int pair_dir_hold(const char *path, bool *ret_made);
 /* Makes all of it in an empty or missing directory. The LUN is labelled and its space is reserved. */
 int pair_dir_make(const char *path, uint64_t lun_bytes, struct pair_dir *ret, char *why,
 		  size_t why_size);
+/* Removes what was made, as made and made_dir say: nothing that stood there before. No process may use it any more. */
+void pair_dir_unmake(const struct pair_dir *);
 /* "4G", "256M" ...: 0 or -EINVAL. */
 int pair_parse_bytes(const char *text, uint64_t *ret);
