@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -221,27 +222,48 @@ static bool is_ok(const json_t *s)
 	return strcmp(pair_health(s), "ok") == 0;
 }
 
-static void say_resync(const json_t *s)
+/* What was said already is not said again; on a terminal a line takes the place of the one before. */
+static void renew(const char *line, char said[PAIR_WAITING_MAX])
 {
+	struct winsize w = {0};
+	bool terminal = isatty(STDOUT_FILENO);
+	size_t length = strlen(said);
+
+	if (strcmp(line, said) == 0)
+		return;
+	if (terminal && length > 0) {
+		if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col && length > w.ws_col)
+			printf("\033[%zuA", (length - 1) / w.ws_col);
+		printf("\r\033[J");
+	}
+	printf("%s%s", line, terminal ? "" : "\n");
+	fflush(stdout);
+	snprintf(said, PAIR_WAITING_MAX, "%s", line);
+}
+
+static void say_resync(const json_t *s, char said[PAIR_WAITING_MAX])
+{
+	char line[PAIR_WAITING_MAX] = "both controllers hold everything";
 	json_t *c, *r = NULL;
 	size_t i;
 
 	json_array_foreach(json_object_get(s, "controllers"), i,
 			   c) if (json_is_object(json_object_get(c, "resync"))) r =
 		json_object_get(c, "resync");
-	if (opt.json)
+	if (opt.json) {
 		say_json(json_pack("{s:s, s:O?}", "health", pair_health(s), "resync", r));
-	else if (is_ok(s))
-		printf("both controllers hold everything\n");
-	else
-		pair_print_waiting(s, stdout);
-	fflush(stdout);
+		return;
+	}
+	if (!is_ok(s))
+		pair_waiting_text(s, line);
+	renew(line, said);
 }
 
 static int resync(const char *unused)
 {
 	static struct pair_place place;
-	uint64_t said = 0;
+	static char said[PAIR_WAITING_MAX];
+	uint64_t said_ms = 0;
 	int code = find(&place);
 
 	if (code)
@@ -250,16 +272,19 @@ static int resync(const char *unused)
 		json_t *s = pair_status(&place);
 		bool done = is_ok(s) || !opt.wait;
 
-		if (done || loop_now_ms() - said >= 1000) {
-			said = loop_now_ms();
-			say_resync(s);
+		if (done || loop_now_ms() - said_ms >= 1000) {
+			said_ms = loop_now_ms();
+			say_resync(s, said);
 		}
 		code = is_ok(s) ? PAIR_OK : PAIR_DEGRADED;
 		json_decref(s);
 		if (done)
-			return code;
+			break;
 		pause_ms(100);
 	}
+	if (!opt.json && isatty(STDOUT_FILENO))
+		printf("\n");
+	return code;
 }
 
 /* The former active says that it is standby; done is when the other one serves. */

@@ -2,6 +2,7 @@
 #include "controller/io/pair_print.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,7 +64,19 @@ void pair_print_table(const json_t *array, const struct pair_column *columns, si
 	}
 }
 
-bool pair_print_resync(const json_t *status, FILE *to)
+static void __attribute__((format(printf, 2, 3)))
+append(char out[PAIR_WAITING_MAX], const char *format, ...)
+{
+	size_t n = strlen(out);
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(out + n, PAIR_WAITING_MAX - n, format, ap);
+	va_end(ap);
+}
+
+/* "resync of the standby: 41 %, ..., 3 s left"; false: none is under way. */
+static bool append_resync(char out[PAIR_WAITING_MAX], const json_t *status)
 {
 	json_t *controllers = json_object_get(status, "controllers"), *c, *r;
 	size_t i;
@@ -73,13 +86,12 @@ bool pair_print_resync(const json_t *status, FILE *to)
 		r = json_object_get(c, "resync");
 		if (!json_is_object(r) || strcmp(text_of(c, "role"), "active") != 0)
 			continue;
-		fprintf(to, "resync of the standby: %" JSON_INTEGER_FORMAT " %%, %.1f of %.1f MiB",
-			number_of(r, "percent"), (double)number_of(r, "done_bytes") / 1048576,
-			(double)number_of(r, "total_bytes") / 1048576);
+		append(out, "resync of the standby: %" JSON_INTEGER_FORMAT " %%, %.1f of %.1f MiB",
+		       number_of(r, "percent"), (double)number_of(r, "done_bytes") / 1048576,
+		       (double)number_of(r, "total_bytes") / 1048576);
 		if (number_of(r, "eta_ms"))
-			fprintf(to, ", %" JSON_INTEGER_FORMAT " s left",
-				(number_of(r, "eta_ms") + 999) / 1000);
-		fprintf(to, "\n");
+			append(out, ", %" JSON_INTEGER_FORMAT " s left",
+			       (number_of(r, "eta_ms") + 999) / 1000);
 		return true;
 	}
 	return false;
@@ -230,7 +242,7 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 	};
 	json_t *status = pair_status(place), *controllers = json_object_get(status, "controllers");
 	json_t *table = for_table(controllers);
-	char room[4 * PATH_MAX];
+	char room[4 * PATH_MAX], resync[PAIR_WAITING_MAX] = "";
 	int code = exit_status(status);
 
 	if (as_json) {
@@ -249,7 +261,8 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 		if (place->pair[0] && json_is_null(json_object_get(status, "supervisor")))
 			printf("the pair is not up: mdcpair up %s\n",
 			       pr_shell_word(place->pair, room, sizeof(room)));
-		pair_print_resync(status, stdout);
+		if (append_resync(resync, status))
+			printf("%s\n", resync);
 		print_promotion(json_object_get(status, "last_promotion"));
 	}
 	json_decref(table);
@@ -257,20 +270,87 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 	return code;
 }
 
-void pair_print_waiting(const json_t *status, FILE *to)
+/* ALONE and FROZEN say no more than the mode, which stands there already. True: it left the other one behind. */
+static bool append_alarms(char out[PAIR_WAITING_MAX], const json_t *controller, const char *who)
 {
-	json_t *controllers = json_object_get(status, "controllers"), *c;
+	bool left_behind = false;
+	const char *name, *until;
+	json_t *a;
 	size_t i;
 
-	if (pair_print_resync(status, to))
+	json_array_foreach(json_object_get(controller, "alarms"), i, a)
+	{
+		name = text_of(a, "name");
+		if (strcmp(name, "ALONE") == 0 || strcmp(name, "FROZEN") == 0)
+			continue;
+		until = strcmp(name, "DROPS") == 0 ? ", and is taken back when that hour is over"
+			: strcmp(name, "SLOW_PEER") == 0 ? ", and is taken back after a while"
+							 : "";
+		append(out, "; %s has %s: %s%s", who, name, text_of(a, "text"), until);
+		left_behind |= *until != '\0';
+	}
+	return left_behind;
+}
+
+/* Why an active stands alone; one that is asked alone knows of no other's reasons. */
+static void append_link(char out[PAIR_WAITING_MAX], const json_t *c, bool asked_alone,
+			bool left_behind)
+{
+	if (!json_is_true(json_object_get(c, "link_up")))
+		append(out, "; the other one is not connected%s",
+		       asked_alone ? ": look on its host, crm_mon -1f and mdcctl status" : "");
+	else if (strcmp(text_of(c, "role"), "active") == 0 && !left_behind &&
+		 !json_is_true(json_object_get(c, "peer_insync")))
+		append(out, "; the other one is connected, and not taken in yet%s",
+		       asked_alone ? ": mdcctl status on its host says what keeps it" : "");
+}
+
+static void append_reasons(char out[PAIR_WAITING_MAX], const json_t *c, bool asked_alone,
+			   bool other_down)
+{
+	bool left_behind, active = strcmp(text_of(c, "role"), "active") == 0;
+	char who[32] = "it";
+
+	if (!asked_alone)
+		snprintf(who, sizeof(who), "node %d", (int)number_of(c, "node"));
+	left_behind = append_alarms(out, c, who);
+	if (text_of(c, "refused")[0])
+		append(out, "; %s refused to serve: %s", who, text_of(c, "refused"));
+	if (text_of(c, "error")[0])
+		append(out, "; %s does not answer: %s", who, text_of(c, "error"));
+	else if (asked_alone || (active && !other_down))
+		append_link(out, c, asked_alone, left_behind);
+}
+
+void pair_waiting_text(const json_t *status, char out[PAIR_WAITING_MAX])
+{
+	json_t *controllers = json_object_get(status, "controllers"), *c;
+	const char *more;
+	size_t i;
+
+	out[0] = '\0';
+	if (append_resync(out, status))
 		return;
-	fprintf(to, "waiting:");
+	append(out, "waiting:");
 	json_array_foreach(controllers, i, c)
-		fprintf(to, " node %" JSON_INTEGER_FORMAT " is %s%s%s%s", number_of(c, "node"),
-			text_of(c, "role"), text_of(c, "mode")[0] ? " " : "", text_of(c, "mode"),
-			i == 0 ? "," : "");
-	fprintf(to, "\n");
-	json_array_foreach(controllers, i, c) if (text_of(c, "refused")[0])
-		fprintf(to, "node %" JSON_INTEGER_FORMAT " refused: %s\n", number_of(c, "node"),
-			text_of(c, "refused"));
+	{
+		more = text_of(c, strcmp(text_of(c, "role"), "active") == 0 ? "mode" : "state");
+		append(out, "%s ", i ? "," : "");
+		if (number_of(c, "node"))
+			append(out, "node %" JSON_INTEGER_FORMAT, number_of(c, "node"));
+		else
+			append(out, "the controller on this host");
+		append(out, " is %s%s%s", text_of(c, "role"), *more ? " " : "", more);
+	}
+	json_array_foreach(controllers, i, c) append_reasons(
+		out, c, json_array_size(controllers) == 1,
+		strcmp(text_of(json_array_get(controllers, 1 - i), "role"), "down") == 0);
+}
+
+void pair_print_waiting(const json_t *status, FILE *to)
+{
+	char line[PAIR_WAITING_MAX];
+
+	pair_waiting_text(status, line);
+	fprintf(to, "%s\n", line);
 }

@@ -15,10 +15,10 @@ enum { PAIR_OK = 0, PAIR_FAILED = 1, PAIR_USAGE = 2, PAIR_UNREACHABLE = 3, PAIR_
 int pair_print_status(const struct pair_place *, bool as_json);
 /* For programs: {"error": text}. */
 void pair_print_error(const char *text);
-/* One line: what is not there yet. */
+enum { PAIR_WAITING_MAX = 2048 };
+/* One line, without its end: what is not there yet, and why. */
+void pair_waiting_text(const json_t *status, char out[PAIR_WAITING_MAX]);
 void pair_print_waiting(const json_t *status, FILE *to);
-/* "resync of node 2: 41 %, 3 s left"; false: none is under way. */
-bool pair_print_resync(const json_t *status, FILE *to);
 
 struct pair_column {
 	const char *key, *head;
