@@ -147,6 +147,14 @@ static void print_clients(const json_t *o)
 	pair_print_clients(o, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
 }
 
+static bool is_embedded(const struct pair_place *place)
+{
+	static struct conf c;
+	char why[512];
+
+	return place->conf[0] && conf_read(place->conf, &c, why) == 0 && c.stack == CONF_EMBEDDED;
+}
+
 /* An order that only an active one takes was given to a standby, and the other one is out of reach from here. */
 static void say_where(const struct pair_place *place)
 {
@@ -154,10 +162,10 @@ static void say_where(const struct pair_place *place)
 	const char *role = json_string_value(json_object_get(c, "role"));
 
 	if (!place->dir[1][0] && role && strcmp(role, "standby") == 0)
-		fprintf(stderr,
-			"node %" JSON_INTEGER_FORMAT
-			" stands by: give the order where the active controller runs, or with -C and the directory of the pair\n",
-			json_integer_value(json_object_get(c, "node")));
+		fprintf(stderr, "node %" JSON_INTEGER_FORMAT " stands by: give the order %s\n",
+			json_integer_value(json_object_get(c, "node")),
+			is_embedded(place) ? "with -C and the directory of the pair"
+					   : "on the other host, where the active controller runs");
 	json_decref(s);
 }
 
