@@ -441,12 +441,52 @@ static void say_gap(const struct pair_place *place)
 	json_decref(s);
 }
 
+/* Who is active serves, or waits for what an override does not replace. */
+static int may_override(const struct pair_place *place)
+{
+	json_t *s = pair_status(place), *c;
+	char why[4 * PATH_MAX + 256] = "", room[4 * PATH_MAX];
+	const char *role, *mode;
+	bool runs = false;
+	size_t i;
+
+	json_array_foreach(json_object_get(s, "controllers"), i, c)
+	{
+		role = json_string_value(json_object_get(c, "role"));
+		mode = json_string_value(json_object_get(c, "mode"));
+		runs |= role && strcmp(role, "down") != 0;
+		if (role && strcmp(role, "active") == 0)
+			snprintf(
+				why, sizeof(why), "node %d is active%s",
+				(int)json_integer_value(json_object_get(c, "node")),
+				mode && strcmp(mode, "FROZEN") == 0
+					? ", FROZEN, and an override does not help it: mdcctl status has the alarm that says what it waits for"
+					: " and serves: there is nothing to override; see mdcctl status");
+	}
+	json_decref(s);
+	if (*why)
+		return complain(PAIR_FAILED, why);
+	if (runs)
+		return PAIR_OK;
+	if (place->pair[0])
+		snprintf(why, sizeof(why),
+			 "no controller runs that could be promoted: mdcpair up %s first",
+			 pr_shell_word(place->pair, room, sizeof(room)));
+	else
+		snprintf(
+			why, sizeof(why),
+			"no controller runs on this host that could be promoted: start it first; crm_mon -1f says why it does not run");
+	return complain(PAIR_UNREACHABLE, why);
+}
+
 static int override(const char *unused)
 {
 	static struct pair_place place;
 	char line[64];
 	int code = find(&place);
 
+	if (!code)
+		code = may_override(&place);
 	if (code)
 		return code;
 	say_gap(&place);
