@@ -2,6 +2,9 @@
 /*
  * mdcd-agent: what ocf:mdcpair:controller asks of the controller on its host. Its exit status is the OCF status, its complaint
  * the exit reason. It decides nothing: mdcd refuses or obeys.
+ *
+ * What start left running is found by a link in /run to its directory: a configuration that somebody breaks, changes or takes away
+ * under it stops nobody, and a stop does stop.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,9 +32,9 @@
 enum {
 	SUCCESS = 0,
 	FAILED = 1,
-	WRONG_USAGE = 2,
+	WRONG_USAGE =
+		2, /* and a wrong configuration: of this host only, where 6 would end the resource on all */
 	UNIMPLEMENTED = 3,
-	UNCONFIGURED = 6,
 	NOT_RUNNING = 7,
 	PROMOTED = 8,
 	MONITOR_MS = 8000,
@@ -43,6 +46,8 @@ enum {
 
 static struct conf conf;
 static const char *conf_path = "/etc/mdcpair/mdcd.conf", *dir;
+static char conf_wrong[700]; /* why nothing can be started; empty: it can */
+static char link_path[PATH_MAX], linked_dir[PATH_MAX];
 
 static int __attribute__((format(printf, 2, 3))) complain(int status, const char *format, ...)
 {
@@ -71,6 +76,8 @@ static bool is_running(pid_t *ret_pid)
 	int fd, pid = 0;
 	bool held;
 
+	if (!dir)
+		return false;
 	snprintf(path, sizeof(path), "%s/lock", dir);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
@@ -96,6 +103,54 @@ static bool is_over(int ms)
 	return true;
 }
 
+/* /run/mdcd-etc-mdcpair-mdcd.conf for /etc/mdcpair/mdcd.conf; the OCF agent looks there, too. */
+static void name_link(void)
+{
+	snprintf(link_path, sizeof(link_path), "/run/mdcd%s%s", *conf_path == '/' ? "" : "-",
+		 conf_path);
+	for (char *p = link_path + strlen("/run/"); *p; p++)
+		if (*p == '/')
+			*p = '-';
+}
+
+static void set_link(void)
+{
+	if (!link_path[0])
+		return;
+	unlink(link_path);
+	if (symlink(dir, link_path) < 0)
+		fprintf(stderr, "mdcd-agent: %s: %s\n", link_path, strerror(errno));
+}
+
+/* The directory of what start left running, if it does run. */
+static bool find_running(void)
+{
+	ssize_t n = readlink(link_path, linked_dir, sizeof(linked_dir) - 1);
+	pid_t pid;
+
+	if (n <= 0)
+		return false;
+	linked_dir[n] = '\0';
+	dir = linked_dir;
+	return is_running(&pid);
+}
+
+static void read_conf(void)
+{
+	char why[512];
+
+	dir = NULL;
+	if (conf_read(conf_path, &conf, why) < 0)
+		snprintf(conf_wrong, sizeof(conf_wrong), "%s", why);
+	else if (conf.stack != CONF_COROSYNC)
+		snprintf(conf_wrong, sizeof(conf_wrong),
+			 "%s: cluster.stack = corosync is wanted under Pacemaker", conf_path);
+	else
+		conf_wrong[0] = '\0';
+	if (!conf_wrong[0])
+		dir = conf.dir;
+}
+
 /* ---- what it says ---- */
 
 /* Its answer to a command, to be freed; NULL and an errno when it gives none. *ret_error: its refusal. */
@@ -103,7 +158,7 @@ static json_t *ask(const char *command, int wait_ms, int *ret_error)
 {
 	char *text;
 	json_t *o;
-	int error = admin_ask(dir, command, wait_ms, &text, ret_error);
+	int error = dir ? admin_ask(dir, command, wait_ms, &text, ret_error) : -ENOENT;
 
 	if (error < 0) {
 		errno = -error;
@@ -126,6 +181,8 @@ static int view(void)
 	int refused;
 	json_t *o = ask("agent view", MONITOR_MS, &refused);
 
+	if (!o && conf_wrong[0])
+		return complain(NOT_RUNNING, "%s", conf_wrong);
 	if (!o)
 		return NOT_RUNNING;
 	printf("%s %s %s %s\n", said(o, "role"), said(o, "mode"), said(o, "state"),
@@ -174,7 +231,7 @@ static pid_t launch(void)
 	_exit(127);
 }
 
-/* Why it would not start: what --check says, or where to look. */
+/* Why it would not start, or where to look. */
 static int explain(int status)
 {
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
@@ -192,6 +249,11 @@ static int start(void)
 
 	if (is_running(&holder))
 		return monitor() == PROMOTED ? SUCCESS : monitor();
+	if (dir == linked_dir)
+		read_conf();
+	if (conf_wrong[0])
+		return complain(WRONG_USAGE, "%s", conf_wrong);
+	set_link();
 	pid = launch();
 	if (pid < 0)
 		return complain(FAILED, "no process can be made: %s", strerror(errno));
@@ -214,8 +276,10 @@ static int stop(void)
 	int refused;
 	pid_t pid;
 
-	if (!is_running(&pid))
+	if (!is_running(&pid)) {
+		unlink(link_path);
 		return SUCCESS;
+	}
 	json_decref(ask("agent stop", 1000, &refused));
 	if (is_over(STOP_MS))
 		return SUCCESS;
@@ -291,12 +355,18 @@ static int nothing(void)
 	return SUCCESS;
 }
 
+static int validate(void)
+{
+	read_conf();
+	return conf_wrong[0] ? complain(WRONG_USAGE, "%s", conf_wrong) : SUCCESS;
+}
+
 static const struct action {
 	const char *name;
 	int (*run)(void);
 } actions[] = {
 	{"start", start},   {"stop", stop}, {"monitor", monitor}, {"promote", promote},
-	{"demote", demote}, {"view", view}, {"notify", nothing},  {"validate-all", nothing},
+	{"demote", demote}, {"view", view}, {"notify", nothing},  {"validate-all", validate},
 };
 
 static const struct action *find_action(const char *name)
@@ -315,7 +385,6 @@ int main(int argc, char **argv)
 		{0},
 	};
 	const struct action *action;
-	char why[512];
 	int c;
 
 	while ((c = getopt_long(argc, argv, "c:C:h", options, NULL)) != -1) {
@@ -341,13 +410,9 @@ int main(int argc, char **argv)
 		return pr_wrong_usage(UNIMPLEMENTED, "unknown action: %s", argv[optind]);
 	signal(SIGPIPE, SIG_IGN);
 	if (!dir) {
-		if (conf_read(conf_path, &conf, why) < 0)
-			return complain(UNCONFIGURED, "%s", why);
-		if (conf.stack != CONF_COROSYNC)
-			return complain(UNCONFIGURED,
-					"%s: cluster.stack = corosync is wanted under Pacemaker",
-					conf_path);
-		dir = conf.dir;
+		name_link();
+		if (!find_running())
+			read_conf();
 	}
 	return action->run();
 }
