@@ -42,9 +42,12 @@ static bool is_named(pid_t pid, const char *name)
 static bool is_asleep(pid_t pid)
 {
 	char call[256];
+	long number;
 
-	return proc_line(pid, "syscall", call, sizeof(call)) &&
-	       strtol(call, NULL, 10) == SYS_clock_nanosleep;
+	if (!proc_line(pid, "syscall", call, sizeof(call)))
+		return false;
+	number = strtol(call, NULL, 10);
+	return number == SYS_clock_nanosleep || number == SYS_nanosleep; /* glibc before 2.31 */
 }
 
 static pid_t pid_of(const char *name)
