@@ -2,7 +2,6 @@
 /* What mdcctl asks: "status" is answered here, from the core's views and the edge's own counters; the rest goes to the core. */
 #include "controller/io/edge.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,8 +174,6 @@ json_t *edge_status(const struct edge *e)
 
 void edge_admin_request(void *user, uint64_t ticket, const char *text)
 {
-	static const char active_already[] =
-		"{\"error\":\"this controller is active: there is nothing to override\"}";
 	struct edge *e = user;
 	struct ctl_event ev = {.type = CTL_EV_ADMIN, .ticket = ticket, .text = text};
 	json_t *o;
@@ -193,10 +190,6 @@ void edge_admin_request(void *user, uint64_t ticket, const char *text)
 		return;
 	}
 	log_info("admin: %s", text);
-	if (strcmp(text, "override") == 0 && e->role == PR_ROLE_ACTIVE) {
-		admin_reply(e->admin, ticket, -EBUSY, active_already, strlen(active_already));
-		return;
-	}
 	if (strncmp(text, "switchover", 10) == 0)
 		e->handover_asked_ms = loop_now_ms();
 	edge_step(e, &ev);
