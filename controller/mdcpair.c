@@ -302,8 +302,9 @@ static int finish_up(const struct pair_dir *d, const struct pair_place *place)
 			UP_WAIT_MS / 1000, dir, d->path, dir);
 		return FAILED;
 	}
-	if (volume_tool_ensure(place, "vol1", "lun0", why, sizeof(why)) < 0)
-		return undo_up(d, why);
+	if (volume_tool_ensure(place, "vol1", "lun0", why, sizeof(why)) <
+	    0) /* a pair of before serves on */
+		return d->made ? undo_up(d, why) : complain(why);
 	if (wait_for(place, true) != REACHED) {
 		fprintf(stderr,
 			"mdcpair: one controller serves, but the other is not in sync yet; see mdcctl -C %s status\n",

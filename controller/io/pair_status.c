@@ -185,7 +185,7 @@ const char *pair_health(const json_t *status)
 
 	if (!a && json_array_size(controllers) == 1)
 		return health_of_standby(json_array_get(controllers, 0));
-	if (!a)
+	if (!a || (mode && strcmp(mode, "FROZEN") == 0)) /* nobody is answered */
 		return "down";
 	if (!mode || strcmp(mode, "SYNC") != 0 ||
 	    !json_is_true(json_object_get(a, "peer_insync")) ||
