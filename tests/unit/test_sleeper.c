@@ -96,14 +96,17 @@ static bool woken(pid_t *pid)
 	return false;
 }
 
+static void wakes_the_child(pid_t known)
+{
+	start(true);
+	cr_assert(woken(&known));
+	cr_assert_eq(known, child);
+	cr_assert_eq(end(), 1);
+}
+
 Test(sleeper, is_woken)
 {
-	pid_t pid = 0;
-
-	start(true);
-	cr_assert(woken(&pid));
-	cr_assert_eq(pid, child);
-	cr_assert_eq(end(), 1);
+	wakes_the_child(0);
 }
 
 Test(sleeper, one_that_does_something_else_is_left_alone)
@@ -121,12 +124,7 @@ Test(sleeper, one_that_does_something_else_is_left_alone)
 
 Test(sleeper, whose_number_went_to_another_is_looked_for_again)
 {
-	pid_t pid = getppid();
-
-	start(true);
-	cr_assert(woken(&pid));
-	cr_assert_eq(pid, child);
-	cr_assert_eq(end(), 1);
+	wakes_the_child(getppid());
 }
 
 Test(sleeper, nobody_of_that_name_is_no_error)
