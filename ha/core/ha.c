@@ -591,7 +591,7 @@ struct pr_hash ha_tail_hash(const struct ha *h)
 bool ha_can_submit(const struct ha *h)
 {
 	return h->role == PR_ROLE_ACTIVE && h->served && h->mode != HA_FROZEN &&
-	       h->flights < h->cfg.in_flight && !h->quarantine_ms &&
+	       h->flights < (ha_resync_near(h) ? 1 : h->cfg.in_flight) && !h->quarantine_ms &&
 	       (h->sw == HA_SW_IDLE || (h->sw == HA_SW_DRAIN && !h->drained));
 }
 

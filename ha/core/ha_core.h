@@ -29,6 +29,7 @@ enum {
 	HA_FENCE_WAIT_MS = 5000,
 	HA_FENCE_ALARM_MS = 20000, /* a lost node that is not fenced by then is an alarm */
 	HA_BARRIER_LAG = 4096,	   /* operations behind, from which the barrier of T6 may close */
+	HA_BARRIER_WAIT_MS = 2000, /* so long it waits for a peer that is so near to come nearer */
 	HA_BARRIER_MS = 1000,	   /* so long it may stay closed: clients wait for it */
 	HA_BARRIER_AGAIN_MS = 10000,
 	HA_OVERRIDE_EPOCHS = 65536,
@@ -256,7 +257,7 @@ struct ha {
 		struct pr_hash rows_hash;
 		uint8_t *rows_p; /* the range held */
 		uint32_t rows_len;
-		uint64_t barrier_ms, barrier_not_before_ms;
+		uint64_t near_ms, barrier_ms, barrier_not_before_ms;
 		uint64_t not_before_ms, backoff_ms, slow_ms, synced_ms;
 		uint64_t drops_ms[HA_DROPS_AN_HOUR];
 	} re;
@@ -409,6 +410,7 @@ void ha_on_switchover(struct ha *, uint64_t ticket, bool demote);
 /* ha_resync.c: T5, T6 as the source */
 uint64_t ha_history_bound(const struct ha *);
 bool ha_run_resync(struct ha *);
+bool ha_resync_near(const struct ha *); /* the peer lacks little, and is being sent it */
 void ha_resync_stop(struct ha *);
 void ha_resync_fetched(struct ha *, enum ha_fetch, struct jr_batch *);
 void ha_on_fork(struct ha *, const struct pr_link_fork *);

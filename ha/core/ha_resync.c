@@ -162,7 +162,7 @@ static void begin(struct ha *h)
 	h->re.started_ms = h->now_ms;
 	h->re.done_bytes = h->re.total_bytes = h->re.streamed_bytes = 0;
 	h->re.rows_lsn = 0;
-	h->re.barrier_not_before_ms = 0;
+	h->re.barrier_not_before_ms = h->re.near_ms = 0;
 	if (h->re.force_copy || h->his.store_lsn == HA_NO_ROWS) {
 		copy_all(h, 0);
 	} else if (h->his.tail_lsn > bound) {
@@ -359,16 +359,28 @@ static void open_barrier(struct ha *h)
 	ha_commit(h);
 }
 
-/* With everything at the peer the barrier costs nothing. */
+/* It pays for each batch: while clients put one at a time on its way, batches are few and large, and it gains. */
+bool ha_resync_near(const struct ha *h)
+{
+	return h->rs == HA_RS_STREAM && h->tail.lsn - h->s.acked_lsn <= HA_BARRIER_LAG;
+}
+
+/* With everything at the peer the barrier costs nothing; with everything on its way there, next to nothing. */
 static bool barrier_due(struct ha *h)
 {
-	uint64_t lag = h->tail.lsn - h->s.acked_lsn;
+	bool sent = h->s.next_lsn > h->tail.lsn;
+	uint64_t at;
 
-	if (lag > HA_BARRIER_LAG)
+	if (!ha_resync_near(h))
 		return false;
-	if (lag == 0 || h->now_ms >= h->re.barrier_not_before_ms)
+	if (h->s.acked_lsn == h->tail.lsn)
 		return true;
-	ha_note_deadline(h, h->re.barrier_not_before_ms);
+	if (!h->re.near_ms)
+		h->re.near_ms = h->now_ms;
+	at = ha_max(h->re.barrier_not_before_ms, sent ? 0 : h->re.near_ms + HA_BARRIER_WAIT_MS);
+	if (h->now_ms >= at)
+		return true;
+	ha_note_deadline(h, at);
 	return false;
 }
 

@@ -229,6 +229,73 @@ Test(ha_pair, t6_the_barrier_closes_when_little_lacks)
 	cr_assert(pair_saw("committed") && pair_saw("link_insync"));
 }
 
+static bool barrier_is_closed(void)
+{
+	pair_forget();
+	pair_submit();
+	return !pair_saw("committed");
+}
+
+/* What the journal has yet to give would be waited for: first it goes on its way. */
+Test(ha_pair, t6_the_barrier_closes_when_all_that_lacks_is_on_its_way)
+{
+	active(40);
+	comes(0, &(struct pr_hash){{0}});
+	pair_session_ok(0);
+	cr_assert_eq(pair_count("link_batch"), 16);
+	cr_assert(!barrier_is_closed());
+	pair_ack(16);
+	pair_ack(24);
+	cr_assert(!barrier_is_closed(), "40 on their way, 43 there are");
+	pair_ack(27);
+	cr_assert(barrier_is_closed());
+	pair_ack(43);
+	pair_ack(pair_tail());
+	cr_assert(pair_saw("committed") && pair_saw("link_insync"));
+}
+
+Test(ha_pair, t6_the_barrier_does_not_wait_for_ever_for_a_peer_to_come_nearer)
+{
+	active(100);
+	comes(0, &(struct pr_hash){{0}});
+	pair_session_ok(0);
+	for (uint64_t lsn = 1; lsn < 10; lsn++) {
+		pair_beats_ms(200);
+		pair_ack(lsn);
+		cr_assert(!barrier_is_closed());
+	}
+	pair_beats_ms(250);
+	cr_assert(barrier_is_closed());
+}
+
+/* So that batches are few, and it comes nearer. */
+Test(ha_pair, t6_near_the_end_one_batch_is_on_its_way_at_a_time)
+{
+	active_with_a_batch_of(5000, 0);
+	comes(0, &(struct pr_hash){{0}});
+	pair.hold_appends = true;
+	pair_session_ok(0);
+	pair_submit();
+	cr_assert(ha_can_submit(pair.h), "far from it: two");
+	pair_event((struct ha_event){.type = HA_EV_APPENDED, .lsn = pair_tail()});
+	pair_ack(1);
+	pair_ack(5001);
+	pair_end();
+
+	active(40);
+	pair.hold_appends = true;
+	cr_assert(ha_can_submit(pair.h));
+	pair_submit();
+	cr_assert(ha_can_submit(pair.h), "nobody lacks anything: two");
+	pair_event((struct ha_event){.type = HA_EV_APPENDED, .lsn = pair_tail()});
+	comes(0, &(struct pr_hash){{0}});
+	pair_session_ok(0);
+	pair_submit();
+	cr_assert(!ha_can_submit(pair.h));
+	pair_event((struct ha_event){.type = HA_EV_APPENDED, .lsn = pair_tail()});
+	cr_assert(ha_can_submit(pair.h));
+}
+
 /* Little lacks, but its disk is slow: clients do not wait for all of that. */
 Test(ha_pair, t6_the_barrier_opens_again_for_a_standby_that_takes_long)
 {
