@@ -316,6 +316,19 @@ void rowset_keep_end(struct rowset *rs)
 	rs->kept_passed = 0;
 }
 
+/* What is known of the gap before pos is lost with a row at either end of it: who is to keep what he read keeps these. */
+static void touch_gap(const struct rowset *rs, struct row_group *g, struct row_pos pos)
+{
+	struct row *r = row_group_at(g, pos);
+
+	if (rs->mark != rs->keep)
+		return;
+	if (r)
+		touch(rs, r);
+	if (row_group_prev(g, &pos))
+		touch(rs, row_group_at(g, pos));
+}
+
 static enum rowset_answer found(const struct rowset *rs, struct row *r, struct pr_bytes *ret,
 				uint64_t *saw)
 {
@@ -340,8 +353,12 @@ static bool absence_is_known(struct rowset *rs, const uint8_t *key, uint16_t len
 	g = row_group_find(rs, key, len);
 	if (!g)
 		return false;
-	if (listed)
-		return row_group_joined(g, row_group_lower(g, key, len));
+	if (listed) {
+		struct row_pos pos = row_group_lower(g, key, len);
+
+		touch_gap(rs, g, pos);
+		return row_group_joined(g, pos);
+	}
 	return g->complete && !row_group_may_hold(g, hash);
 }
 
@@ -383,6 +400,7 @@ static enum rowset_answer seek_up(const struct rowset *rs, struct row_group *g, 
 
 		if (!exact && !row_group_joined(g, pos))
 			return ROWSET_MISS;
+		touch_gap(rs, g, pos);
 		if (!r || !in_prefix(r, from, prefix_len))
 			return ROWSET_ABSENT;
 		if (r->lsn > *saw)
@@ -428,6 +446,7 @@ static enum rowset_answer seek_down(const struct rowset *rs, struct row_group *g
 
 		if (!near && !row_group_joined(g, pos))
 			return ROWSET_MISS;
+		touch_gap(rs, g, pos);
 		if (!row_group_prev(g, &pos))
 			return ROWSET_ABSENT;
 		r = row_group_at(g, pos);

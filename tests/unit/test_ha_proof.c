@@ -175,6 +175,16 @@ Test(proof, the_end_of_an_own_request_is_of_the_life_it_was_for)
 	done_is(HA_PROOF_DEAD);
 }
 
+/* A report was dropped, but what this controller asked for itself is still at work: its end will tell. */
+Test(proof, a_lost_member_that_is_being_cut_off_already_is_not_asked_for_twice)
+{
+	report_is(HA_PROOF_OLD);
+	p.late_ms = NOW + 1;
+	ha_proof_own_request(&p, LIFE, NOW);
+	loses();
+	done_is(HA_PROOF_DEAD);
+}
+
 Test(proof, an_own_request_is_told_by_its_report)
 {
 	loses();

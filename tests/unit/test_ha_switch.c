@@ -19,6 +19,15 @@ Test(ha_pair, t8_a_handover_drains_promises_and_writes_the_record_last)
 	cr_assert_eq(ha_role(pair.h), PR_ROLE_STANDBY);
 }
 
+Test(ha_pair, t8_a_demotion_with_a_standby_in_sync_is_a_handover)
+{
+	pair_active_sync();
+	pair_event((struct ha_event){.type = HA_EV_DEMOTE, .ticket = 8});
+	pair_event((struct ha_event){.type = HA_EV_DRAINED});
+	pair_ack(pair_tail());
+	ORDER("DRAIN", "link_handover", "cas 6 members 3 active 2", "STANDBY", "result 0");
+}
+
 Test(ha_pair, t8_a_peer_lost_before_the_promise_means_going_on)
 {
 	pair_active_sync();

@@ -629,6 +629,72 @@ Test(rowset, a_walk_down_over_a_known_absence_ends)
 	world_close(&w);
 }
 
+/* As an operation that is run again from its beginning whenever a fetch has come: what is around each of many places. */
+static bool asks_around(struct world *w, unsigned places)
+{
+	struct pr_bytes key, value, at;
+	struct pr_key from, other;
+	uint64_t saw = 0;
+
+	for (unsigned i = 0; i < places; i++) {
+		pr_key_space(&from, VOLUME, 0, 100 * i + 20);
+		pr_key_space(&other, VOLUME, 0, 100 * i + 50);
+		for (int dir = -1; dir < 2; dir += 2)
+			if (rowset_seek(w->rows, from.b, from.len, 3, dir, NULL, NULL, &key, &value,
+					&saw, &at) == ROWSET_MISS) {
+				rowset_want(w->rows,
+					    dir < 0 ? ROWSET_FETCH_BEFORE : ROWSET_FETCH_FROM, at.p,
+					    (uint16_t)at.len, w);
+				return false;
+			}
+		if (rowset_get(w->rows, other.b, other.len, rowset_hash(other.b, other.len), &value,
+			       &saw) == ROWSET_MISS) {
+			rowset_want(w->rows, ROWSET_FETCH_ONE, other.b, other.len, w);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Where nothing is belongs to what was read: lost with the rows around it, it would be asked for again and again. */
+Test(rowset, what_is_kept_keeps_the_gaps_that_were_read)
+{
+	enum { PLACES = 40 };
+	unsigned rounds = 0;
+	struct world w;
+	bool done = false;
+
+	world_open(&w, 2000, 11);
+	for (unsigned i = 0; i < PLACES * 10; i++) {
+		struct pr_key key;
+
+		pr_key_space(&key, VOLUME, 0, 10 * i + 1);
+		rowset_put(w.rows, key.b, key.len, rowset_hash(key.b, key.len), (uint8_t *)"x", 1,
+			   1);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		step_flush(&w);
+	while (rowset_work(w.rows, 100)) {
+	}
+	for (; !done && rounds < 10 * PLACES; rounds++) {
+		rowset_keep(w.rows, true);
+		done = asks_around(&w, PLACES);
+		rowset_keep(w.rows, false);
+		while (rowset_work(w.rows, 100)) {
+		}
+		read_store(&w);
+		while (w.late_count > 0)
+			answer_one(&w);
+	}
+	cr_assert(done, "after %u fetches", rounds);
+	rowset_keep_end(w.rows);
+	while (rowset_work(w.rows, 100)) {
+	}
+	cr_assert_leq(rowset_clean_bytes(w.rows), 2000, "what was kept is let go");
+	rowset_check(w.rows);
+	world_close(&w);
+}
+
 /* What a thousand rows cost whose inode numbers are so far apart. */
 static size_t cost_of_inodes(uint64_t step)
 {
