@@ -136,9 +136,12 @@ static int disk_fill(const char *path)
 
 	if (fd < 0 || !chunk)
 		error = fd < 0 ? -errno : -ENOMEM;
-	for (off_t at = 0; !error && at < (off_t)FILE_BLOCKS * BLOCK_BYTES; at += CHUNK)
-		if (pwrite(fd, chunk, CHUNK, at) != CHUNK)
-			error = -EIO;
+	for (off_t at = 0; !error && at < (off_t)FILE_BLOCKS * BLOCK_BYTES; at += CHUNK) {
+		ssize_t n = pwrite(fd, chunk, CHUNK, at);
+
+		if (n != CHUNK)
+			error = n < 0 ? -errno : -ENOSPC;
+	}
 	if (!error && fsync(fd) < 0)
 		error = -errno;
 	free(chunk);

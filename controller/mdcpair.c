@@ -317,6 +317,19 @@ static int finish_up(const struct pair_dir *d, const struct pair_place *place)
 	return OK;
 }
 
+/* Another up may have started it just now. */
+static int already_up(const struct pair_dir *d)
+{
+	struct pair_place place;
+	char why[512];
+
+	printf("the pair in %s is already up\n", d->path);
+	print_mount(d);
+	if (pair_find(d->path, &place, why, sizeof(why)) < 0)
+		return complain(why);
+	return wait_for(&place, true) == REACHED ? OK : DEGRADED;
+}
+
 /* Opens the pair or makes it, and sees to it that a supervisor runs. *ret_ran: one did before. */
 static int start_pair(const char *path, uint64_t lun_bytes, bool size_given, struct pair_dir *d,
 		      bool *ret_ran, char *why, size_t size)
@@ -358,11 +371,8 @@ static int up(const char *path, const char *lun_size)
 		pair_dir_unmake(&d);
 	if (hold >= 0)
 		close(hold);
-	if (!error && ran) {
-		printf("the pair in %s is already up\n", d.path);
-		print_mount(&d);
-		return OK;
-	}
+	if (!error && ran)
+		return already_up(&d);
 	if (error)
 		return complain(why);
 	if (pair_find(path, &place, why, sizeof(why)) < 0)

@@ -410,6 +410,11 @@ static int run(const char *command, const struct options *o)
 	char why[512] = "";
 	int r;
 
+	if (o->archive && strcmp(command, "dump") != 0) {
+		fprintf(stderr,
+			"mdcjournal: --archive goes with dump only\nTry: mdcjournal --help\n");
+		return EXIT_USAGE;
+	}
 	if (o->archive) {
 		r = jx_geometry(o->dir, &k.cfg, k.dir, sizeof(k.dir), why, sizeof(why));
 		if (r == 0)

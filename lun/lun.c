@@ -360,6 +360,11 @@ static int refuse_busy(struct lun *l, char *why, size_t size)
 		if (fd >= 0)
 			close(fd);
 	}
+	r = lun_keys_are_free(l);
+	if (r == -EBUSY) {
+		snprintf(why, size, "%s: a mount has it open: unmount the volume first", l->path);
+		return r;
+	}
 	r = lun_arbiter_lock(l, who, sizeof(who));
 	if (r == -EBUSY)
 		snprintf(why, size, "%s: a controller is using it%s%s", l->path, who[0] ? ": " : "",

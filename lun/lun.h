@@ -72,6 +72,7 @@ int lun_key_release(struct lun *, uint32_t key);
  * does.
  */
 int lun_key_is_free(struct lun *, uint32_t key);
+int lun_keys_are_free(struct lun *); /* any of them */
 /*
  * The right to write arbiter and floor: a lock, or by URL a persistent reservation. 0: it has it. 1: it has it from now on, or again,
  * and another one may have written: read before you write. -EBUSY: another controller has it; who (may be NULL) gets

@@ -44,16 +44,27 @@ int lun_key_release(struct lun *l, uint32_t key)
 	return byte_lock(l, F_UNLCK, LUN_LOCK_KEYS + key);
 }
 
-int lun_key_is_free(struct lun *l, uint32_t key)
+/* An iSCSI LUN carries no volume, so no client ever wrote there. */
+static int are_free(struct lun *l, uint64_t at, off_t keys)
 {
-	struct flock f = one_byte(F_WRLCK, LUN_LOCK_KEYS + key);
+	struct flock f = one_byte(F_WRLCK, at);
 
-	/* It carries no volume, so no client ever wrote there. */
+	f.l_len = keys;
 	if (l->iscsi)
 		return 0;
 	if (fcntl(lun_fd(l), F_OFD_GETLK, &f) < 0)
 		return -errno;
 	return f.l_type == F_UNLCK ? 0 : -EBUSY;
+}
+
+int lun_key_is_free(struct lun *l, uint32_t key)
+{
+	return are_free(l, LUN_LOCK_KEYS + key, 1);
+}
+
+int lun_keys_are_free(struct lun *l)
+{
+	return are_free(l, LUN_LOCK_KEYS, (off_t)UINT32_MAX + 1);
 }
 
 /*

@@ -81,7 +81,7 @@ void mdc_address_say(const struct mdc_address *a, char *text, size_t size)
 		: a->error == -EPROTONOSUPPORT
 			? "speaks another version of the protocol, install the same release on both"
 		: a->error    ? strerror(-a->error)
-		: a->answered ? "answers, but is not the active controller"
+		: a->answered ? "is there, but did not answer as the active controller"
 			      : "no answer");
 }
 

@@ -12,7 +12,13 @@
 
 #include "client/io/mdc_data.h"
 
-enum { ACCESS_PORT = 60598, COORD_PORT = 60766, OPEN_MS = 10000, UNUSED_CLOSE_MS = 2000 };
+enum {
+	ACCESS_PORT = 60598,
+	COORD_PORT = 60766,
+	OPEN_MS = 10000,
+	UNUSED_CLOSE_MS = 2000,
+	UNUSED_OPEN_MS = 300
+};
 
 /* ---- stepping the core ---- */
 
@@ -456,6 +462,20 @@ static bool is_closed(struct mdc *mdc)
 	return mdc->closed || mdc->evicted;
 }
 
+static bool any_answered(const struct mdc *mdc)
+{
+	for (int i = 0; i < CL_LINKS; i++)
+		if (mdc->conns[i].id && mdc->conns[i].address->answered)
+			return true;
+	return false;
+}
+
+/* The open may be under way: what it made would stand in the way of the next one until its lease ends. */
+static bool has_session(struct mdc *mdc)
+{
+	return mdc->session || is_closed(mdc);
+}
+
 static bool is_quiet(struct mdc *mdc)
 {
 	return mdc_files_quiet(mdc) || (mdc->failed && mdc_files_idle(mdc));
@@ -487,6 +507,8 @@ int mdc_close_volume(struct mdc *mdc, uint32_t wait_ms)
 	/* One that could not be used is not left behind for its lease to end. */
 	if (!mdc->ready && end_ms < mdc_now_ms() + UNUSED_CLOSE_MS)
 		end_ms = mdc_now_ms() + UNUSED_CLOSE_MS;
+	if (!mdc->session && any_answered(mdc))
+		wait_until(mdc, has_session, mdc_now_ms() + UNUSED_OPEN_MS);
 	if (mdc->session && !is_closed(mdc)) {
 		mdc_lock(loop);
 		mdc_step(mdc, &(struct cl_event){.type = CL_EV_CLOSE});

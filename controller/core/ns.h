@@ -83,7 +83,10 @@ uint64_t ctl_layout_generation(struct ctl *);
  * Where to look for free space and for the next thing to reap: volatile, of each volume, zeroed at the start; a wrong or a shared
  * one costs time, never correctness. Changed by an operation only when it has succeeded.
  */
-enum { NS_LUNS_MAX = 256 };
+enum { NS_LUNS_MAX = 256, NS_VOLUME_NAME_MAX = 63 };
+
+/* Letters, digits, '.', '_' and '-', neither of the last at the beginning: it stands in the name of a mount. */
+bool ns_volume_name_ok(const char *name);
 struct ns_hint {
 	uint64_t space[NS_LUNS_MAX];
 	uint64_t orphan, rest;

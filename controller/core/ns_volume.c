@@ -95,11 +95,18 @@ static int luns_are_free(struct tx *tx, const struct ns_lun *luns, uint32_t coun
 	return 0;
 }
 
+bool ns_volume_name_ok(const char *name)
+{
+	size_t len =
+		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+	return len > 0 && len <= NS_VOLUME_NAME_MAX && !name[len] && name[0] != '.' &&
+	       name[0] != '-';
+}
+
 static int judge(const char *name, const struct ns_lun *luns, uint32_t count)
 {
-	size_t len = strlen(name);
-
-	if (len == 0 || len > 63 || count == 0 || count > NS_LUNS_MAX)
+	if (!ns_volume_name_ok(name) || count == 0 || count > NS_LUNS_MAX)
 		return -EINVAL;
 	for (uint32_t i = 0; i < count; i++) {
 		if (luns[i].data_block == 0 || luns[i].data_block >= luns[i].blocks ||

@@ -73,7 +73,7 @@ struct reader {
 	const char *path;
 	char dir[PATH_MAX];
 	FILE *file;
-	int line, error;
+	int line, error, error_line;
 	int seen[FIELDS], seen_lun[CONF_LUNS_MAX];
 	char *why;
 };
@@ -118,6 +118,7 @@ static int __attribute__((format(printf, 2, 3))) wrong(struct reader *r, const c
 	if (r->error)
 		return 0;
 	r->error = -EINVAL;
+	r->error_line = r->line;
 	n = r->line > 0 ? snprintf(r->why, 512, "%s:%d: ", r->path, r->line)
 			: snprintf(r->why, 512, "%s: ", r->path);
 	if (n < 0 || n >= 512)
@@ -374,7 +375,9 @@ int conf_parse(FILE *file, const char *said, const char *path, struct conf *ret,
 	slash = strrchr(r.dir, '/');
 	*(slash == r.dir ? slash + 1 : slash) = '\0';
 	n = ini_parse_stream(next_line, &r, handler, &r);
-	if (n && !r.error) {
+	/* What follows a line that is none was read as if it belonged elsewhere. */
+	if (n && (!r.error || (n > 0 && n < r.error_line))) {
+		r.error = 0;
 		if (n > 0)
 			r.line = n;
 		wrong(&r, "neither [section], key = value nor a comment");

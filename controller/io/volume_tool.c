@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "controller/core/ns.h"
 #include "controller/io/admin_client.h"
 #include "controller/io/conf.h"
 #include "controller/io/lun_tool.h"
@@ -191,8 +192,14 @@ static int create(const struct pair_place *place, const char *name, const char *
 	uint32_t count;
 	char *command;
 	json_t *o;
-	int error = read_conf(place, &c, why, size);
+	int error;
 
+	if (!ns_volume_name_ok(name))
+		return say(
+			why, size, -EINVAL,
+			"\"%s\" is no name for a volume: letters, digits, '.', '_' and '-', at most %d",
+			name, NS_VOLUME_NAME_MAX);
+	error = read_conf(place, &c, why, size);
 	if (!error)
 		error = choose_all(&c, luns, list, &count, why, size);
 	if (error)
