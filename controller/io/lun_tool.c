@@ -35,7 +35,7 @@ static int check_one(const char *path, bool arbiter, const struct pr_uuid *clust
 	if (!pr_uuid_equal(&label.cluster, cluster)) {
 		snprintf(
 			why, size,
-			"%s is LUN \"%s\" of cluster %s, not of %s: correct [lun] or [cluster] uuid, or label it anew with mdcctl lun label",
+			"%s is LUN \"%s\" of cluster %s, not of %s: correct [lun] or [cluster] uuid, or label it anew, and lose what it holds, with mdcctl lun label --force",
 			path, label.name, pr_uuid_format(theirs, &label.cluster),
 			pr_uuid_format(ours, cluster));
 		return -EXDEV;

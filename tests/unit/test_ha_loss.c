@@ -66,7 +66,7 @@ Test(ha_pair, a_lost_node_that_nobody_fences_is_an_alarm)
 Test(ha_pair, a_node_of_which_nothing_was_ever_seen_is_not_lost)
 {
 	pair_start(1, 1);
-	pair_boot();
+	pair_boot_alone(0, JR_EMPTY);
 	pair_peer(0, false, false);
 	pair_wait_ms(30000);
 	cr_assert(!pair_saw("alarm FENCE 1"));
