@@ -23,6 +23,22 @@ int lun_tool_read(const char *path, struct lun_label *ret, char *why, size_t siz
 	return error;
 }
 
+/* A controller does not start on such a LUN: what to do. */
+static const char *next_step(int error)
+{
+	switch (error) {
+	case -ENODATA:
+		return "; is it the right one? For a new pair label it with mdcctl lun label";
+	case -ENOENT:
+	case -ENXIO:
+		return "; bring the LUN back, or correct [lun] of mdcd.conf";
+	case -EBADMSG:
+	case -ENOSPC:
+		return "; nothing was changed: bring back what it was, from its storage or from a copy";
+	}
+	return "";
+}
+
 static int check_one(const char *path, bool arbiter, const struct pr_uuid *cluster, char *why,
 		     size_t size)
 {
@@ -30,8 +46,12 @@ static int check_one(const char *path, bool arbiter, const struct pr_uuid *clust
 	struct lun_label label;
 	int error = lun_tool_read(path, &label, why, size);
 
-	if (error)
+	if (error) {
+		size_t n = strlen(why);
+
+		snprintf(why + n, size - n, "%s", next_step(error));
 		return error;
+	}
 	if (!pr_uuid_equal(&label.cluster, cluster)) {
 		snprintf(
 			why, size,
