@@ -234,7 +234,7 @@ SAME = --seeds 200 --repeat 1000
 check-sim-same:
 	$(AM_V_at)CC='$(CC)' $(top_srcdir)/tests/sim/same $(SAME)
 
-EXTRA_DIST += tests/mutants
+EXTRA_DIST += tests/mutants tests/mutants/run
 
 .PHONY: check-mutants
 check-mutants:
