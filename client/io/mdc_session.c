@@ -17,7 +17,7 @@ enum {
 	COORD_PORT = 60766,
 	OPEN_MS = 10000,
 	UNUSED_CLOSE_MS = 2000,
-	UNUSED_OPEN_MS = 300
+	UNUSED_OPEN_MS = 1000
 };
 
 /* ---- stepping the core ---- */
