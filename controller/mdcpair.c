@@ -302,8 +302,8 @@ static int finish_up(const struct pair_dir *d, const struct pair_place *place)
 			UP_WAIT_MS / 1000, dir, d->path, dir);
 		return FAILED;
 	}
-	if (volume_tool_ensure(place, "vol1", "lun0", why, sizeof(why)) <
-	    0) /* a pair of before serves on */
+	/* A pair that was there before serves on. */
+	if (volume_tool_ensure(place, "vol1", "lun0", why, sizeof(why)) < 0)
 		return d->made ? undo_up(d, why) : complain(why);
 	if (wait_for(place, true) != REACHED) {
 		fprintf(stderr,

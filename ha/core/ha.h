@@ -241,7 +241,7 @@ enum ha_dstate ha_dstate(const struct ha *);
 uint64_t ha_epoch(const struct ha *), ha_next_lsn(const struct ha *),
 	ha_commit_lsn(const struct ha *);
 struct pr_hash ha_tail_hash(const struct ha *); /* for the batch to be submitted next */
-/* Active, not frozen, fewer than in_flight batches on their way: at the end of a resync none. */
+/* Active, not frozen, and fewer than in_flight batches on their way; near the end of a resync: none. */
 bool ha_can_submit(const struct ha *);
 unsigned ha_batches_in_flight(const struct ha *);
 /* The lease of SYNC; ALONE: always; FROZEN: never. COMMITTED comes again when a lapsed lease is renewed. */
