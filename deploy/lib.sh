@@ -116,7 +116,8 @@ configure_build() {
 	fi
 	say "build: configure $*"
 	rm -f "$stamp"
-	(cd "$build" && logged configure "$top/configure" "$@") || return
+	# Both configure and libtool run in this shell, and most of their time is its start: bash takes half as long again as dash.
+	(cd "$build" && logged configure env CONFIG_SHELL=/bin/sh "$top/configure" "$@") || return
 	sed -n '/^mdcpair /,$p' "$build/configure.log"
 	if [ "$was" != nothing ] && [ "$was" != "$*" ]; then
 		make -s -C "$build" clean >/dev/null

@@ -222,6 +222,9 @@ static int parse_spec(struct mdc *mdc, const char *spec, struct cl_config *confi
 	snprintf(mdc->volume, sizeof(mdc->volume), "%s", volume + 2);
 	if (!comma || comma > volume)
 		comma = NULL;
+	if (comma && memchr(comma + 1, ',', (size_t)(volume - comma - 1)))
+		return mdc_fail(-EINVAL,
+				"%s: a pair has two controllers: ADDRESS1,ADDRESS2:/VOLUME", spec);
 	config->peers = comma ? 2 : 1;
 	if (mdc_address_parse(&mdc->address[0], spec, (size_t)((comma ? comma : volume) - spec)) <
 		    0 ||

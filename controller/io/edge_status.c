@@ -130,7 +130,6 @@ static json_t *store_json(const struct edge *e)
 
 static void put_pair(json_t *o, const struct ha_status *s)
 {
-	put_text(o, "mode", ha_mode_name(s->mode));
 	put_text(o, "state", ha_dstate_name(s->dstate));
 	put(o, "epoch", s->epoch);
 	put(o, "tail_lsn", s->tail_lsn);
@@ -164,6 +163,9 @@ json_t *edge_status(const struct edge *e)
 	put(o, "started_ms", e->started_ms);
 	put(o, "handover_asked_ms", e->handover_asked_ms);
 	put_text(o, "role", pr_role_name((uint8_t)e->role));
+	json_object_set_new(o, "mode",
+			    e->role == PR_ROLE_ACTIVE ? json_string(ha_mode_name(s.mode))
+						      : json_null());
 	put_pair(o, &s);
 	json_object_set_new(o, "alarms", alarm_list(e, &s));
 	json_object_set_new(o, "promotion", promotion(e, &s));

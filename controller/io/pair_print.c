@@ -97,17 +97,6 @@ static bool append_resync(char out[PAIR_WAITING_MAX], const json_t *status)
 	return false;
 }
 
-/* Only an active's mode says anything. */
-static json_t *for_table(const json_t *controllers)
-{
-	json_t *list = json_deep_copy(controllers), *c;
-	size_t i;
-
-	json_array_foreach(list, i, c) if (strcmp(text_of(c, "role"), "active") != 0)
-		json_object_del(c, "mode");
-	return list;
-}
-
 static void print_promotion(const json_t *p)
 {
 	char line[PROMOTION_MAX];
@@ -241,7 +230,6 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 		{"pid", "PID", true},
 	};
 	json_t *status = pair_status(place), *controllers = json_object_get(status, "controllers");
-	json_t *table = for_table(controllers);
 	char room[4 * PATH_MAX], resync[PAIR_WAITING_MAX] = "";
 	int code = exit_status(status);
 
@@ -251,7 +239,7 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 		json_dumpf(status, stdout, JSON_INDENT(2));
 		printf("\n");
 	} else {
-		pair_print_table(table, columns, sizeof(columns) / sizeof(columns[0]));
+		pair_print_table(controllers, columns, sizeof(columns) / sizeof(columns[0]));
 		printf("health: %s%s\n", pair_health(status),
 		       json_array_size(controllers) == 1 &&
 				       json_is_null(json_object_get(status, "active"))
@@ -265,7 +253,6 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 			printf("%s\n", resync);
 		print_promotion(json_object_get(status, "last_promotion"));
 	}
-	json_decref(table);
 	json_decref(status);
 	return code;
 }

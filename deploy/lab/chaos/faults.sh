@@ -105,7 +105,7 @@ replaced_disk() {
 	lab disk "$target" 0 ok
 	lab power off "$target"
 	if ! until_true 15 holds_everything "$left"; then
-		remark="disk kept: $left does not serve alone, it is $(status "$left" '"\(.role) \(.mode) \(.state)"' | grep . || echo "without an answer")"
+		remark="disk kept: $left does not serve alone, it is $(status "$left" '"\(.role) \(.mode // "-") \(.state)"' | grep . || echo "without an answer")"
 	elif ! lab disk "$target" new; then
 		remark="disk kept: the power of $target was on again"
 	fi
