@@ -328,6 +328,36 @@ static void set_presets(struct conf *c)
 			*(uint32_t *)(void *)((char *)c + fields[i].at) = fields[i].preset;
 }
 
+/* The two addresses of the controllers on one network. */
+static void check_addresses(struct reader *r, const char *section,
+			    char addresses[2][CONF_ADDRESS_MAX])
+{
+	if (strcmp(addresses[0], addresses[1]) == 0)
+		wrong(r, "%s.address1 and %s.address2 are both %s", section, section, addresses[0]);
+	if (!strchr(addresses[0], ':') != !strchr(addresses[1], ':'))
+		wrong(r, "%s.address1 = %s and %s.address2 = %s: one is IPv4, the other IPv6",
+		      section, addresses[0], section, addresses[1]);
+}
+
+static void check_luns(struct reader *r)
+{
+	struct conf *c = r->conf;
+
+	while (c->luns < CONF_LUNS_MAX && r->seen_lun[c->luns])
+		c->luns++;
+	for (uint32_t i = c->luns; i < CONF_LUNS_MAX; i++)
+		if (r->seen_lun[i])
+			wrong(r, "lun.path%u is missing, but lun.path%u is there", c->luns + 1,
+			      i + 1);
+	if (c->luns == 0)
+		wrong(r, "lun.path1 is missing: the LUN that holds the arbiter record");
+	for (uint32_t i = 1; i < c->luns; i++)
+		for (uint32_t j = 0; j < i; j++)
+			if (strcmp(c->lun[i], c->lun[j]) == 0)
+				wrong(r, "lun.path%u and lun.path%u are both %s", j + 1, i + 1,
+				      c->lun[i]);
+}
+
 /* What concerns more than one key. */
 static void check_whole(struct reader *r)
 {
@@ -337,14 +367,7 @@ static void check_whole(struct reader *r)
 	for (size_t i = 0; i < FIELDS; i++)
 		if (fields[i].needed && !r->seen[i])
 			wrong(r, "%s.%s is missing", fields[i].section, fields[i].key);
-	while (c->luns < CONF_LUNS_MAX && r->seen_lun[c->luns])
-		c->luns++;
-	for (uint32_t i = c->luns; i < CONF_LUNS_MAX; i++)
-		if (r->seen_lun[i])
-			wrong(r, "lun.path%u is missing, but lun.path%u is there", c->luns + 1,
-			      i + 1);
-	if (c->luns == 0)
-		wrong(r, "lun.path1 is missing: the LUN that holds the arbiter record");
+	check_luns(r);
 	if (pr_uuid_is_zero(&c->cluster))
 		wrong(r, "cluster.uuid must not be zero");
 	if (c->stack == CONF_COROSYNC && c->supervisor_fd >= 0)
@@ -352,10 +375,8 @@ static void check_whole(struct reader *r)
 	if (c->access_port == c->coord_port)
 		wrong(r, "access.access_port and access.coordination_port are both %u",
 		      c->access_port);
-	if (strcmp(c->access[0], c->access[1]) == 0)
-		wrong(r, "access.address1 and access.address2 are both %s", c->access[0]);
-	if (strcmp(c->heartbeat[0], c->heartbeat[1]) == 0)
-		wrong(r, "heartbeat.address1 and heartbeat.address2 are both %s", c->heartbeat[0]);
+	check_addresses(r, "access", c->access);
+	check_addresses(r, "heartbeat", c->heartbeat);
 	if (c->beat_ms * 3 > c->link_dead_ms)
 		wrong(r,
 		      "tuning.link_dead_ms = %u must be at least three times tuning.beat_ms = %u",

@@ -142,6 +142,23 @@ Test(conf, what_contradicts_itself_is_refused)
 	refused("[tuning]\nbeat_ms = 1000\n", "must be at least three times");
 	refused("[access]\naccess_port = 60766\n", "are both 60766");
 	refused("[lun]\npath4 = /x\n", "lun.path3 is missing, but lun.path4 is there");
+	refused("[lun]\npath3 = /tmp/lun0\n", "lun.path1 and lun.path3 are both /tmp/lun0");
+}
+
+Test(conf, addresses_of_one_network_are_of_one_family)
+{
+	char text[sizeof(sound)];
+	FILE *f;
+
+	strcpy(text, sound);
+	memcpy(strstr(text, "fd00::2"), "1.2.3.4", 7);
+	f = fmemopen(text, strlen(text), "r");
+	cr_assert_not_null(f);
+	cr_assert_eq(conf_parse(f, "mdcd.conf", "/etc/mdcd.conf", &conf, why), -EINVAL);
+	cr_assert_str_eq(
+		why,
+		"mdcd.conf: heartbeat.address1 = fd00::1 and heartbeat.address2 = 1.2.3.4: one is IPv4, the other IPv6");
+	fclose(f);
 }
 
 Test(conf, no_line_is_cut_silently)
