@@ -77,6 +77,8 @@ mdcd_io = \
 	controller/io/edge.h \
 	controller/io/edge_cluster.c \
 	controller/io/edge_cluster.h \
+	controller/io/edge_fence.c \
+	controller/io/edge_fence.h \
 	controller/io/edge_loss.c \
 	controller/io/edge_loss.h \
 	controller/io/edge_start.c \

@@ -264,10 +264,11 @@ static void perform(struct edge *e, struct ctl_effect *fx)
 		tell_order_result(e, fx);
 		break;
 	case CTL_FX_FENCE_CLIENT:
-		client_fence_start(e->client_fence, fx->session, fx->key);
+		edge_fence_client(e, fx->session, fx->key);
 		break;
 	case CTL_FX_ADMIN_REPLY:
-		admin_reply(e->admin, fx->ticket, fx->error, fx->p, fx->len);
+		if (!edge_fence_answer(e, fx->ticket, fx->error, fx->p, fx->len))
+			admin_reply(e->admin, fx->ticket, fx->error, fx->p, fx->len);
 		break;
 	case CTL_FX_ROLE:
 		role_changed(e, role_named(fx->text));

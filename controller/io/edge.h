@@ -17,6 +17,7 @@
 #include "controller/io/admin.h"
 #include "controller/io/conf.h"
 #include "controller/io/edge_cluster.h"
+#include "controller/io/edge_fence.h"
 #include "controller/io/edge_loss.h"
 #include "controller/io/loop.h"
 #include "controller/io/ports.h"
@@ -46,6 +47,7 @@ struct edge {
 	struct super *super;
 	struct admin *admin;
 	struct edge_cluster cl;
+	struct edge_fence fence;
 	struct loop_timer core_timer, work_timer;
 	int lock_fd, signal_fd;
 	uint64_t incarnation;

@@ -204,6 +204,8 @@ static int open_storage(struct edge *e, char *why, size_t size)
 		paths[i] = c->lun[i];
 	error = lun_check_all(paths, c->luns, &c->cluster, why, size);
 	if (!error)
+		error = edge_fence_open(e, why, size);
+	if (!error)
 		error = store_open(&store, &e->store, why, size);
 	if (!error) {
 		fill_jr_config(c, &journal);
@@ -308,6 +310,7 @@ void edge_close(struct edge *e)
 	ports_free(e->ports);
 	hl_free(e->hl);
 	admin_free(e->admin);
+	edge_fence_close(e);
 	client_fence_free(e->client_fence);
 	arbiter_free(e->arbiter);
 	worker_free(e->state_worker);

@@ -171,6 +171,7 @@ json_t *edge_status(const struct edge *e)
 	json_object_set_new(o, "promotion", promotion(e, &s));
 	json_object_set_new(o, "clients", ports_json(e));
 	json_object_set_new(o, "store", store_json(e));
+	json_object_set_new(o, "luns", edge_fence_luns(e));
 	return o;
 }
 

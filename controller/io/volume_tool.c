@@ -46,21 +46,28 @@ static int read_conf(const struct pair_place *place, struct conf *c, char *why, 
 static int choose(const struct conf *c, const char *name, struct chosen *ret, char *why,
 		  size_t size)
 {
+	struct lun_label label;
 	char text[256];
 	int error;
 
+	ret->path = NULL;
 	for (uint32_t i = 0; i < c->luns; i++) {
-		error = lun_tool_read(c->lun[i], &ret->label, text, sizeof(text));
+		error = lun_tool_read(c->lun[i], &label, text, sizeof(text));
 		if (error)
 			return say(why, size, error, "%s", text);
-		if (strcmp(ret->label.name, name) != 0)
+		if (strcmp(label.name, name) != 0)
 			continue;
-		ret->path = c->lun[i];
-		if (!pr_uuid_equal(&ret->label.cluster, &c->cluster))
+		if (!pr_uuid_equal(&label.cluster, &c->cluster))
 			return say(why, size, -EXDEV, "LUN \"%s\" (%s) belongs to another cluster",
 				   name, c->lun[i]);
-		return 0;
+		if (ret->path)
+			return say(why, size, -EINVAL,
+				   "two LUNs are called \"%s\", %s and %s: label one of them anew",
+				   name, ret->path, c->lun[i]);
+		*ret = (struct chosen){.path = c->lun[i], .label = label};
 	}
+	if (ret->path)
+		return 0;
 	return say(why, size, -ENOENT, "no LUN of %s is called \"%s\"; see mdcctl lun list",
 		   c->path, name);
 }
@@ -182,6 +189,36 @@ static int join_all(const struct pr_uuid *volume, const struct chosen *list, uin
 	return error;
 }
 
+/* A controller fences lost clients off the LUNs that it was started with. */
+static int all_have(const struct pair_place *place, const struct chosen *list, uint32_t count,
+		    char *why, size_t size)
+{
+	json_t *status = pair_status(place), *c, *luns, *uuid;
+	char text[PR_UUID_TEXT];
+	int error = 0;
+	bool found;
+	size_t i, n;
+
+	json_array_foreach(json_object_get(status, "controllers"), i, c)
+	{
+		luns = json_object_get(c, "luns");
+		for (uint32_t at = 0; at < count && !error && json_is_array(luns); at++) {
+			found = false;
+			pr_uuid_format(text, &list[at].label.lun);
+			json_array_foreach(luns, n, uuid) found |=
+				strcmp(json_string_value(uuid), text) == 0;
+			if (!found)
+				error = say(
+					why, size, -ENODEV,
+					"node %d was started without LUN \"%s\": restart it, so that it reads [lun] of its mdcd.conf",
+					(int)json_integer_value(json_object_get(c, "node")),
+					list[at].label.name);
+		}
+	}
+	json_decref(status);
+	return error;
+}
+
 static int create(const struct pair_place *place, const char *name, const char *luns,
 		  bool may_exist, char *why, size_t size)
 {
@@ -220,6 +257,9 @@ static int create(const struct pair_place *place, const char *name, const char *
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		return say(why, size, -EIO, "no random numbers");
 	volume = pr_uuid_make(random);
+	error = all_have(place, list, count, why, size);
+	if (error)
+		return error;
 	command = make_command(name, &volume, list, count);
 	if (!command)
 		return -ENOMEM;
@@ -243,7 +283,7 @@ int volume_tool_ensure(const struct pair_place *place, const char *name, const c
 	return create(place, name, luns, true, why, size);
 }
 
-static json_t *lun_json(const char *path)
+static json_t *lun_json(const char *path, bool first)
 {
 	char why[256], uuid[PR_UUID_TEXT];
 	struct lun_label l;
@@ -264,7 +304,7 @@ static json_t *lun_json(const char *path)
 	}
 	json_object_set_new(o, "bytes", json_integer((json_int_t)(l.blocks * LUN_BLOCK_BYTES)));
 	json_object_set_new(o, "mib", json_integer((json_int_t)(l.blocks / 256)));
-	json_object_set_new(o, "arbiter", json_boolean(l.flags & LUN_FLAG_ARBITER));
+	json_object_set_new(o, "arbiter", json_boolean(first));
 	return o;
 }
 
@@ -277,6 +317,6 @@ int volume_tool_luns(const struct pair_place *place, json_t **ret, char *why, si
 		return error;
 	*ret = json_array();
 	for (uint32_t i = 0; i < c.luns; i++)
-		json_array_append_new(*ret, lun_json(c.lun[i]));
+		json_array_append_new(*ret, lun_json(c.lun[i], i == 0));
 	return 0;
 }
