@@ -322,16 +322,33 @@ bool ha_run_apply(struct ha *h)
 	return true;
 }
 
+/*
+ * Recovery found this batch whole, so it went bad since. In a session the controller starts anew: recovery then has it repaired from the
+ * peer. Going on would end in a journal without room, which waits for rows that cannot be applied, and with that in no session ever.
+ */
+static void not_there_any_more(struct ha *h)
+{
+	unsigned long long lsn = h->applied_lsn;
+
+	if (h->r.open || h->durable_lsn != h->tail.lsn)
+		ha_die(h,
+		       ha_text(h,
+			       "the journal cannot be read any more behind LSN %llu: starts anew, to have it repaired",
+			       lsn));
+	else
+		ha_damaged(
+			h,
+			ha_text(h,
+				"the rows stand at LSN %llu and the journal does not go on from there",
+				lsn));
+}
+
 void ha_apply_fetched(struct ha *h, struct jr_batch *b)
 {
 	if (apply_goal(h) <= h->applied_lsn)
 		return;
 	if (!b || b->first_lsn > h->applied_lsn + 1 || b->last_lsn <= h->applied_lsn) {
-		ha_damaged(
-			h,
-			ha_text(h,
-				"the rows stand at LSN %llu and the journal does not go on from there",
-				(unsigned long long)h->applied_lsn));
+		not_there_any_more(h);
 		return;
 	}
 	if (b->last_lsn > apply_goal(h)) {

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_BYTES = 4096 };
+enum { PAGE_BYTES = 4096, SECTOR_BYTES = 512 };
 
 static bool may_damage(struct sim *s, int node)
 {
@@ -64,15 +64,18 @@ static uint64_t some_page(struct sim *s, struct simdisk *disk, uint32_t file)
 	return at;
 }
 
+/* Noted is all of the sector: one byte may be what it rotted to in what is written there later, too. */
 static void rot(struct sim *s, int node)
 {
 	struct simdisk *disk = s->node[node].disk;
 	uint32_t file = some_file(s);
 	uint64_t at = some_page(s, disk, file) + sim_below(s, PAGE_BYTES);
-	uint8_t *p = simdisk_bytes(disk, file, NULL) + at, was = *p;
+	uint64_t sector = at / SECTOR_BYTES * SECTOR_BYTES;
+	uint8_t *p = simdisk_bytes(disk, file, NULL) + sector, was[SECTOR_BYTES];
 
+	memcpy(was, p, SECTOR_BYTES);
 	simdisk_flip(disk, file, at, (unsigned)sim_below(s, 8));
-	note(s, node, file, at, p, &was, 1);
+	note(s, node, file, sector, p, was, SECTOR_BYTES);
 }
 
 static void unreadable(struct sim *s, int node)

@@ -68,11 +68,22 @@ static bool record_rests(struct sim *s)
 	return s->cas_flying == 0;
 }
 
+/* What was read wrongly once, the controller takes for damage until it starts anew. */
+static bool found_damage(const struct sim *s, int node)
+{
+	struct ha_status st;
+
+	if (!s->node[node].up)
+		return false;
+	ha_get_status(ctl_ha(s->node[node].ctl), &st);
+	return st.alarms >> HA_ALARM_JOURNAL & 1;
+}
+
 /* By the record it holds everything, and nothing is wrong with its disk. */
 static bool is_healthy(const struct sim *s, int node)
 {
 	return s->arbiter.members >> (node - 1) & 1 && s->quarantined != node &&
-	       s->damaged != node && !s->node[node].lags;
+	       s->damaged != node && !s->node[node].lags && !found_damage(s, node);
 }
 
 static void take_away(struct sim *s, int node, bool on)

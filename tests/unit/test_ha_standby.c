@@ -293,6 +293,19 @@ Test(ha_pair, after_a_restart_a_batch_of_which_a_part_is_committed_waits)
 	cr_assert_eq(pair_count("fetch 1"), 2);
 }
 
+/* Behind rows that cannot be applied the journal would get full, and what waits for room in it would keep it from any session. */
+Test(ha_pair, a_journal_that_goes_bad_in_a_session_is_repaired_by_a_new_start)
+{
+	restarted_with_three_in_a_batch();
+	pair.hold_fetches = true;
+	commit(3);
+	cr_assert_eq(pair_count("fetch 1"), 2);
+	pair_fetched(NULL);
+	cr_assert(pair_saw("DIE"));
+	cr_assert(strstr(pair.text, "starts anew, to have it repaired"), "%s", pair.text);
+	cr_assert(!pair_saw("alarm JOURNAL 1"));
+}
+
 Test(ha_pair, a_journal_that_does_not_go_on_from_the_rows_is_damage)
 {
 	for (unsigned i = 0; i < 3; i++) {
