@@ -261,13 +261,22 @@ static bool run_read(struct ha *h)
 	return true;
 }
 
+/*
+ * Alone in the epoch of the record, by the state too: no session of another epoch was accepted since, so nobody holds a lease. The record
+ * by itself may be a late write of a former life, behind which the one after it stood by the old active again.
+ */
+static bool was_alone(const struct ha *h)
+{
+	return h->arb.record.members == ha_bit(h->cfg.node) &&
+	       h->arb.record.epoch == h->state.epoch;
+}
+
 static bool run_lease(struct ha *h)
 {
 	uint64_t due = h->p_ended_ms + h->cfg.takeover_wait_ms;
 
-	/* P5. A promise or sole membership says that nobody holds a lease. */
-	if (h->cfg.fabric_fencing && !h->promise_epoch &&
-	    h->arb.record.members != ha_bit(h->cfg.node) && h->now_ms < due) {
+	/* P5. A promise says that nobody holds a lease. */
+	if (h->cfg.fabric_fencing && !h->promise_epoch && !was_alone(h) && h->now_ms < due) {
 		ha_note_deadline(h, due);
 		return false;
 	}

@@ -219,6 +219,34 @@ Test(ha_pair, p5_fabric_fencing_waits_the_lease_out)
 	cr_assert(pair_saw("cas 5 members 1 active 1"));
 }
 
+/* A late write of a former life names this controller alone, while the old active went on with its new life as standby. */
+Test(ha_pair, p5_a_record_of_a_former_life_does_not_end_the_lease)
+{
+	pair_start(3, 2);
+	pair.cfg.fabric_fencing = true;
+	pair.cfg.takeover_wait_ms = 600;
+	pair.arb.epoch = 5;
+	pair.arb.members = pair.arb.active = 1;
+	pair_boot();
+	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+	pair_wait_ms(590);
+	cr_assert(!pair_saw("cas 6 members 1 active 1"));
+	pair_wait_ms(20);
+	cr_assert(pair_saw("cas 6 members 1 active 1"));
+}
+
+/* Alone by record and state: nobody stood by anybody since. */
+Test(ha_pair, p5_who_was_alone_does_not_wait)
+{
+	pair_start(1, 1);
+	pair.cfg.fabric_fencing = true;
+	pair.cfg.takeover_wait_ms = 600;
+	pair_boot();
+	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+	pair_wait_ms(10);
+	cr_assert(pair_saw("cas 5 members 1 active 1"));
+}
+
 Test(ha_pair, p6_a_cas_that_timed_out_decides_nothing_until_it_is_known)
 {
 	pair_start(3, 2);
