@@ -115,6 +115,9 @@ struct sim_node {
 	bool lags; /* started with a damaged journal, it does not hold everything yet */
 	uint64_t
 		keyless_gen; /* the life in which its key was taken off the LUN: nothing of it lands any more */
+	uint64_t fenced_gen; /* the life in which its fence was reported, done or not */
+	uint64_t answered;   /* replies to operations that left it */
+	uint64_t slow_store_us;
 	uint64_t failed_gen; /* the life in which its journal failed */
 	bool failed_told;    /* and what it ended with was written: it must know */
 	bool log_recovered;  /* log ends where recovery found the tail */
@@ -254,7 +257,8 @@ struct sim_swarm {	/* drawn from the seed */
 	uint32_t names, inodes, cache_kib, fetch_max_us, lease_ms, lun_blocks, lun_stuck, data,
 		fence_fails, fence_late;
 	uint32_t weight[SIM_FAULTS];
-	uint32_t long_pauses; /* of 1000, for longer than a session lasts */
+	uint32_t node_fence_fails; /* of 1000 fences of a controller */
+	uint32_t long_pauses;	   /* of 1000, for longer than a session lasts */
 	uint32_t
 		takeover_wait_ms; /* a fence only takes the key off the LUN, and the node lives; 0: it kills */
 };
@@ -262,6 +266,15 @@ struct sim_swarm {	/* drawn from the seed */
 struct sim_rng {
 	uint64_t r[4];
 };
+
+/* A request as its reply names it, and what it was answered. */
+struct sim_asked {
+	uint64_t session, sequence, answers;
+	uint32_t slot, status;
+	uint16_t type;
+};
+
+enum { SIM_LINK_TYPES = 32 };
 
 enum { SIM_FAULTS_MAX = 8192 }; /* that can be left out one by one */
 
@@ -278,8 +291,10 @@ struct sim {
 	uint64_t next_conn;
 	/* the LUN */
 	struct ha_arbiter arbiter;
+	uint8_t cluster; /* each byte of its name */
 	uint8_t arbiter_copy[2][HA_ARBITER_BYTES];
 	bool arbiter_set, arbiter_written, arbiter_cut;
+	int arbiter_error; /* what a read of it ends with while it is out of reach; 0: EIO */
 	uint64_t floor_epoch, floor_lsn;
 	/* network: broken[a][b]: what a sends to b stalls */
 	bool cut[SIM_ENDS][SIM_ENDS];
@@ -323,10 +338,13 @@ struct sim {
 	bool fence_lies; /* the next fence is reported and does not happen */
 	unsigned
 		doomed_next; /* of so many connections, the next: they become half-dead in their first frames */
-	int given_up;	      /* the node that the cluster holds for dead while it lives; 0: none */
-	bool lone;	      /* at the end one controller is taken away for good */
-	bool healing, counts; /* counts: enough happened */
-	bool scripted;	      /* no fault is drawn: all asked for is enough */
+	int given_up; /* the node that the cluster holds for dead while it lives; 0: none */
+	int lost; /* the node that the membership has lost, and whose fence was not reported yet */
+	bool unstopped;		 /* nobody stops who was given up */
+	uint64_t fence_takes_ms; /* as long a fence takes; 0: as is drawn */
+	bool lone;		 /* at the end one controller is taken away for good */
+	bool healing, counts;	 /* counts: enough happened */
+	bool scripted;		 /* no fault is drawn: all asked for is enough */
 	bool tail_lost; /* a disk may have lost its last writes: only who serves must hold all */
 	uint64_t fault_index, fault_count[SIM_FAULTS];
 	bool skip[SIM_FAULTS_MAX];
@@ -334,6 +352,17 @@ struct sim {
 	uint64_t ticket, promote_ticket, promote_until_us;
 	int promoting, last_tried;
 	/* counted */
+	uint64_t failovers, served_gen; /* of who served last, in which life */
+	int served_by;
+	uint64_t fences_failed, resends, torn;
+	/* the link, frame by frame */
+	uint64_t link_frames[SIM_LINK_TYPES], old_acks; /* old: of an epoch before the record's */
+	uint64_t repeats, repeated, swaps, swapped, stalled;
+	bool ghosts; /* what comes late on a link that its receiver has left is read by it all the same */
+	uint64_t ghost_frames, ghost_acks, ghosts_of_old;
+	uint32_t mtu;	      /* longer frames get stuck on the link; 0: none does */
+	struct sim_asked tap; /* this reply is looked at */
+	uint64_t alarmed[HA_ALARM_COUNT];
 	uint64_t crashes, promotions, faults, replies, full_copies, alarms, refused;
 	uint64_t epoch_owner[4096], compared, trees;
 	struct ctl *dead[4096]; /* freed between events, not inside their own step */
@@ -392,7 +421,13 @@ void sim_net_reset(struct sim *);	  /* some connection breaks */
 void sim_net_half_dead(
 	struct sim *); /* one end has lost it, the other hears late of what was under way */
 void sim_cut(struct sim *, int a, int b, bool on); /* what a sends to b */
-void sim_dial_link(struct sim *);		   /* node 2 dials node 1 unless a link stands */
+/* A frame of that type, sent by that controller, is on its way. */
+bool sim_link_carries(const struct sim *, int from, uint16_t type);
+/* That controller has lost the link; what it had sent comes so much later. */
+void sim_link_half_dead(struct sim *, int node, uint64_t late_ms);
+/* The connection by which that client asks that controller, as it calls it, or 0. */
+uint64_t sim_access_of(const struct sim *, int client, int node);
+void sim_dial_link(struct sim *); /* node 2 dials node 1 unless a link stands */
 void sim_net_free(struct sim *);
 
 /* sim_node.c */
@@ -410,6 +445,10 @@ void sim_super_look(struct sim *);
 void sim_super_give_up(
 	struct sim *,
 	int node); /* though it lives: fenced off the LUN, the other is to be active */
+void sim_super_lose(struct sim *, int node); /* its machine falls silent and is gone */
+void sim_super_confirm(
+	struct sim *,
+	int node); /* somebody says that the other is fenced, and orders this one to be active */
 void sim_super_tick(struct sim *, struct sim_event *);
 
 /* sim_client.c */

@@ -47,6 +47,8 @@ static void draw_fencing(struct sim *s)
 {
 	struct sim_swarm *w = &s->swarm;
 
+	if (sim_chance(s, 350))
+		w->node_fence_fails = (uint32_t)sim_between(s, 50, 800);
 	if (!sim_chance(s, 400))
 		return;
 	w->takeover_wait_ms =
@@ -119,6 +121,8 @@ void sim_swarm_print(const struct sim *s)
 	if (w->takeover_wait_ms)
 		printf("\n  a fenced controller lives, its successor waits %u ms",
 		       w->takeover_wait_ms);
+	if (w->node_fence_fails)
+		printf("\n  %u of 1000 fences of a controller fail", w->node_fence_fails);
 	printf("\n");
 }
 

@@ -69,6 +69,7 @@ void sim_op_sent(struct sim *s, struct sim_client *c, const struct pr_frame *f, 
 	}
 	op = c->in_slot[f->slot];
 	if (f->sequence <= c->last_sequence[f->slot]) {
+		s->resends++;
 		if (!op || op->sequence != f->sequence || op->crc != f->payload_crc)
 			sim_fail(s, "I9", "sequence %llu of a slot carries two requests",
 				 (unsigned long long)f->sequence);
@@ -169,6 +170,27 @@ static bool always_changes(uint16_t type)
 	}
 }
 
+/* A failover is over when somebody else answers an operation, or the same one in another life. */
+static void count_answer(struct sim *s, int node, const struct pr_frame *f)
+{
+	struct sim_asked *tap = &s->tap;
+
+	if (f->type == PR_T_REPLY + tap->type && tap->session == f->session &&
+	    tap->slot == f->slot && tap->sequence == f->sequence) {
+		tap->answers++;
+		tap->status = f->status;
+	}
+	if (f->type < PR_T_REPLY + PR_T_LOOKUP || f->type >= PR_T_REPLY + PR_T_PING || f->status)
+		return;
+	s->node[node].answered++;
+	if (s->served_by == node && s->served_gen == s->node[node].gen)
+		return;
+	if (s->served_by)
+		s->failovers++;
+	s->served_by = node;
+	s->served_gen = s->node[node].gen;
+}
+
 void sim_op_leaving(struct sim *s, int node, const uint8_t *p, uint32_t len)
 {
 	struct pr_frame f;
@@ -179,6 +201,7 @@ void sim_op_leaving(struct sim *s, int node, const uint8_t *p, uint32_t len)
 
 		if (pr_frame_decode(&f, p, PR_PAYLOAD_MAX) < 0)
 			return; /* whoever gets it says so */
+		count_answer(s, node, &f);
 		if (f.status || f.type < PR_T_REPLY || !always_changes(f.type - PR_T_REPLY))
 			continue;
 		op = find(s, f.session, f.slot, f.sequence);

@@ -220,6 +220,57 @@ static void damaged(struct sim *s, struct sim_conn *c, int side, bool bad)
 	lose(s, c, side ^ 1, -ECONNRESET);
 }
 
+static void count_link(struct sim *s, const struct pr_frame *f, const uint8_t *p, bool ghost)
+{
+	struct pr_link_ack ack;
+
+	s->link_frames[f->type % SIM_LINK_TYPES] += !ghost;
+	s->ghosts_of_old += ghost && f->epoch < s->arbiter.epoch;
+	s->ghost_frames += ghost;
+	if (f->type != PR_T_LINK_ACK || pr_link_ack_decode(&ack, p, f->length) < 0)
+		return;
+	s->old_acks += !ghost && ack.epoch < s->arbiter.epoch;
+	s->ghost_acks += ghost;
+}
+
+static void to_node(struct sim *s, const struct sim_conn *c, int side, const struct pr_frame *f,
+		    const uint8_t *p)
+{
+	struct ctl_event ev = {.type = c->port == 2 ? CTL_EV_LINK_FRAME : CTL_EV_FRAME,
+			       .conn = c->id[side],
+			       .frame = f,
+			       .p = p,
+			       .len = f->length};
+
+	sim_node_step(s, c->end[side], &ev);
+}
+
+/* It has left this connection and reads what comes by it all the same: nothing may come of that. */
+static void haunt(struct sim *s, struct sim_conn *c, int side, const uint8_t *p, uint32_t left)
+{
+	int to = c->end[side];
+
+	for (struct pr_frame f; left > 0;
+	     p += PR_FRAME_BYTES + f.length, left -= PR_FRAME_BYTES + f.length) {
+		struct ha_status was, is;
+		uint64_t gen = s->node[to].gen;
+
+		if (pr_frame_decode(&f, p, PR_PAYLOAD_MAX_LINK) < 0 || !s->node[to].up)
+			return;
+		count_link(s, &f, p + PR_FRAME_BYTES, true);
+		ha_get_status(ctl_ha(s->node[to].ctl), &was);
+		to_node(s, c, side, &f, p + PR_FRAME_BYTES);
+		if (s->node[to].gen != gen || !s->node[to].up)
+			return;
+		ha_get_status(ctl_ha(s->node[to].ctl), &is);
+		if (was.tail_lsn != is.tail_lsn || was.commit_lsn != is.commit_lsn ||
+		    was.peer_acked_lsn != is.peer_acked_lsn || was.epoch != is.epoch ||
+		    was.dstate != is.dstate || was.role != is.role)
+			sim_fail(s, "link", "node %d acts on a %s of a link that it had left", to,
+				 pr_type_name(f.type));
+	}
+}
+
 /* bad: a bit was flipped on the way. */
 static void frames(struct sim *s, struct sim_conn *c, int side, uint8_t *p, uint32_t left, bool bad)
 {
@@ -243,21 +294,40 @@ static void frames(struct sim *s, struct sim_conn *c, int side, uint8_t *p, uint
 							   .frame = &f,
 							   .p = p + PR_FRAME_BYTES});
 		} else {
-			struct ctl_event ev = {.type = c->port == 2 ? CTL_EV_LINK_FRAME
-								    : CTL_EV_FRAME,
-					       .conn = c->id[side],
-					       .frame = &f,
-					       .p = p + PR_FRAME_BYTES,
-					       .len = f.length};
 			uint64_t gen = s->node[to].gen;
+			bool twice = c->port == 2 && s->repeats > 0;
 
-			sim_node_step(s, to, &ev);
+			if (c->port == 2)
+				count_link(s, &f, p + PR_FRAME_BYTES, false);
+			to_node(s, c, side, &f, p + PR_FRAME_BYTES);
+			if (twice && s->node[to].gen == gen && c->open && !c->gone[side]) {
+				s->repeats--;
+				s->repeated++;
+				to_node(s, c, side, &f, p + PR_FRAME_BYTES);
+			}
 			if (s->node[to].gen != gen || !s->node[to].up)
 				return;
 		}
 		p += PR_FRAME_BYTES + f.length;
 		left -= PR_FRAME_BYTES + f.length;
 	}
+}
+
+/* The next frame comes before this one. */
+static struct sim_segment *swap(struct sim *s, struct sim_conn *c, int side)
+{
+	struct sim_segment *g = c->queue[side], *next = g->next;
+
+	if (c->port != 2 || s->swaps == 0 || !next || next->at_us > s->now_us + 1000)
+		return g;
+	s->swaps--;
+	s->swapped++;
+	g->next = next->next;
+	next->next = g;
+	next->at_us = g->at_us;
+	if (!g->next)
+		c->last[side] = &g->next;
+	return c->queue[side] = next;
 }
 
 /* What has arrived for that side, in the order it was sent. */
@@ -268,16 +338,24 @@ static void arrive(struct sim *s, struct sim_event *e)
 	struct sim_segment *g;
 	bool bad;
 
+	while (s->ghosts && c->port == 2 && c->gone[side] && (g = c->queue[side]) &&
+	       g->at_us <= s->now_us) {
+		c->queue[side] = g->next;
+		haunt(s, c, side, g->p, g->len);
+		free(g);
+	}
 	while (c->open && !c->gone[side] && (g = c->queue[side]) && g->at_us <= s->now_us) {
 		if (!end_is_up(s, to))
 			return;
-		if (s->cut[from][to]) {
+		if (s->cut[from][to] || (c->port == 2 && s->mtu && g->len > s->mtu)) {
 			struct sim_event *again = sim_after(s, 20 * SIM_US_MS, to, arrive);
 
 			again->ptr = c;
 			again->a = e->a;
+			s->stalled += !s->cut[from][to];
 			return;
 		}
+		g = swap(s, c, side);
 		c->queue[side] = g->next;
 		bad = s->corrupt > 0;
 		if (bad) {
@@ -292,10 +370,8 @@ static void arrive(struct sim *s, struct sim_event *e)
 }
 
 /* One end has lost it; what it had sent comes late, and then the other hears of that. */
-static void half_die(struct sim *s, struct sim_conn *c, int side)
+static void half_die(struct sim *s, struct sim_conn *c, int side, uint64_t late_us)
 {
-	uint64_t late_us = sim_between(s, 1, sim_chance(s, 500) ? 100 : 3000) * SIM_US_MS;
-
 	lose(s, c, side, -ECONNRESET);
 	for (struct sim_segment *g = c->queue[side ^ 1]; g; g = g->next) {
 		struct sim_event *e;
@@ -307,6 +383,11 @@ static void half_die(struct sim *s, struct sim_conn *c, int side)
 	}
 	c->busy_us[side] = (c->busy_us[side] > s->now_us ? c->busy_us[side] : s->now_us) + late_us;
 	lose(s, c, side ^ 1, 0);
+}
+
+static uint64_t some_delay(struct sim *s)
+{
+	return sim_between(s, 1, sim_chance(s, 500) ? 100 : 3000) * SIM_US_MS;
 }
 
 void sim_send(struct sim *s, int from, uint64_t id, const uint8_t *p, uint32_t len,
@@ -341,7 +422,7 @@ void sim_send(struct sim *s, int from, uint64_t id, const uint8_t *p, uint32_t l
 	e->ptr = c;
 	e->a = (uint64_t)(side ^ 1);
 	if (side == 0 && c->doomed && --c->doomed == 0 && !c->gone[0] && !c->gone[1])
-		half_die(s, c, 0);
+		half_die(s, c, 0, some_delay(s));
 }
 
 void sim_hang_up(struct sim *s, int from, uint64_t id)
@@ -384,8 +465,54 @@ void sim_net_half_dead(struct sim *s)
 {
 	struct sim_conn *c = s->open_count ? s->open[sim_below(s, s->open_count)] : NULL;
 
-	if (c && c->up && !c->gone[0] && !c->gone[1])
-		half_die(s, c, sim_chance(s, 700) ? 0 : 1);
+	int side;
+
+	if (!c || !c->up || c->gone[0] || c->gone[1])
+		return;
+	side = sim_chance(s, 700) ? 0 : 1;
+	half_die(s, c, side, some_delay(s));
+}
+
+static struct sim_conn *link_of(const struct sim *s)
+{
+	for (size_t i = 0; i < s->open_count; i++) {
+		struct sim_conn *c = s->open[i];
+
+		if (c->port == 2 && c->up && !c->gone[0] && !c->gone[1])
+			return c;
+	}
+	return NULL;
+}
+
+void sim_link_half_dead(struct sim *s, int node, uint64_t late_ms)
+{
+	struct sim_conn *c = link_of(s);
+
+	if (c)
+		half_die(s, c, c->end[1] == node, late_ms * SIM_US_MS);
+}
+
+bool sim_link_carries(const struct sim *s, int from, uint16_t type)
+{
+	const struct sim_conn *c = link_of(s);
+	struct pr_frame f;
+
+	for (struct sim_segment *g = c ? c->queue[c->end[0] == from] : NULL; g; g = g->next)
+		if (pr_frame_decode(&f, g->p, PR_PAYLOAD_MAX_LINK) >= 0 && f.type == type)
+			return true;
+	return false;
+}
+
+uint64_t sim_access_of(const struct sim *s, int client, int node)
+{
+	for (size_t i = 0; i < s->open_count; i++) {
+		const struct sim_conn *c = s->open[i];
+
+		if (c->port == 0 && c->up && c->end[0] == SIM_CLIENT_END + client &&
+		    c->end[1] == node && !c->gone[0] && !c->gone[1])
+			return c->id[0];
+	}
+	return 0;
 }
 
 void sim_cut(struct sim *s, int a, int b, bool on)

@@ -83,12 +83,16 @@ static void journal_io(struct sim *s, int node, const struct jr_io *io)
 static void disk_crash(struct sim *s, struct sim_node *n)
 {
 	uint64_t fate = sim_below(s, 1000);
+	enum simdisk_crash how = fate < s->swarm.tear		? SIMDISK_RANDOM
+				 : fate < 700			? SIMDISK_TEAR
+				 : sim_chance(s, s->swarm.keep) ? SIMDISK_KEEP
+								: SIMDISK_DROP;
 
 	n->tag_count = 0;
-	simdisk_crash(n->disk, fate < s->swarm.tear	      ? SIMDISK_RANDOM
-			       : fate < 700		      ? SIMDISK_TEAR
-			       : sim_chance(s, s->swarm.keep) ? SIMDISK_KEEP
-							      : SIMDISK_DROP);
+	for (unsigned i = 0; i < simdisk_pending(n->disk); i++)
+		s->torn += simdisk_op_at(n->disk, i)->write &&
+			   (how == SIMDISK_RANDOM || how == SIMDISK_TEAR);
+	simdisk_crash(n->disk, how);
 }
 
 static struct simdisk *new_disk(struct sim *s)
@@ -274,7 +278,8 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 				 (unsigned long long)ha_commit_lsn(ctl_ha(n->ctl)));
 		n->flush = fx->flush;
 		n->flush_lsn = fx->lsn;
-		sim_after(s, sim_between(s, 500, 60000), node, flush_done);
+		sim_after(s, sim_between(s, 500, 60000) + (s->healing ? 0 : n->slow_store_us), node,
+			  flush_done);
 		break;
 	case CTL_FX_COPY_READ:
 		sim_after(s, sim_disk_us(s, node), node, copy_read)->a = fx->cookie;
@@ -339,6 +344,7 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 	}
 	case CTL_FX_ALARM:
 		s->alarms++;
+		s->alarmed[fx->alarm] += fx->on;
 		sim_note(s, "node %d: alarm %d %s %s", node, fx->alarm, fx->on ? "on" : "off",
 			 fx->text ? fx->text : "");
 		break;

@@ -253,7 +253,7 @@ static void arb_read(struct sim *s, struct sim_event *e)
 			       .floor_lsn = s->floor_lsn};
 
 	if (s->arbiter_cut)
-		ev.error = -EIO;
+		ev.error = s->arbiter_error ? s->arbiter_error : -EIO;
 	else
 		arbiter_look(s);
 	sim_node_step(s, e->node, &ev);

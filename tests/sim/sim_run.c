@@ -12,7 +12,7 @@ bool sim_enough(const struct sim *s)
 	if (s->scripted)
 		return s->done_ops >= s->swarm.ops;
 	return s->done_ops >= s->swarm.ops && s->faults >= SIM_FAULTS_MIN &&
-	       s->promotions > SIM_FAILOVERS_MIN;
+	       s->failovers >= SIM_FAILOVERS_MIN;
 }
 
 static void bury(struct sim *s)
@@ -51,7 +51,7 @@ void sim_begin(struct sim *s)
 {
 	/* The LUN was labelled: both are members of nothing yet, nobody was active. */
 	s->arbiter = (struct ha_arbiter){.seq = 1, .members = 3};
-	memset(s->arbiter.cluster, 0xc5, sizeof(s->arbiter.cluster));
+	memset(s->arbiter.cluster, s->cluster, sizeof(s->arbiter.cluster));
 	s->arbiter_set = true;
 	sim_node_boot(s, 1);
 	sim_node_boot(s, 2);
@@ -131,6 +131,7 @@ struct sim *sim_new(uint64_t seed)
 	struct sim *s = calloc(1, sizeof(*s));
 
 	s->seed = seed;
+	s->cluster = 0xc5;
 	sim_rng_seed(&s->rng, seed);
 	sim_swarm_draw(s);
 	sim_lun_new(s);

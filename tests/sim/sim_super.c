@@ -6,33 +6,57 @@
 
 static void tell_peer(struct sim *s, int node, int peer)
 {
+	bool here = peer != s->given_up && peer != s->lost;
 	struct ctl_event ev = {.type = CTL_EV_PEER,
 			       .incarnation = s->node[peer].incarnation,
-			       .process_up = s->node[peer].up && peer != s->given_up,
-			       .node_up = peer != s->given_up,
+			       .process_up = s->node[peer].up && here,
+			       .node_up = here,
 			       .quorate = true};
 
 	sim_node_step(s, node, &ev);
 }
 
-static void tell_fenced(struct sim *s, int node, int peer)
+static bool fence_fails(struct sim *s)
+{
+	if (s->healing || !s->swarm.node_fence_fails || !sim_chance(s, s->swarm.node_fence_fails))
+		return false;
+	s->fences_failed++;
+	return true;
+}
+
+static void tell_fenced(struct sim *s, int node, int peer, int error)
 {
 	struct ctl_event ev = {.type = CTL_EV_FENCE,
 			       .incarnation = s->node[peer].incarnation,
-			       .error = 0,
-			       .text = "its end was waited for"};
+			       .error = error,
+			       .text = error ? "the fence device does not answer"
+					     : "its end was waited for"};
+
+	if (error)
+		sim_note(s, "node %d: the fence of node %d fails", node, peer);
 
 	sim_node_step(s, node, &ev);
 }
 
+static void fence_event(struct sim *s, struct sim_event *e);
+
+/* A machine whose fence fails or is late is lost to the membership; the fence is tried again until it is back. */
 static void facts(struct sim *s, struct sim_event *e)
 {
 	int node = e->node, peer = 3 - node;
 	uint64_t gen = s->node[node].gen;
+	bool dead = !s->node[peer].up && s->node[peer].incarnation > 0;
+	bool late = dead && !s->healing && s->fence_takes_ms, fails = dead && fence_fails(s);
 
+	if (late || fails)
+		s->lost = peer;
 	tell_peer(s, node, peer);
-	if (s->node[node].gen == gen && !s->node[peer].up && s->node[peer].incarnation > 0)
-		tell_fenced(s, node, peer);
+	if (s->node[node].gen == gen && dead && late)
+		sim_super_fence(s, node, s->node[peer].incarnation);
+	else if (s->node[node].gen == gen && dead)
+		tell_fenced(s, node, peer, fails ? -EIO : 0);
+	if (s->node[node].gen == gen && fails)
+		sim_after(s, sim_between(s, 100, 3000) * SIM_US_MS, node, facts);
 	sim_super_look(s);
 }
 
@@ -66,6 +90,8 @@ void sim_super_born(struct sim *s, int node)
 
 	if (s->given_up == node)
 		s->given_up = 0;
+	if (s->lost == node)
+		s->lost = 0;
 	s->node[node].settle_us = s->now_us + sim_between(s, 5, 300) * SIM_US_MS;
 	sim_after(s, sim_between(s, 100, 2000), node, facts);
 	if (s->node[peer].up)
@@ -91,7 +117,8 @@ void sim_super_died(struct sim *s, int node)
 /* In the end whoever watches over it stops it, if it did not come to its end itself. */
 static void stop_given_up(struct sim *s, struct sim_event *e)
 {
-	sim_node_crash(s, e->node, "stopped by who watches over it");
+	if (!s->unstopped)
+		sim_node_crash(s, e->node, "stopped by who watches over it");
 }
 
 static void hear_of_it(struct sim *s, struct sim_event *e)
@@ -101,9 +128,15 @@ static void hear_of_it(struct sim *s, struct sim_event *e)
 	if (s->given_up != peer)
 		return;
 	tell_peer(s, e->node, peer);
-	if (s->node[e->node].up && s->node[peer].keyless_gen == s->node[peer].gen)
-		tell_fenced(s, e->node, peer);
+	if (s->node[e->node].up && s->node[peer].fenced_gen == s->node[peer].gen)
+		tell_fenced(s, e->node, peer, 0);
 	sim_super_look(s);
+}
+
+static void hear_of_failure(struct sim *s, struct sim_event *e)
+{
+	if (s->given_up == 3 - e->node)
+		tell_fenced(s, e->node, 3 - e->node, -EIO);
 }
 
 static void cut_off_lun(struct sim *s, struct sim_event *e)
@@ -112,8 +145,25 @@ static void cut_off_lun(struct sim *s, struct sim_event *e)
 
 	if (s->given_up != node || s->node[node].gen != e->b)
 		return;
-	sim_note(s, "node %d lives, and its key is off the LUN", node);
-	s->node[node].keyless_gen = s->node[node].gen;
+	if (fence_fails(s)) {
+		struct sim_event *again =
+			sim_after(s, sim_between(s, 100, 2000) * SIM_US_MS, 0, cut_off_lun);
+
+		again->a = e->a;
+		again->b = e->b;
+		if (s->node[peer].up)
+			sim_after(s, sim_between(s, 100, 2000), peer, hear_of_failure);
+		return;
+	}
+	if (s->fence_lies) {
+		sim_note(s, "node %d lives, and its key is said to be off the LUN", node);
+		s->fence_lies = false;
+		s->lies++;
+	} else {
+		sim_note(s, "node %d lives, and its key is off the LUN", node);
+		s->node[node].keyless_gen = s->node[node].gen;
+	}
+	s->node[node].fenced_gen = s->node[node].gen;
 	if (s->node[peer].up)
 		sim_after(s, sim_between(s, 100, 2000), peer, hear_of_it);
 }
@@ -135,16 +185,19 @@ void sim_super_give_up(struct sim *s, int node)
 static void fence_event(struct sim *s, struct sim_event *e)
 {
 	int peer = 3 - e->node;
+	bool lives = s->node[peer].up && s->node[peer].incarnation == e->a, fails = fence_fails(s);
 
-	if (s->node[peer].up && s->node[peer].incarnation == e->a && s->fence_lies) {
+	if (lives && !fails && s->fence_lies) {
 		sim_note(s, "the fence of node %d is reported and did not happen", peer);
 		s->fence_lies = false;
 		s->lies++;
-	} else if (s->node[peer].up && s->node[peer].incarnation == e->a) {
+	} else if (lives && !fails && s->unstopped && s->swarm.takeover_wait_ms) {
+		s->node[peer].keyless_gen = s->node[peer].gen;
+	} else if (lives && !fails) {
 		sim_node_crash(s, peer, "fenced");
 	}
 	if (s->node[e->node].up)
-		tell_fenced(s, e->node, peer);
+		tell_fenced(s, e->node, peer, fails ? -EIO : 0);
 }
 
 void sim_super_fence(struct sim *s, int node, uint64_t incarnation)
@@ -153,6 +206,8 @@ void sim_super_fence(struct sim *s, int node, uint64_t incarnation)
 	uint64_t ms = !s->healing && sim_chance(s, s->swarm.fence_late) ? sim_between(s, 10, 8000)
 									: sim_between(s, 1, 10);
 
+	if (s->fence_takes_ms && !s->healing)
+		ms = s->fence_takes_ms;
 	sim_after(s, ms * SIM_US_MS, node, fence_event)->a = incarnation;
 }
 
@@ -189,6 +244,29 @@ void sim_super_look(struct sim *s)
 	s->promote_ticket = ++s->ticket;
 	s->promote_until_us = s->now_us + 3000 * SIM_US_MS;
 	sim_after(s, sim_between(s, 50, 1000), best, promote);
+}
+
+static void gone(struct sim *s, struct sim_event *e)
+{
+	sim_node_crash(s, (int)e->a, "its machine is lost");
+}
+
+void sim_super_lose(struct sim *s, int node)
+{
+	s->held[node] = true;
+	s->lost = node;
+	sim_pause(s, node, 1000 * SIM_US_MS);
+	sim_after(s, 100 * SIM_US_MS, 3 - node, facts);
+	sim_after(s, 500 * SIM_US_MS, 0, gone)->a = (uint64_t)node;
+}
+
+void sim_super_confirm(struct sim *s, int node)
+{
+	tell_fenced(s, node, 3 - node, 0);
+	s->promoting = node;
+	s->promote_ticket = ++s->ticket;
+	s->promote_until_us = s->now_us + 3000 * SIM_US_MS;
+	sim_after(s, 100, node, promote);
 }
 
 void sim_super_result(struct sim *s, int node, uint64_t ticket, int error, const char *why)

@@ -11,7 +11,7 @@ void sim_totals_add(struct sim_totals *t, const struct sim *s)
 	t->failed += s->violation != NULL;
 	t->idle += !s->violation && !s->counts;
 	t->operations += s->done_ops;
-	t->failovers += s->promotions > 0 ? s->promotions - 1 : 0;
+	t->failovers += s->failovers;
 	t->refused += s->refused;
 	t->crashes += s->crashes;
 	t->evictions += s->evictions;
@@ -25,6 +25,7 @@ void sim_totals_add(struct sim_totals *t, const struct sim *s)
 	t->corrupted += s->corrupted;
 	t->harmed += s->harmed;
 	t->lies += s->lies;
+	t->fences_failed += s->fences_failed;
 	t->lone += s->lone && !s->violation;
 	t->trees += s->trees;
 	t->compared += s->compared;

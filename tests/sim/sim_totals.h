@@ -12,30 +12,31 @@ struct sim_batch_run {
 };
 
 /* What is summed over seeds. */
-#define SIM_TOTALS                                        \
-	SIM_TOTAL(seeds, "seeds")                         \
-	SIM_TOTAL(failed, "failed")                       \
-	SIM_TOTAL(idle, "that did too little")            \
-	SIM_TOTAL(operations, "operations")               \
-	SIM_TOTAL(failovers, "failovers")                 \
-	SIM_TOTAL(refused, "refused promotions")          \
-	SIM_TOTAL(crashes, "crashes")                     \
-	SIM_TOTAL(evictions, "sessions lost")             \
-	SIM_TOTAL(fences, "client fences")                \
-	SIM_TOTAL(lun_writes, "blocks written")           \
-	SIM_TOTAL(lun_reads, "blocks read")               \
-	SIM_TOTAL(lun_refused, "blocks refused")          \
-	SIM_TOTAL(recalls, "recalls")                     \
-	SIM_TOTAL(copies, "full copies")                  \
-	SIM_TOTAL(replaced, "disks replaced")             \
-	SIM_TOTAL(corrupted, "damaged frames")            \
-	SIM_TOTAL(harmed, "damages of a journal")         \
-	SIM_TOTAL(lies, "fences that lied")               \
-	SIM_TOTAL(lone, "that ended with one controller") \
-	SIM_TOTAL(trees, "final trees")                   \
-	SIM_TOTAL(compared, "stores compared")            \
-	SIM_TOTAL(steps, "steps")                         \
-	SIM_TOTAL(virtual_ms, "virtual ms")               \
+#define SIM_TOTALS                                                    \
+	SIM_TOTAL(seeds, "seeds")                                     \
+	SIM_TOTAL(failed, "failed")                                   \
+	SIM_TOTAL(idle, "that did too little")                        \
+	SIM_TOTAL(operations, "operations")                           \
+	SIM_TOTAL(failovers, "failovers")                             \
+	SIM_TOTAL(refused, "refused promotions")                      \
+	SIM_TOTAL(crashes, "crashes")                                 \
+	SIM_TOTAL(evictions, "sessions lost")                         \
+	SIM_TOTAL(fences, "client fences")                            \
+	SIM_TOTAL(lun_writes, "blocks written")                       \
+	SIM_TOTAL(lun_reads, "blocks read")                           \
+	SIM_TOTAL(lun_refused, "blocks refused")                      \
+	SIM_TOTAL(recalls, "recalls")                                 \
+	SIM_TOTAL(copies, "full copies")                              \
+	SIM_TOTAL(replaced, "disks replaced")                         \
+	SIM_TOTAL(corrupted, "damaged frames")                        \
+	SIM_TOTAL(harmed, "damages of a journal")                     \
+	SIM_TOTAL(lies, "fences that lied")                           \
+	SIM_TOTAL(fences_failed, "fences of controllers that failed") \
+	SIM_TOTAL(lone, "that ended with one controller")             \
+	SIM_TOTAL(trees, "final trees")                               \
+	SIM_TOTAL(compared, "stores compared")                        \
+	SIM_TOTAL(steps, "steps")                                     \
+	SIM_TOTAL(virtual_ms, "virtual ms")                           \
 	SIM_TOTAL(cpu_ms, "processor ms")
 
 struct sim_totals {
