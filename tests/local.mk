@@ -123,7 +123,12 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim_node.h \
 	tests/sim/sim_records.c \
 	tests/sim/sim_run.c \
-	tests/sim/sim_scenario.c tests/sim/sim_scenario_disk.c tests/sim/sim_script.h \
+	tests/sim/sim_scenario.c \
+	tests/sim/sim_scenario_client.c \
+	tests/sim/sim_scenario_disk.c \
+	tests/sim/sim_scenario_fence.c \
+	tests/sim/sim_scenario_wait.c \
+	tests/sim/sim_script.h \
 	tests/sim/sim_scenario.h \
 	tests/sim/sim_shrink.c \
 	tests/sim/sim_shrink.h \

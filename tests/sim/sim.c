@@ -22,7 +22,7 @@ static const char usage[] =
 	"  --seed S      run one seed and print its configuration and its trace hash\n"
 	"  --trace       print every event of note\n"
 	"  --frames      the same, with every frame that arrives\n"
-	"  --scenario N  run a scripted failure (all: each of them, list: their names)\n"
+	"  --scenario N  run a scripted failure (all: each of them, list: their names); exit status 3: it has no script, and why\n"
 	"  --search      small runs: is there an order of their operations that explains all answers?\n"
 	"  --shrink      leave out faults as long as the same rule is broken\n"
 	"  --only LIST   only these faults happen: 3,17,42\n"
@@ -64,7 +64,7 @@ static int run_one(const struct arguments *a)
 			       (unsigned long long)a->seed,
 			       s->counts ? "" : ", but too little happened for it to count",
 			       (unsigned long long)s->done_ops, (unsigned long long)s->faults,
-			       (unsigned long long)s->promotions - 1, (double)s->now_us / 1e6,
+			       (unsigned long long)s->failovers, (double)s->now_us / 1e6,
 			       (unsigned long long)hash);
 		sim_free(s);
 	}
@@ -90,25 +90,37 @@ static int run_scenario(const struct arguments *a, const struct sim_scenario *sc
 	return bad;
 }
 
+enum { EXIT_WAITS = 3 };
+
+/* 0, or 1 if it broke a rule, or EXIT_WAITS. */
+static int run_number(const struct arguments *a, int number)
+{
+	const struct sim_scenario *scenario = sim_scenario_of(number);
+	const char *waits = sim_scenario_waits_for(number);
+	bool list = strcmp(a->scenario, "list") == 0;
+
+	if (scenario && !list)
+		return run_scenario(a, scenario);
+	if (!scenario && !waits)
+		fprintf(stderr, "sim: there is no scenario %d; --scenario list names them\n",
+			number);
+	else
+		printf("%d %s%s\n", number,
+		       scenario ? scenario->name : "not run: ", scenario ? "" : waits);
+	return scenario ? 0 : waits ? EXIT_WAITS : 1;
+}
+
 static int run_scenarios(const struct arguments *a)
 {
-	const struct sim_scenario *scenario;
-	int bad = 0, ran = 0;
+	bool all = strcmp(a->scenario, "all") == 0, list = strcmp(a->scenario, "list") == 0;
+	int bad = 0;
 
-	for (size_t i = 0; (scenario = sim_scenario_at(i)); i++) {
-		if (strcmp(a->scenario, "list") == 0) {
-			printf("%d %s\n", scenario->number, scenario->name);
-			ran++;
-		} else if (strcmp(a->scenario, "all") == 0 ||
-			   atoi(a->scenario) == scenario->number) {
-			bad += run_scenario(a, scenario);
-			ran++;
-		}
-	}
-	if (!ran)
-		fprintf(stderr, "sim: there is no scenario %s; --scenario list names them\n",
-			a->scenario);
-	return bad > 0 || !ran;
+	if (!all && !list)
+		return run_number(a, atoi(a->scenario));
+	for (int n = 1; n <= SIM_SCENARIO_LAST; n++)
+		if (list || !sim_scenario_waits_for(n))
+			bad |= run_number(a, n) == 1;
+	return bad;
 }
 
 int main(int argc, char **argv)

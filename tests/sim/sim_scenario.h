@@ -15,7 +15,12 @@ struct sim_scenario {
 		number, name, s##number \
 	}
 
-const struct sim_scenario *sim_scenario_at(size_t i); /* NULL: there are no more */
-const struct sim_scenario *
-sim_disk_scenario_at(size_t i); /* those of the disks, which the others end with */
+enum { SIM_SCENARIO_LAST = 78 };
+
+/* Each ends with number 0. */
+extern const struct sim_scenario sim_fence_scenarios[], sim_disk_scenarios[],
+	sim_client_scenarios[];
+
+const struct sim_scenario *sim_scenario_of(int number);
+const char *sim_scenario_waits_for(int number); /* why there is none; NULL: there is one */
 void sim_scenario_run(struct sim *, const struct sim_scenario *);

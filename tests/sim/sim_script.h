@@ -85,3 +85,18 @@ static inline void served_again(struct sim *s)
 	pass(s, 3000);
 	expect(s, s->done_ops > done, "no request is answered");
 }
+
+static inline void cut_link(struct sim *s, bool on)
+{
+	sim_cut(s, 1, 2, on);
+	sim_cut(s, 2, 1, on);
+}
+
+static inline void cut_clients(struct sim *s, int node, bool on)
+{
+	for (uint32_t i = 0; i < s->swarm.clients; i++) {
+		s->client[i].disturbed_us = s->now_us + 60000ull * MS;
+		sim_cut(s, SIM_CLIENT_END + (int)i, node, on);
+		sim_cut(s, node, SIM_CLIENT_END + (int)i, on);
+	}
+}

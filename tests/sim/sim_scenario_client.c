@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Named failures of clients and LUNs, and of who sends what nobody should. */
+#include "tests/sim/sim_script.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool holds_layouts(struct sim *s, int client)
+{
+	for (int w = 0; w < SIM_WORKERS; w++)
+		if (s->client[client].worker[w].task.state == SIM_TASK_IO)
+			return true;
+	return false;
+}
+
+static bool first_writes(struct sim *s)
+{
+	return holds_layouts(s, 0);
+}
+
+static bool fenced_one(struct sim *s)
+{
+	return s->client_fences > s->mark;
+}
+
+static void s70(struct sim *s)
+{
+	s->mark = s->client_fences;
+	expect(s, wait_until(s, first_writes, 10000), "it never writes");
+	sim_client_crash(s, 0);
+	expect(s, wait_until(s, fenced_one, 60000), "it is not fenced");
+	served_again(s);
+}
+
+/* Writes of the first client are on their way, or it is about to send some. */
+static bool about_to_write(struct sim *s)
+{
+	for (int w = 0; w < SIM_WORKERS; w++) {
+		const struct sim_task *t = &s->client[0].worker[w].task;
+
+		if (t->state == SIM_TASK_IO && t->write && t->flying == 0)
+			return true;
+	}
+	return false;
+}
+
+/* It stands still between its layout and its writes, until long after its fence. */
+static void s71(struct sim *s)
+{
+	uint64_t lost = s->evictions;
+
+	s->swarm.lun_stuck = 0;
+	for (int i = 0; i < 10 && s->lun_refused == 0; i++) {
+		expect(s, wait_until(s, about_to_write, 20000), "it never writes");
+		s->client[0].disturbed_us = s->now_us + 8ull * s->swarm.lease_ms * MS;
+		s->mark = s->client_fences;
+		sim_pause(s, s->client[0].end, 8ull * s->swarm.lease_ms * MS);
+		pass(s, 7ull * s->swarm.lease_ms);
+		expect(s, fenced_one(s), "it is not fenced");
+		pass(s, 3ull * s->swarm.lease_ms);
+	}
+	expect(s, s->evictions > lost, "it kept its session");
+	expect(s, s->lun_refused > 0, "nothing that it wrote was refused");
+	served_again(s);
+}
+
+static void s72(struct sim *s)
+{
+	s->mark = s->client_fences;
+	s->swarm.fence_fails = 1000;
+	expect(s, wait_until(s, first_writes, 10000), "it never writes");
+	sim_client_crash(s, 0);
+	pass(s, 4ull * s->swarm.lease_ms);
+	kill_active(s);
+	pass(s, 2000);
+	expect(s, s->client_fences == s->mark, "it was fenced without the LUN");
+	s->swarm.fence_fails = 0;
+	expect(s, wait_until(s, fenced_one, 60000), "the new active does not complete the fence");
+	served_again(s);
+}
+
+static void s74(struct sim *s)
+{
+	uint64_t evictions = s->evictions;
+
+	s->client[0].disturbed_us = s->client[0].paused_until_us =
+		s->now_us + 20ull * s->swarm.lease_ms * MS;
+	kill_active(s);
+	pass(s, 8ull * s->swarm.lease_ms);
+	expect(s, s->client_fences > 0, "who does not come back is not fenced");
+	expect(s, s->evictions == evictions, "others lost their sessions");
+	served_again(s);
+}
+
+static void s75(struct sim *s)
+{
+	kill_active(s);
+	wait_until(s, has_active, 10000);
+	pass(s, 1);
+	kill_active(s);
+	served_again(s);
+}
+
+/* What the first client is about to write and the second has no work on, which has a free worker. */
+static uint64_t wanted_by_both(const struct sim *s)
+{
+	const struct sim_worker *free = &s->client[1].worker[0];
+
+	if (free->op || free->task.state != SIM_TASK_NONE || !s->client[1].session_stands)
+		return 0;
+	for (int w = 0; w < SIM_WORKERS; w++) {
+		const struct sim_task *t = &s->client[0].worker[w].task;
+		bool both = false;
+
+		if (t->state != SIM_TASK_IO || !t->write || t->flying > 0)
+			continue;
+		for (int i = 0; i < SIM_WORKERS; i++)
+			both |= s->client[1].worker[i].task.ino == t->ino;
+		if (!both)
+			return t->ino;
+	}
+	return 0;
+}
+
+static bool may_collide(struct sim *s)
+{
+	return wanted_by_both(s) != 0;
+}
+
+/* The second client asks for the first one's blocks, which is away while the roles change. */
+static void s76(struct sim *s)
+{
+	struct sim_worker *w = &s->client[1].worker[0];
+	bool served = false;
+	uint64_t ino, back_us;
+
+	expect(s, wait_until(s, may_collide, 60000), "no two want one file");
+	ino = wanted_by_both(s);
+	sim_pause(s, s->client[0].end, 2500 * MS);
+	back_us = s->client[0].disturbed_us = s->client[0].paused_until_us;
+	kill_active(s);
+	expect(s, sim_data_begin(s, 1, 0, ino), "it has that file already");
+	w->task.write = true;
+	w->next_us = s->now_us;
+	sim_after(s, 1, s->client[1].end, sim_client_pump);
+	while (s->now_us < back_us && !s->violation) {
+		pass(s, 5);
+		served |= has_active(s) && s->client[1].served && w->op;
+		expect(s,
+		       s->now_us >= back_us ||
+			       (w->task.ino == ino && w->task.state == SIM_TASK_GET),
+		       "granted, and the first has not come back");
+	}
+	expect(s, served, "the new active was not asked meanwhile");
+	for (int i = 0; i < 4000 && w->task.state == SIM_TASK_GET && !s->violation; i++)
+		pass(s, 5);
+	expect(s, w->task.state != SIM_TASK_GET, "not granted when the first has come back");
+	served_again(s);
+}
+
+/* What was executed and not answered is asked anew of the next active: once, and with the reply that was stored. */
+static void s68(struct sim *s)
+{
+	enum { MAX = 64 };
+	uint64_t resends = s->resends, lsn[MAX];
+	struct sim_op *op[MAX];
+	int a = active(s), n = 0;
+
+	for (uint32_t i = 0; i < s->swarm.clients; i++) {
+		s->client[i].disturbed_us = s->now_us + 60000ull * MS;
+		sim_cut(s, a, SIM_CLIENT_END + (int)i, true);
+	}
+	pass(s, 50);
+	for (size_t i = 0; i < s->op_count && n < MAX; i++)
+		if (s->ops[i]->lsn && !s->ops[i]->answered) {
+			lsn[n] = s->ops[i]->lsn;
+			op[n++] = s->ops[i];
+		}
+	expect(s, n > 0, "nothing was executed without an answer");
+	sim_node_crash(s, a, "killed before the replies left");
+	cut_clients(s, a, false);
+	served_again(s);
+	expect(s, s->resends >= resends + (uint64_t)n, "nothing was asked anew");
+	for (int i = 0; i < n; i++)
+		expect(s,
+		       op[i]->answered && !op[i]->unknown && op[i]->error == 0 &&
+			       op[i]->lsn == lsn[i],
+		       "what was executed is not answered as it was");
+}
+
+static void send_frame(struct sim *s, int client, const struct pr_frame *f, const void *payload)
+{
+	uint8_t head[PR_FRAME_BYTES];
+
+	pr_frame_encode(head, f, payload);
+	sim_send(s, s->client[client].end, sim_access_of(s, client, active(s)), head, sizeof(head),
+		 payload, f->length);
+}
+
+/* A request of the first client that left a record, as one of the same slot has since. */
+static const struct sim_op *overtaken(const struct sim *s)
+{
+	const struct sim_op *last[SIM_SLOTS] = {NULL};
+
+	for (size_t k = s->op_count; k > 0; k--) {
+		const struct sim_op *op = s->ops[k - 1];
+
+		if (op->client != 0 || !op->lsn || op->session != s->client[0].session)
+			continue;
+		if (last[op->slot])
+			return op;
+		last[op->slot] = op;
+	}
+	return NULL;
+}
+
+/* A request of a slot that has gone on since: its reply is no more. */
+static void s69(struct sim *s)
+{
+	uint8_t payload[4096];
+	uint64_t told = 0;
+
+	for (int i = 0; i < 10; i++) {
+		struct pr_buf b = pr_buf_on(payload, sizeof(payload));
+		const struct sim_op *op;
+
+		pass(s, 500);
+		op = overtaken(s);
+		expect(s, op && sim_work_encode(&b, &op->q, 1) == 0, "there is no old request");
+		if (s->violation)
+			return;
+		s->tap = (struct sim_asked){.session = op->session,
+					    .slot = op->slot,
+					    .sequence = op->sequence,
+					    .type = op->q.type};
+		send_frame(s, 0,
+			   &(struct pr_frame){.type = op->q.type,
+					      .epoch = s->arbiter.epoch,
+					      .session = op->session,
+					      .slot = op->slot,
+					      .sequence = op->sequence,
+					      .length = (uint32_t)b.len},
+			   payload);
+		pass(s, 500);
+		expect(s,
+		       s->tap.answers == 0 || s->tap.status == PR_E_STALE_SEQUENCE ||
+			       s->tap.status == PR_E_BUSY,
+		       "it was answered as if it were new");
+		told += s->tap.answers > 0 && s->tap.status == PR_E_STALE_SEQUENCE;
+		if (i == 4)
+			kill_active(s);
+		if (i == 4)
+			served_again(s);
+	}
+	expect(s, told >= 3, "who asked was not told");
+}
+
+/* What only a controller may say, by a client's connection, and what does not decode. */
+static void s78(struct sim *s)
+{
+	static const uint16_t types[] = {PR_T_LINK_OUTDATE, PR_T_LINK_PROMISE_ASK,
+					 PR_T_LINK_PROMISE, PR_T_LINK_HANDOVER,
+					 PR_T_LINK_HELLO,   PR_T_CREATE};
+	uint64_t epoch = s->arbiter.epoch, crashes = s->crashes, promotions = s->promotions;
+	uint8_t payload[200];
+	int a = active(s);
+
+	for (size_t i = 0; i < sizeof(payload); i++)
+		payload[i] = (uint8_t)sim_random(s);
+	for (size_t i = 0; i < 4 * sizeof(types) / sizeof(types[0]); i++) {
+		uint16_t type = types[i % 6];
+
+		pass(s, 300);
+		pr_store64(payload, epoch + i % 3); /* an epoch that makes sense, or is to come */
+		s->tap = (struct sim_asked){.session = s->client[0].session, .type = type};
+		send_frame(s, 0,
+			   &(struct pr_frame){.type = type,
+					      .epoch = epoch,
+					      .session = s->client[0].session,
+					      .length = type == PR_T_LINK_OUTDATE ? 8 : 200},
+			   payload);
+		pass(s, 300);
+		expect(s, s->tap.answers == 1 && s->tap.status != 0,
+		       "who forges is not told that it is refused");
+	}
+	expect(s,
+	       s->arbiter.epoch == epoch && s->crashes == crashes && s->promotions == promotions &&
+		       sim_active(s) == a && in_sync(s),
+	       "a forged message changed something");
+	served_again(s);
+}
+
+const struct sim_scenario sim_client_scenarios[] = {
+	SCENARIO(68, "executed, not answered: asked anew of the next active"),
+	SCENARIO(69, "asked anew when its reply is no more: an error, not a run"),
+	SCENARIO(70, "client dies with a layout: fenced, then reuse"),
+	SCENARIO(71, "a paused client writes after its eviction: refused"),
+	SCENARIO(72, "failover during a client's fence: completed first"),
+	SCENARIO(74, "a client does not come back: fenced alone"),
+	SCENARIO(75, "a second failover while clients rebind"),
+	SCENARIO(76, "a conflicting layout meanwhile is delayed"),
+	SCENARIO(78, "forged and malformed messages"),
+	{0},
+};
