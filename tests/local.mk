@@ -14,7 +14,7 @@ tests_unit_test_cl_version_LDADD = libmdcpair.la libmdccore.la $(CRITERION_LIBS)
 tests_unit_test_cl_files_LDADD = libmdcpair.la $(CRITERION_LIBS) -lpthread
 
 unit_tests += tests/unit/test_jr_forged
-unit_tests += tests/unit/test_aio tests/unit/test_label tests/unit/test_lun_iscsi tests/unit/test_jr_append tests/unit/test_jr_recover tests/unit/test_jx
+unit_tests += tests/unit/test_aio tests/unit/test_aio_sync tests/unit/test_label tests/unit/test_lun_iscsi tests/unit/test_jr_append tests/unit/test_jr_recover tests/unit/test_jx
 # Preloaded into a program that is not ours, so without our sanitizers.
 check_DATA = slowdisk.so
 EXTRA_DIST += tests/unit/slowdisk.c
