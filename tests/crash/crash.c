@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The command: sweeps over all writes and calls of a script, or one run, told. */
 #include "tests/crash/crash_pool.h"
+#include "tests/crash/crash_table.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -10,14 +11,15 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"usage: crash [--sweep crash|pairs|io|memory|damage|all] [--share N] [--jobs N] [--ops N] [--dir DIR]\n"
+	"usage: crash [--sweep crash|pairs|io|memory|damage|all] [--share N] [--all] [--jobs N] [--ops N] [--dir DIR]\n"
 	"       crash --script pair|apart|still [--at N --fate FATE [--then N --fate FATE]]\n"
 	"             [--fail N --fault FAULT] [--trace]\n"
 	"             [--deny N [--lasting]]\n"
 	"             [--damage zeroed|flipped|old|swapped --file FILE --sector N --node N [--lone]]\n"
 	"\n"
 	"  --sweep   which sweep (all): the power lost at each write, at two of them, each call failing, each allocation failing, each sector damaged\n"
-	"  --share N every N-th run of the sweep, evenly (1: all)\n"
+	"  --share N every N-th run of the sweep, evenly; of pairs every N-th of one of eight\n"
+	"  --all     all runs, of pairs too; with --share every N-th of all\n"
 	"  --ops N   operations of the script (200)\n"
 	"  --dir DIR where the files are (/dev/shm, or /tmp)\n"
 	"  --at N    the power goes at the N-th write; FATE of what was not synced: kept, dropped, torn\n"
@@ -34,6 +36,7 @@ struct sweep {
 	struct crash_pool *pool;
 	uint64_t share, given, taken, runs, bad, struck, crashes, promotions, copies, refused,
 		quarantined, halted, denied, ended, changed, noticed, unserved;
+	struct crash_table table;
 	bool keep_going;
 };
 
@@ -78,6 +81,7 @@ static void done(void *user, const struct crash_run *run, const struct crash_res
 	s->changed += r->changed;
 	s->noticed += r->changed && r->noticed;
 	s->unserved += r->changed && !r->served;
+	crash_table_add(&s->table, r);
 	if (!r->rule[0])
 		return;
 	s->bad++;
@@ -156,11 +160,12 @@ static void sweep_pairs(struct sweep *s, struct crash_run run, const struct cras
 
 static void sweep_io(struct sweep *s, struct crash_run run, const struct crash_result *b)
 {
-	for (uint64_t at = 1; at <= b->calls; at++) {
-		for (int fault = 0; fault < DISK_FAULTS; fault++) {
-			run.plan = (struct disk_plan){
-				.fail_at = at, .fault = (at + (unsigned)fault) % DISK_FAULTS};
-			give(s, &run);
+	for (uint64_t at = 1; at <= b->calls && at < DISK_CALLS_MAX; at++) {
+		for (unsigned fault = 0; fault < DISK_FAULTS; fault++) {
+			run.plan = (struct disk_plan){.fail_at = at,
+						      .fault = (at + fault) % DISK_FAULTS};
+			if (b->can_fail[at] >> run.plan.fault & 1)
+				give(s, &run);
 		}
 	}
 }
@@ -206,7 +211,7 @@ struct arguments {
 	const char *sweep, *dir;
 	unsigned jobs;
 	uint64_t share;
-	bool one, keep_going;
+	bool one, all, keep_going;
 	struct crash_run run;
 };
 
@@ -221,7 +226,8 @@ static double seconds(void)
 static uint64_t run_sweep(const struct arguments *a, size_t i, enum crash_script script,
 			  const struct crash_result *b)
 {
-	struct sweep s = {.share = a->share * sweeps[i].share, .keep_going = a->keep_going};
+	struct sweep s = {.share = a->share * (a->all ? 1 : sweeps[i].share),
+			  .keep_going = a->keep_going};
 	struct crash_run run = a->run;
 	double begun = seconds();
 
@@ -245,9 +251,11 @@ static uint64_t run_sweep(const struct arguments *a, size_t i, enum crash_script
 		printf("  %llu without memory: %llu ended by it and said so, the others went on\n",
 		       (unsigned long long)s.denied, (unsigned long long)s.ended);
 	if (s.changed)
-		printf("  %llu of them changed the sector, %llu of these were noticed, the others lay where nothing lives; %llu ended in refusal to serve\n",
+		printf("  %llu of them changed the sector, %llu of these were said; %llu ended in refusal to serve\n",
 		       (unsigned long long)s.changed, (unsigned long long)s.noticed,
 		       (unsigned long long)s.unserved);
+	if (s.changed)
+		crash_table_print(&s.table);
 	return s.bad;
 }
 
@@ -261,7 +269,7 @@ static int run_all(const struct arguments *a)
 
 		if (!base(script, a->run.ops, a->dir, &b))
 			return 1;
-		printf("script %s: %llu operations, %llu writes, %llu writes and syncs, %llu allocations\n",
+		printf("script %s: %llu operations, %llu writes, %llu calls that can fail, %llu allocations\n",
 		       crash_script_name(script), (unsigned long long)b.ops,
 		       (unsigned long long)b.writes, (unsigned long long)b.calls,
 		       (unsigned long long)b.allocations);
@@ -285,12 +293,15 @@ static void one_done(void *user, const struct crash_run *run, const struct crash
 
 	*(int *)user = r->rule[0] != '\0';
 	describe(run, text);
-	printf("%s: %s%s%s; %llu writes, %llu calls, %llu allocations, %llu deaths, %llu promotions, %llu full copies; struck: %s%s%s\n",
-	       text, r->rule[0] ? "VIOLATION of " : "holds", r->rule, r->why,
-	       (unsigned long long)r->writes, (unsigned long long)r->calls,
+	printf("%s: %s%s%s%s; %llu writes, %llu calls, %llu allocations, %llu deaths, %llu promotions, %llu full copies; struck: %s%s%s\n",
+	       text, r->rule[0] ? "VIOLATION of " : "holds", r->rule, r->rule[0] ? ": " : "",
+	       r->why, (unsigned long long)r->writes, (unsigned long long)r->calls,
 	       (unsigned long long)r->allocations, (unsigned long long)r->crashes,
 	       (unsigned long long)r->promotions, (unsigned long long)r->full_copies, r->where,
 	       r->said[0] ? "; it ended: " : "", r->said);
+	if (r->changed)
+		printf("%s: %s\n", crash_where_name(r->where_it_lay),
+		       crash_outcome_name(r->outcome));
 }
 
 static int run_one(const struct arguments *a)
@@ -340,17 +351,29 @@ static const char *fault_word(unsigned i)
 
 static void parse(int argc, char **argv, struct arguments *a)
 {
-	static const struct option options[] = {{"sweep", 1, 0, 'w'},	   {"share", 1, 0, 's'},
-						{"jobs", 1, 0, 'j'},	   {"ops", 1, 0, 'o'},
-						{"dir", 1, 0, 'd'},	   {"script", 1, 0, 'S'},
-						{"at", 1, 0, 'a'},	   {"then", 1, 0, 'T'},
-						{"fate", 1, 0, 'f'},	   {"fail", 1, 0, 'F'},
-						{"fault", 1, 0, 'u'},	   {"trace", 0, 0, 't'},
-						{"damage", 1, 0, 'D'},	   {"file", 1, 0, 'L'},
-						{"sector", 1, 0, 'x'},	   {"node", 1, 0, 'n'},
-						{"lone", 0, 0, 'l'},	   {"help", 0, 0, 'h'},
-						{"keep-going", 0, 0, 'k'}, {"deny", 1, 0, 'y'},
-						{"lasting", 0, 0, 'Y'},	   {0}};
+	static const struct option options[] = {{"sweep", 1, 0, 'w'},
+						{"share", 1, 0, 's'},
+						{"jobs", 1, 0, 'j'},
+						{"ops", 1, 0, 'o'},
+						{"dir", 1, 0, 'd'},
+						{"script", 1, 0, 'S'},
+						{"at", 1, 0, 'a'},
+						{"then", 1, 0, 'T'},
+						{"fate", 1, 0, 'f'},
+						{"fail", 1, 0, 'F'},
+						{"fault", 1, 0, 'u'},
+						{"trace", 0, 0, 't'},
+						{"damage", 1, 0, 'D'},
+						{"file", 1, 0, 'L'},
+						{"sector", 1, 0, 'x'},
+						{"node", 1, 0, 'n'},
+						{"lone", 0, 0, 'l'},
+						{"help", 0, 0, 'h'},
+						{"keep-going", 0, 0, 'k'},
+						{"deny", 1, 0, 'y'},
+						{"lasting", 0, 0, 'Y'},
+						{"all", 0, 0, 'A'},
+						{0}};
 	unsigned fate = 0;
 	int c;
 
@@ -415,6 +438,9 @@ static void parse(int argc, char **argv, struct arguments *a)
 			break;
 		case 't':
 			a->run.trace = a->run.plan.trace = a->run.heap.trace = true;
+			break;
+		case 'A':
+			a->all = true;
 			break;
 		case 'k':
 			a->keep_going = true;

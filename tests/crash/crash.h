@@ -36,6 +36,31 @@ struct crash_damage {
 	bool lone; /* the other controller does not come back */
 };
 
+/* What a sector was part of; the first ones matter most. */
+enum crash_where {
+	CRASH_BATCH_NEEDED,
+	CRASH_BATCH_STORED,
+	CRASH_BATCH_UNNAMED,
+	CRASH_RING_NEWEST,
+	CRASH_STATE_COPY,
+	CRASH_ARBITER_COPY,
+	CRASH_FLOOR_COPY,
+	CRASH_RING_OLDER,
+	CRASH_RING_UNUSED,
+	CRASH_DATA_UNUSED,
+	CRASH_WHERES
+};
+
+/* Who noticed that it is another: a start or what came behind it; the verification at the end; nobody, and what became of it. */
+enum crash_outcome {
+	CRASH_SAID,
+	CRASH_VERIFIED,
+	CRASH_MENDED, /* it is what it was before */
+	CRASH_OVERWRITTEN,
+	CRASH_UNNOTICED,
+	CRASH_OUTCOMES
+};
+
 struct crash_run {
 	enum crash_script script;
 	uint64_t ops;
@@ -51,11 +76,14 @@ struct crash_result {
 	bool struck, failed;	  /* the planned fault happened */
 	bool denied;		  /* an allocation failed */
 	bool quarantined, halted; /* its controller gave up its disk; nobody may serve without it */
-	bool changed, noticed,
-		served; /* of damage: the sector is another; a warning, alarm or refused start; an active in the end */
+	/* Of damage: the sector is another; a warning, alarm or refused start; the verification at the end; an active in the end. */
+	bool changed, noticed, shown, served;
+	enum crash_where where_it_lay;
+	enum crash_outcome outcome;
 	char said[160]; /* by the controller that got no memory, when it ended; empty: it went on */
-	char where[128];	 /* the call that was the last one, or failed */
-	char rule[32], why[512]; /* what is wrong; rule empty: nothing */
+	uint8_t can_fail[DISK_CALLS_MAX]; /* each call: disk_can_fail() */
+	char where[128];		  /* the call that was the last one, or failed */
+	char rule[32], why[512];	  /* what is wrong; rule empty: nothing */
 };
 
 /* crash_run.c */
@@ -70,19 +98,28 @@ void crash_nodes_stop(void);
 /* The rows of each store, for sim_check_end. */
 void crash_stores_read(struct sim *);
 uint64_t crash_refused_starts(void);
-uint64_t crash_noticed(void); /* warnings and alarms so far */
+uint64_t crash_store_lsn(int node); /* crash_machine.c; while it is up */
+uint64_t crash_noticed(void);	    /* warnings and alarms so far */
 void crash_node_keep_down(int node);
 const char *
 crash_memory_said(void); /* by a controller that ended after an allocation failed; or empty */
 
 /* crash_journal.c: both journals are whole and end in the same batch. */
 void crash_journals_compare(struct sim *, const char *dir);
+/* This one is whole, or what is not. */
+bool crash_journal_whole(const char *dir, int node, char why[512]);
+
+/* crash_where.c, while nobody uses the files */
+enum crash_where crash_where(const char *dir, const struct crash_damage *, uint64_t store_lsn);
+const char *crash_where_name(enum crash_where);
+const char *crash_where_why(enum crash_where); /* one may not notice */
 
 /* crash_damage.c */
 const char *crash_damage_name(enum crash_damage_kind);
 const char *crash_file_name(enum crash_file);
 uint64_t crash_file_sectors(enum crash_file);
-/* What the sector holds now, to come back later. */
-void crash_damage_keep(const char *dir, const struct crash_damage *, uint8_t old[512]);
+uint64_t crash_damage_other(const struct crash_damage *); /* the sector that it is swapped with */
+/* What the sector holds now. */
+void crash_damage_keep(const char *dir, const struct crash_damage *, uint8_t ret[512]);
 /* 1: the sector is another now, 0: it is the same; -EIO. */
 int crash_damage_do(const char *dir, const struct crash_damage *, const uint8_t old[512]);

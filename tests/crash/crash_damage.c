@@ -49,6 +49,11 @@ uint64_t crash_file_sectors(enum crash_file file)
 				       : CRASH_SEGMENT_BYTES / SECTOR;
 }
 
+uint64_t crash_damage_other(const struct crash_damage *d)
+{
+	return (d->sector + PAGE / SECTOR) % crash_file_sectors(d->file);
+}
+
 static off_t offset_of(const struct crash_damage *d, uint64_t sector)
 {
 	off_t begin = d->file == CRASH_FILE_LUN ? (off_t)LUN_ARBITER_BLOCK * LUN_BLOCK_BYTES : 0;
@@ -68,18 +73,18 @@ static bool transfer(const char *path, off_t at, uint8_t *p, bool write)
 	return n == SECTOR;
 }
 
-void crash_damage_keep(const char *dir, const struct crash_damage *d, uint8_t old[SECTOR])
+void crash_damage_keep(const char *dir, const struct crash_damage *d, uint8_t ret[SECTOR])
 {
 	char path[512];
 
 	path_of(dir, d, path);
-	memset(old, 0, SECTOR);
-	transfer(path, offset_of(d, d->sector), old, false);
+	memset(ret, 0, SECTOR);
+	transfer(path, offset_of(d, d->sector), ret, false);
 }
 
 int crash_damage_do(const char *dir, const struct crash_damage *d, const uint8_t old[SECTOR])
 {
-	uint64_t other = (d->sector + PAGE / SECTOR) % crash_file_sectors(d->file);
+	uint64_t other = crash_damage_other(d);
 	uint8_t now[SECTOR], next[SECTOR], is[SECTOR];
 	char path[512];
 

@@ -248,20 +248,18 @@ static void store_later(struct sim *s, int node, const struct ctl_effect *fx, ui
 	e->drop = store_drop;
 }
 
-/* It has no answer: it is over when the old environment is gone. */
+/* It has no answer: it is over when the old environment was to be removed, whether that went well or not. */
 static void copy_keep(int node)
 {
 	struct machine *m = &machines[node];
-	char old[300];
-	struct stat st;
+	uint64_t before = disk_rmdirs();
 
-	snprintf(old, sizeof(old), "%s/store.old", m->dir);
 	disk_node(node);
 	if (heap_dies(node))
 		return;
 	store_copy_keep(m->store);
 	heap_leave();
-	while (stat(old, &st) == 0)
+	while (disk_rmdirs() == before)
 		sched_yield();
 }
 
@@ -580,6 +578,11 @@ void crash_nodes_stop(void)
 		machine_close(n);
 		disk_settle(n);
 	}
+}
+
+uint64_t crash_store_lsn(int node)
+{
+	return store_lsn(machines[node].store);
 }
 
 static int take_rows(struct simstore *to, const struct store_done *d)

@@ -16,7 +16,8 @@ const char *crash_script_name(enum crash_script script)
 static enum crash_script script;
 static unsigned step;
 static const struct crash_run *playing;
-static uint8_t old_sector[512];
+static uint8_t old_sector[512], sound_sector[512], bad_sector[512];
+static char shown_by[512];
 
 /* The same for all runs: chance is only in what the clients ask for, and always the same. */
 static void set_swarm(struct sim *s, uint64_t ops)
@@ -148,15 +149,20 @@ static void damage(struct sim *s, struct crash_result *r)
 {
 	const struct crash_damage *d = &playing->damage;
 	uint64_t noticed = crash_noticed() + crash_refused_starts();
+	uint64_t store_lsn;
 	int changed;
 
+	store_lsn = crash_store_lsn(d->node);
 	sim_node_crash(s, 1, "power lost");
 	sim_node_crash(s, 2, "power lost");
 	s->tail_lost = true;
 	if (d->lone)
 		crash_node_keep_down(3 - d->node);
 	disk_node(0);
+	r->where_it_lay = crash_where(playing->dir, d, store_lsn);
+	crash_damage_keep(playing->dir, d, sound_sector);
 	changed = crash_damage_do(playing->dir, d, old_sector);
+	crash_damage_keep(playing->dir, d, bad_sector);
 	if (changed < 0)
 		sim_fail(s, "damage", "the sector cannot be damaged");
 	if (d->lone)
@@ -174,12 +180,37 @@ static void damage(struct sim *s, struct crash_result *r)
 		sim_fail(s, "repair", "nobody serves, although the peer has all");
 }
 
-static void look_alone(struct sim *s)
+/* Whoever serves has all; and its journal is read from its file. */
+static void look_alone(struct sim *s, struct crash_result *r)
 {
-	crash_stores_read(s);
-	sim_check_end(s);
-	if (!s->violation && s->trees != 1)
-		sim_fail(s, "end", "the store was not compared with the model");
+	if (r->served) {
+		crash_stores_read(s);
+		sim_check_end(s);
+		if (!s->violation && s->trees != 1)
+			sim_fail(s, "end", "the store was not compared with the model");
+	}
+	crash_nodes_stop();
+	if (!s->violation)
+		r->shown = !crash_journal_whole(playing->dir, playing->damage.node, shown_by);
+	if (!s->violation && r->shown && !r->changed)
+		sim_fail(s, "journal", "nothing was damaged, and yet: %s", shown_by);
+}
+
+static void look_at_sector(struct sim *s, struct crash_result *r)
+{
+	enum crash_where w = r->where_it_lay;
+	uint8_t now[512];
+
+	disk_node(0);
+	crash_damage_keep(playing->dir, &playing->damage, now);
+	r->outcome = r->noticed					   ? CRASH_SAID
+		     : r->shown					   ? CRASH_VERIFIED
+		     : memcmp(now, sound_sector, sizeof(now)) == 0 ? CRASH_MENDED
+		     : memcmp(now, bad_sector, sizeof(now)) != 0   ? CRASH_OVERWRITTEN
+								   : CRASH_UNNOTICED;
+	if (!s->violation && r->changed && r->outcome == CRASH_UNNOTICED &&
+	    (w == CRASH_BATCH_NEEDED || w == CRASH_BATCH_STORED))
+		sim_fail(s, "silence", "a damaged %s, and nobody notices", crash_where_name(w));
 }
 
 static void look(struct sim *s, const struct crash_run *run)
@@ -221,6 +252,8 @@ static void fill(const struct sim *s, struct crash_result *r)
 		.quarantined = quarantined(s) != 0,
 		.halted = halted(s),
 	};
+	for (uint64_t i = 0; i < DISK_CALLS_MAX; i++)
+		r->can_fail[i] = (uint8_t)disk_can_fail(i);
 	snprintf(r->where, sizeof(r->where), "%s",
 		 heap_failed_node() ? heap_struck() : disk_struck());
 	snprintf(r->said, sizeof(r->said), "%s", crash_memory_said());
@@ -231,6 +264,7 @@ static void fill(const struct sim *s, struct crash_result *r)
 void crash_play(const struct crash_run *run, struct crash_result *ret)
 {
 	struct crash_result damaged = {0};
+	struct disk_plan plan = run->plan;
 	struct sim *s = sim_new(1);
 	uint8_t id[16];
 	char why[512];
@@ -244,7 +278,8 @@ void crash_play(const struct crash_run *run, struct crash_result *ret)
 	crash_nodes_begin(run->dir, run->script, id);
 	if (crash_lun_make(run->dir, id, why) < 0)
 		sim_fail(s, "lun", "%s", why);
-	disk_start(&run->plan);
+	plan.dir = run->dir;
+	disk_start(&plan);
 	heap_start(&run->heap);
 	if (!s->violation)
 		sim_begin(s);
@@ -258,12 +293,17 @@ void crash_play(const struct crash_run *run, struct crash_result *ret)
 		damage(s, &damaged);
 	if (!run->damage.lone)
 		look(s, run);
-	else if (!s->violation && damaged.served)
-		look_alone(s);
+	else if (!s->violation)
+		look_alone(s, &damaged);
+	if (run->damage.kind)
+		look_at_sector(s, &damaged);
 	fill(s, ret);
 	ret->changed = damaged.changed;
 	ret->noticed = damaged.noticed;
+	ret->shown = damaged.shown;
 	ret->served = damaged.served;
+	ret->where_it_lay = damaged.where_it_lay;
+	ret->outcome = damaged.outcome;
 	crash_nodes_stop();
 	sim_free(s);
 }

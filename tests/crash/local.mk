@@ -17,8 +17,14 @@ tests_crash_crash_SOURCES = \
 	tests/crash/crash_pool.c \
 	tests/crash/crash_pool.h \
 	tests/crash/crash_run.c \
+	tests/crash/crash_table.c \
+	tests/crash/crash_table.h \
+	tests/crash/crash_where.c \
 	tests/crash/disk.c \
 	tests/crash/disk.h \
+	tests/crash/disk_calls.c \
+	tests/crash/disk_fault.c \
+	tests/crash/disk_int.h \
 	tests/crash/heap.c \
 	tests/crash/heap.h \
 	tests/sim/sim.h \
