@@ -11,19 +11,20 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"usage: crash [--sweep crash|pairs|io|memory|damage|all] [--share N] [--all] [--jobs N] [--ops N] [--dir DIR]\n"
+	"usage: crash [--sweep crash|pairs|io|memory|damage|all [--script SCRIPT]] [--share N] [--all] [--jobs N] [--ops N] [--dir DIR]\n"
 	"       crash --script pair|apart|still [--at N --fate FATE [--then N --fate FATE]]\n"
 	"             [--fail N --fault FAULT] [--trace]\n"
 	"             [--deny N [--lasting]]\n"
 	"             [--damage zeroed|flipped|old|swapped --file FILE --sector N --node N [--lone]]\n"
 	"\n"
 	"  --sweep   which sweep (all): the power lost at each write, at two of them, each call failing, each allocation failing, each sector damaged\n"
+	"  --script  with --sweep: this one alone\n"
 	"  --share N every N-th run of the sweep, evenly; of pairs every N-th of one of eight\n"
 	"  --all     all runs, of pairs too; with --share every N-th of all\n"
 	"  --ops N   operations of the script (200)\n"
 	"  --dir DIR where the files are (/dev/shm, or /tmp)\n"
 	"  --at N    the power goes at the N-th write; FATE of what was not synced: kept, dropped, torn\n"
-	"  --fail N  the N-th write or sync fails; FAULT: EIO, ENOSPC, short\n"
+	"  --fail N  the N-th call that concerns a disk fails; FAULT: EIO, ENOSPC, short\n"
 	"  --deny N  the N-th allocation gets no memory; --lasting: nor do those behind it, until that controller ends\n";
 
 enum {
@@ -211,7 +212,7 @@ struct arguments {
 	const char *sweep, *dir;
 	unsigned jobs;
 	uint64_t share;
-	bool one, all, keep_going;
+	bool sweeps, scripted, all, keep_going; /* scripted without sweeps: one run */
 	struct crash_run run;
 };
 
@@ -267,6 +268,8 @@ static int run_all(const struct arguments *a)
 		bool still = script == CRASH_STILL;
 		struct crash_result b;
 
+		if (a->scripted && script != a->run.script)
+			continue;
 		if (!base(script, a->run.ops, a->dir, &b))
 			return 1;
 		printf("script %s: %llu operations, %llu writes, %llu calls that can fail, %llu allocations\n",
@@ -381,6 +384,7 @@ static void parse(int argc, char **argv, struct arguments *a)
 		switch (c) {
 		case 'w':
 			a->sweep = optarg;
+			a->sweeps = true;
 			break;
 		case 's':
 			a->share = strtoull(optarg, NULL, 0);
@@ -395,7 +399,7 @@ static void parse(int argc, char **argv, struct arguments *a)
 			a->dir = optarg;
 			break;
 		case 'S':
-			a->one = true;
+			a->scripted = true;
 			a->run.script = (unsigned)word(optarg, script_word, CRASH_SCRIPTS);
 			break;
 		case 'a':
@@ -465,5 +469,5 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return 2;
 	}
-	return a.one ? run_one(&a) : run_all(&a);
+	return a.scripted && !a.sweeps ? run_one(&a) : run_all(&a);
 }
