@@ -86,6 +86,7 @@ static void begin(uint64_t seed)
 	world.fault_mask = hs_random() | hs_random();
 	world.calm_us = 10000 << hs_upto(8);
 	world.wrong = hs_chance(250);
+	world.keyless = !world.wrong && hs_chance(500);
 	world.restart_us = hs_chance(500) ? 300000 : 2000000;
 	for (unsigned i = 0; i < 2; i++) {
 		world.node[i].id = (uint8_t)(i + 1);

@@ -102,6 +102,7 @@ enum hs_event_kind {
 	HS_SWITCH,
 	HS_NODE_DOWN,
 	HS_HEAL,
+	HS_PART,
 };
 
 struct hs_event {
@@ -146,6 +147,7 @@ extern struct hs_world {
 	/* supervisor */
 	uint64_t ticket, order_ticket, order_us;
 	uint8_t order_node;
+	bool keyless; /* this seed's LUN has neither locks nor keys that two hosts share: two who live may write at once */
 	bool wrong; /* this seed's operator confirms fences of the living; the LUN's keys still hold */
 	uint64_t wrong_incarnation[2], locked_out[2];
 	uint64_t next_order_us[2];
@@ -272,7 +274,9 @@ bool hs_settled(void); /* both up, in SYNC, one serves */
 
 /* ha_sim_fault.c */
 void hs_fault(void);
+void hs_rogue_order(struct hs_node *n);
 void hs_heal(const struct hs_event *e);
+void hs_part(const struct hs_event *e);
 
 /* ha_sim_event.c */
 void hs_happen(struct hs_event *e);

@@ -27,6 +27,13 @@ static void cas_finish(unsigned i, bool land)
 	e->arb = *a;
 }
 
+static bool is_alive(unsigned w)
+{
+	const struct hs_node *n = &world.node[world.write[w].node];
+
+	return n->up && n->incarnation == world.write[w].incarnation;
+}
+
 /* Each writer locks by its open description: what a former process here had queued is over before this one writes. */
 static void drain_former(const struct hs_node *n)
 {
@@ -92,12 +99,14 @@ void hs_preempt(struct hs_node *n)
 {
 	unsigned other = !hs_index(n);
 
-	/* The lock is ours when what the old writer had queued is over. */
+	/* The lock is ours when what the old writer had queued is over; a LUN without locks and keys stops nobody who lives. */
 	for (unsigned w = 0; w < HS_ARB_WRITES; w++)
-		if (world.write[w].used && world.write[w].node == other)
+		if (world.write[w].used && world.write[w].node == other &&
+		    !(world.keyless && is_alive(w)))
 			cas_finish(w, hs_chance(500));
 	drain_former(n);
-	world.locked_out[other] = world.node[other].incarnation;
+	if (!world.keyless)
+		world.locked_out[other] = world.node[other].incarnation;
 	world.locked_out[!other] = 0;
 	hs_for_node(100 + hs_upto(3000), HS_PREEMPTED, n);
 }

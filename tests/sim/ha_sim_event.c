@@ -126,6 +126,9 @@ void hs_happen(struct hs_event *e)
 	case HS_HEAL:
 		hs_heal(e);
 		break;
+	case HS_PART:
+		hs_part(e);
+		break;
 	}
 	if (e->node < 2)
 		hs_pump(n);

@@ -3,7 +3,7 @@
 #include "tests/sim/ha_sim.h"
 
 /* Nobody asked for it; where the operator is wrong, he may have confirmed a fence of the living before. */
-static void rogue_order(struct hs_node *n)
+void hs_rogue_order(struct hs_node *n)
 {
 	if (!n->up)
 		return;
@@ -13,10 +13,22 @@ static void rogue_order(struct hs_node *n)
 
 		e->a = world.wrong_incarnation[hs_index(o)] = o->incarnation;
 		e->flag2 = true;
-		/* the link breaks about when the successor writes */
-		hs_later(hs_upto(500000), HS_HEAL, 0)->flag2 = true;
+		/* the link breaks about when the successor writes, or what it says is not heard any more */
+		if (hs_chance(500))
+			hs_later(hs_upto(500000), HS_HEAL, 0)->flag2 = true;
+		else
+			hs_later(hs_upto(500000), HS_PART, 0)->a = hs_index(n);
 	}
 	hs_for_node(hs_upto(2000), HS_PROMOTE, n)->a = ++world.ticket;
+}
+
+void hs_part(const struct hs_event *e)
+{
+	if (!world.faults)
+		return;
+	world.cut[e->a] = true;
+	hs_say("link: cut %d %d", world.cut[0], world.cut[1]);
+	hs_later(hs_upto(600000), HS_HEAL, 0);
 }
 
 void hs_fault(void)
@@ -74,7 +86,7 @@ void hs_fault(void)
 					++world.ticket | (uint64_t)1 << 32;
 		break;
 	case 13:
-		rogue_order(n);
+		hs_rogue_order(n);
 		break;
 	}
 }

@@ -48,7 +48,14 @@ void hs_supervise(void)
 		world.order_node = (uint8_t)best;
 		e = hs_for_node(hs_upto(2000), HS_PROMOTE, &world.node[best]);
 		e->a = world.order_ticket;
+		/* Somebody else has the same idea of the other. */
+		if (world.faults && world.node[!best].up && hs_chance(200))
+			hs_for_node(hs_upto(8000), HS_PROMOTE, &world.node[!best])->a =
+				++world.ticket;
 	}
+	/* Where the operator is wrong, also of a pair that is well. */
+	if (world.faults && world.wrong && hs_chance(20) && hs_settled())
+		hs_rogue_order(&world.node[world.node[0].score == 1000]);
 	hs_later(5000 + hs_upto(10000), HS_SUPER, 0);
 }
 
