@@ -8,6 +8,10 @@ tests_unit_test_cl_core_SOURCES = \
 	tests/unit/test_cl_link.c \
 	tests/unit/test_cl_request.c \
 	tests/unit/test_cl_session.c
+unit_tests += tests/unit/test_mdc_commit
+tests_unit_test_mdc_commit_SOURCES = tests/unit/test_mdc_commit.c client/io/mdc_commit.c
+tests_unit_test_mdc_commit_CFLAGS = $(AM_CFLAGS) # objects of its own: the library has the others
+tests_unit_test_mdc_commit_LDADD = libmdccore.la $(CRITERION_LIBS)
 unit_tests += tests/unit/test_cl_files
 unit_tests += tests/unit/test_cl_version
 tests_unit_test_cl_version_LDADD = libmdcpair.la libmdccore.la $(CRITERION_LIBS) -lpthread
