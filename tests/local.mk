@@ -120,11 +120,13 @@ tests_sim_sim_SOURCES = \
 	tests/sim/sim_data.c \
 	tests/sim/sim_fault.c \
 	tests/sim/sim_history.c \
+	tests/sim/sim_journal.c \
 	tests/sim/sim_lun.c \
 	tests/sim/sim_many.c \
 	tests/sim/sim_net.c \
 	tests/sim/sim_node.c \
 	tests/sim/sim_node.h \
+	tests/sim/sim_proof.c \
 	tests/sim/sim_records.c \
 	tests/sim/sim_run.c \
 	tests/sim/sim_scenario.c \

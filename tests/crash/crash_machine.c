@@ -447,8 +447,11 @@ void machine_effect(struct sim *s, int node, struct ctl_effect *fx)
 	case CTL_FX_SAVE_STATE:
 		state_later(s, node, fx->state);
 		break;
-	case CTL_FX_ARB_READ:
 	case CTL_FX_ARB_CAS:
+		sim_proof_cas(s, node, &fx->expect, &fx->next);
+		arbiter_later(s, node, fx);
+		break;
+	case CTL_FX_ARB_READ:
 	case CTL_FX_ARB_FLOOR:
 	case CTL_FX_PREEMPT:
 		arbiter_later(s, node, fx);

@@ -217,6 +217,7 @@ void sim_node_step(struct sim *s, int node, struct ctl_event *ev)
 	ev->real_ns = (int64_t)(1600000000000000000 + s->now_us * 1000);
 	ev->random = sim_random(s);
 	s->steps++;
+	sim_proof_event(s, node, ev);
 	if (step(s, node, ev))
 		drain(s, node, gen);
 	if (machine_power_lost(s, node) || n->gen != gen || !n->up)

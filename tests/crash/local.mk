@@ -36,6 +36,7 @@ tests_crash_crash_SOURCES = \
 	tests/sim/sim_history.c \
 	tests/sim/sim_lun.c \
 	tests/sim/sim_net.c \
+	tests/sim/sim_proof.c \
 	tests/sim/sim_run.c \
 	tests/sim/sim_super.c \
 	tests/sim/sim_witness.c \

@@ -40,7 +40,19 @@ enum sim_harm {
 	SIM_HARM_ROT,
 	SIM_HARM_UNREADABLE,
 	SIM_HARM_LOSE,
-	SIM_HARM_MISDIRECT
+	SIM_HARM_MISDIRECT,
+	SIM_HARM_LOSE_RING,
+	SIM_HARM_MISDIRECT_RING
+};
+
+/* What becomes of the next write of a state, which is four. */
+enum sim_state_harm {
+	SIM_STATE_SOUND,
+	SIM_STATE_LOSE,
+	SIM_STATE_MISDIRECT,
+	SIM_STATE_EIO,
+	SIM_STATE_ENOSPC,
+	SIM_STATE_SHORT
 };
 
 struct sim;
@@ -81,6 +93,13 @@ struct sim_conn {
 	struct sim_segment *queue[2], **last[2]; /* to that side */
 };
 
+/* What a life of a controller was told of its peer. */
+struct sim_proof {
+	uint64_t gen, peer, fenced,
+		promised_epoch; /* peer: its newest life; fenced: over up to that one */
+	bool told;		/* of a fence at all */
+};
+
 struct sim_node {
 	int id;
 	bool up;
@@ -88,14 +107,18 @@ struct sim_node {
 	uint64_t incarnation;
 	struct ctl *ctl;
 	struct simdisk *disk;
-	struct simstore *store, *copy;
+	struct simstore *store, *copy,
+		*before; /* before: what the disk holds, which lost the last flush */
+	bool lose_flush, rot_store, store_moved; /* moved: it does not have everything yet */
 	struct pr_key copy_key;
 	uint64_t copy_done;
 	bool pump;
 	uint64_t tags[256]; /* journal I/O under way, in order */
 	unsigned tag_count;
 	uint8_t state[SIM_STATE_COPIES][HA_STATE_BYTES];
-	bool lose_state, rot_state; /* a copy of it misses the next write, or rots */
+	enum sim_state_harm state_harm;
+	bool rot_state;	      /* a copy of it rots */
+	uint64_t unsaved_gen; /* the life in which it could not be saved */
 	struct sim_event *saving;
 	uint64_t timer_us, paused_until_us, settle_us;
 	uint64_t
@@ -121,6 +144,7 @@ struct sim_node {
 	uint64_t failed_gen; /* the life in which its journal failed */
 	bool failed_told;    /* and what it ended with was written: it must know */
 	bool log_recovered;  /* log ends where recovery found the tail */
+	struct sim_proof proof;
 };
 
 /* Bytes of a journal that are not what was written there. */
@@ -240,7 +264,15 @@ enum { SIM_OPS_MIN = 1000, SIM_FAULTS_MIN = 20, SIM_FAILOVERS_MIN = 2 };
 	SIM_FAULT(FENCE_LIES, "fence-lies")                         \
 	SIM_FAULT(ARBITER, "arbiter-unreachable")                   \
 	SIM_FAULT(FALSE_DEATH, "false-death")                       \
-	SIM_FAULT(CRASH_LOOP, "crash-loop")
+	SIM_FAULT(CRASH_LOOP, "crash-loop")                         \
+	SIM_FAULT(RING_LOST, "ring-lost-write")                     \
+	SIM_FAULT(RING_MISDIRECTED, "ring-misdirected-write")       \
+	SIM_FAULT(STATE_MISDIRECTED, "state-misdirected-write")     \
+	SIM_FAULT(STATE_EIO, "state-eio")                           \
+	SIM_FAULT(STATE_ENOSPC, "state-enospc")                     \
+	SIM_FAULT(STATE_SHORT, "state-short-write")                 \
+	SIM_FAULT(STORE_LOST, "store-lost-flush")                   \
+	SIM_FAULT(STORE_UNREADABLE, "store-unreadable")
 
 enum sim_fault_kind {
 #define SIM_FAULT(name, text) SIM_FAULT_##name,
@@ -329,9 +361,10 @@ struct sim {
 	uint64_t corrupt, corrupted, replaced, cas_flying;
 	struct sim_damage damage[SIM_DAMAGE_MAX];
 	unsigned damage_count;
-	int damaged;	   /* the node whose journal is */
-	uint64_t lost_lsn; /* of a lost write that nothing on its disk tells of yet; 0: none */
-	uint64_t damage_round, harmed, lies;
+	int damaged;	    /* the node whose journal is */
+	bool damage_counts; /* it need not have all it held */
+	uint64_t lost_lsn;  /* of a lost write that nothing on its disk tells of yet; 0: none */
+	uint64_t damage_round, harmed, state_harmed, store_harmed, lies;
 	bool arbiter_rots;	 /* a copy of the record does, when it is read next */
 	uint64_t quiet_until_us; /* nobody asks for anything; crashes: yet to come in that time */
 	unsigned loop_crashes;
@@ -364,7 +397,7 @@ struct sim {
 	struct sim_asked tap; /* this reply is looked at */
 	uint64_t alarmed[HA_ALARM_COUNT];
 	uint64_t crashes, promotions, faults, replies, full_copies, alarms, refused;
-	uint64_t epoch_owner[4096], compared, trees;
+	uint64_t epoch_owner[4096], compared, trees, hashes;
 	struct ctl *dead[4096]; /* freed between events, not inside their own step */
 	size_t dead_count;
 	const char *violation;
@@ -515,13 +548,22 @@ void sim_op_executed(struct sim *, const struct pr_record *, const struct pr_row
 const char *sim_op_waiting(const struct sim *, char out[200]); /* the oldest without an answer */
 void sim_history_free(struct sim *);
 
+/* sim_journal.c */
+void sim_journal_check_end(struct sim *);
+
 /* sim_witness.c */
 void sim_witness_write(struct sim *, int node, const struct jr_io *);
 void sim_witness_restart(struct sim *, int node);
 void sim_witness_commit(struct sim *, int node);
 void sim_witness_free(struct sim *);
 
+/* sim_proof.c: a fact or a message that comes to a controller; what it is about to write to the record. */
+void sim_proof_event(struct sim *, int node, const struct ctl_event *);
+void sim_proof_cas(struct sim *, int node, const struct ha_arbiter *expect,
+		   const struct ha_arbiter *next);
+
 /* sim_check.c */
 void sim_check_serving(struct sim *, int node);
 void sim_check_step(struct sim *, int node);
+void sim_check_stores(struct sim *); /* I14 */
 void sim_check_end(struct sim *);

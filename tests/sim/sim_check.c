@@ -20,6 +20,11 @@ void sim_check_serving(struct sim *s, int node)
 		sim_fail(s, "I2", "node %d answers in epoch %llu after %llu", node,
 			 (unsigned long long)ha_epoch(ha), (unsigned long long)s->acked_epoch);
 	s->acked_epoch = ha_epoch(ha);
+	/* I4: what was not persisted is forgotten with this process. */
+	if (s->node[node].persisted_epoch < ha_epoch(ha))
+		sim_fail(s, "I4", "node %d answers in epoch %llu, it has persisted %llu", node,
+			 (unsigned long long)ha_epoch(ha),
+			 (unsigned long long)s->node[node].persisted_epoch);
 	if (!s->node[peer].up)
 		return;
 	other = ctl_ha(s->node[peer].ctl);
@@ -154,14 +159,12 @@ static void check_trees(struct sim *s)
 			check_tree(s, s->node[n].store);
 }
 
-/* Each store is the reference namespace's tree. I14: at equal LSN both are equal row by row. */
-void sim_check_end(struct sim *s)
+/* I14: at equal LSN both stores are equal row by row. */
+void sim_check_stores(struct sim *s)
 {
 	struct simstore *a = s->node[1].store, *b = s->node[2].store;
 
-	check_trees(s);
-	sim_lun_check_end(s);
-	if (simstore_lsn(a) != simstore_lsn(b))
+	if (!a || !b || simstore_lsn(a) != simstore_lsn(b))
 		return;
 	if (simstore_count(a) != simstore_count(b)) {
 		sim_fail(s, "I14", "%zu rows against %zu at LSN %llu", simstore_count(a),
@@ -181,4 +184,12 @@ void sim_check_end(struct sim *s)
 			return;
 		}
 	}
+}
+
+/* Each store is the reference namespace's tree. */
+void sim_check_end(struct sim *s)
+{
+	check_trees(s);
+	sim_lun_check_end(s);
+	sim_check_stores(s);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the disk of a journal does wrong without a word: bits rot, pages cannot be read, writes are lost or land elsewhere. On one node
- * at a time, and while the other holds everything: of what no good copy is left scenario 50 tells. What nobody came upon is as it was
+ * What the disk of a journal does wrong without a word: bits rot, pages cannot be read, writes of the ring and of the segments are lost
+ * or land elsewhere in the journal, single pages also on a copy of the state, and those of the state here. On one node at a time, and while the other holds everything: of what no good copy is left scenario 50 tells. What nobody came upon is as it was
  * after a while, as if it had only been read wrongly; at once when the node is to go on alone. A lost write that neither the ring nor
  * the commit in a later batch tells of looks like one that a crash dropped, also where one that was under way with it got through:
  * nobody can know, and it is there when its node dies. Often the power fails when a batch has just told, and no entry of the ring yet,
@@ -10,6 +10,7 @@
 #include "journal/core/format.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/simdisk.h"
+#include "tests/sim/simstore.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ static void note(struct sim *s, int node, uint32_t file, uint64_t at, const uint
 		sim_after(s, sim_between(s, 10, 20000) * SIM_US_MS, 0, undo_event)->a =
 			s->damage_round;
 	s->damaged = node;
+	s->damage_counts = true;
 }
 
 static uint32_t some_file(struct sim *s)
@@ -108,26 +110,94 @@ static void lose(struct sim *s, int node, const struct simdisk_op *op)
 {
 	struct simdisk *disk = s->node[node].disk;
 
+	bool counted = s->damage_counts;
+
 	note(s, node, op->file, op->offset, simdisk_bytes(disk, op->file, NULL) + op->offset,
 	     op->buffer, op->bytes);
-	s->lost_lsn = lsn_in(s, op, false);
+	if (op->file != 0)
+		s->lost_lsn = lsn_in(s, op, false);
+	else if (op->buffer[offsetof(struct jr_entry_disk, kind)] == JR_KIND_BATCH)
+		s->damage_counts = counted; /* what it names is there, and must be found */
+}
+
+/* A place for so many bytes. The ring takes single pages: of several, the one that begins the journal anew may be among them. */
+static uint32_t some_place(struct sim *s, struct simdisk *disk, uint32_t bytes, uint64_t *ret_at)
+{
+	bool single = bytes == PAGE_BYTES;
+	uint32_t file = single ? some_file(s) : (uint32_t)sim_between(s, 1, s->swarm.segments);
+	uint64_t size;
+
+	simdisk_bytes(disk, file, &size);
+	*ret_at = sim_below(s, (size - bytes) / PAGE_BYTES + 1) * PAGE_BYTES;
+	return file;
 }
 
 static void misdirect(struct sim *s, int node, const struct simdisk_op *op)
 {
 	struct simdisk *disk = s->node[node].disk;
-	uint32_t to = (uint32_t)sim_between(s, 1, s->swarm.segments);
-	uint64_t bytes, at;
-	uint8_t *p = simdisk_bytes(disk, to, &bytes);
+	uint64_t at;
+	uint32_t to = some_place(s, disk, op->bytes, &at);
+	bool on_itself =
+		to == op->file && at < op->offset + op->bytes && at + op->bytes > op->offset;
+	bool on_state = op->bytes == PAGE_BYTES && sim_chance(s, 150) &&
+			sim_state_take(s, node, op->buffer);
 
-	at = sim_below(s, (bytes - op->bytes) / PAGE_BYTES + 1) * PAGE_BYTES;
 	lose(s, node, op);
-	if (to == op->file && at < op->offset + op->bytes && at + op->bytes > op->offset) {
+	if (on_itself || on_state) {
 		simdisk_lose_write(disk, UINT32_MAX, 0);
 		return;
 	}
-	note(s, node, to, at, op->buffer, p + at, op->bytes);
+	note(s, node, to, at, op->buffer, simdisk_bytes(disk, to, NULL) + at, op->bytes);
 	simdisk_misdirect_write(disk, UINT32_MAX, 0, to, at);
+}
+
+/* LMDB's next flush, which leaves its other head page alone, refers to all that this one wrote. */
+void sim_damage_flush(struct sim *s, int node)
+{
+	struct sim_node *n = &s->node[node];
+	uint8_t nothing = 0;
+
+	simstore_free(n->before);
+	n->before = NULL;
+	if (!n->lose_flush || !may_damage(s, node))
+		return;
+	n->lose_flush = false;
+	n->before = simstore_copy(n->store);
+	note(s, node, 0, 0, &nothing, &nothing, 0);
+	s->store_harmed++;
+}
+
+/* The other serves, and will copy what it has. */
+void sim_damage_store(struct sim *s, int node)
+{
+	struct sim_node *n = &s->node[node];
+
+	if (!n->rot_store || s->healing || s->damaged || s->quarantined ||
+	    sim_active(s) != 3 - node)
+		return;
+	n->rot_store = false;
+	simstore_free(n->store);
+	n->store = simstore_new();
+	n->store_moved = true;
+	s->store_harmed++;
+	sim_note(s, "node %d: its store cannot be opened, and is moved away", node);
+}
+
+bool sim_damage_by_state(struct sim *s, int node, const uint8_t *p)
+{
+	struct simdisk *disk = s->node[node].disk;
+	uint64_t at;
+	uint32_t file;
+
+	if (!may_damage(s, node))
+		return false;
+	file = some_place(s, disk, HA_STATE_BYTES, &at);
+	note(s, node, file, at, p, simdisk_bytes(disk, file, NULL) + at, HA_STATE_BYTES);
+	memcpy(simdisk_bytes(disk, file, NULL) + at, p, HA_STATE_BYTES);
+	s->harmed++;
+	sim_note(s, "node %d: its state lands in file %u at %llu", node, file,
+		 (unsigned long long)at);
+	return true;
 }
 
 static void power_back(struct sim *s, struct sim_event *e)
@@ -156,18 +226,33 @@ static void told_by(struct sim *s, int node, const struct simdisk_op *op)
 		sim_after(s, 0, 0, power_fails)->a = (uint64_t)node;
 }
 
+/* Does that harm, ordered for a write, come with this operation? Rot and what cannot be read come with any. */
+static bool is_struck(const struct simdisk_op *op, enum sim_harm harm)
+{
+	switch (harm) {
+	case SIM_HARM_LOSE:
+	case SIM_HARM_MISDIRECT:
+		return op->write && op->file != 0 && !op->append;
+	case SIM_HARM_LOSE_RING:
+	case SIM_HARM_MISDIRECT_RING:
+		return op->write && op->file == 0;
+	default:
+		return true;
+	}
+}
+
 void sim_damage_now(struct sim *s, int node, unsigned i)
 {
 	struct sim_node *n = &s->node[node];
 	const struct simdisk_op *op = simdisk_op_at(n->disk, i);
 	enum sim_harm harm = n->harm;
-	bool waits_for_write = harm == SIM_HARM_LOSE || harm == SIM_HARM_MISDIRECT;
-	bool data = op->write && op->file != 0 && !op->append;
+	bool comes = harm != SIM_HARM_NONE && is_struck(op, harm) && may_damage(s, node);
+	bool reaches = !comes || harm == SIM_HARM_ROT || harm == SIM_HARM_UNREADABLE;
 
-	if (s->damaged == node && s->lost_lsn && op->write && !op->append &&
+	if (s->damaged == node && s->lost_lsn && reaches && op->write && !op->append &&
 	    lsn_in(s, op, true) >= s->lost_lsn)
 		told_by(s, node, op);
-	if (harm == SIM_HARM_NONE || !may_damage(s, node) || (waits_for_write && !data))
+	if (!comes)
 		return;
 	n->harm = SIM_HARM_NONE;
 	switch (harm) {
@@ -178,10 +263,12 @@ void sim_damage_now(struct sim *s, int node, unsigned i)
 		unreadable(s, node);
 		break;
 	case SIM_HARM_LOSE:
+	case SIM_HARM_LOSE_RING:
 		lose(s, node, op);
 		simdisk_lose_write(n->disk, UINT32_MAX, 0);
 		break;
 	case SIM_HARM_MISDIRECT:
+	case SIM_HARM_MISDIRECT_RING:
 		misdirect(s, node, op);
 		break;
 	case SIM_HARM_NONE:
@@ -200,7 +287,12 @@ void sim_damage_forget(struct sim *s)
 		free(d->is);
 		free(d->was);
 	}
+	if (s->damaged) {
+		simstore_free(s->node[s->damaged].before);
+		s->node[s->damaged].before = NULL;
+	}
 	s->damaged = 0;
+	s->damage_counts = false;
 	s->lost_lsn = 0;
 	s->damage_round++;
 }

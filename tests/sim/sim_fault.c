@@ -56,6 +56,13 @@ static void draw_fencing(struct sim *s)
 	w->weight[SIM_FAULT_FALSE_DEATH] = (uint32_t)sim_between(s, 100, 500);
 }
 
+/* What the disks do under ring, state and store; scripts need to know nothing of it. */
+static void draw_small_disks(struct sim *s)
+{
+	for (int i = SIM_FAULT_RING_LOST; i <= SIM_FAULT_STORE_UNREADABLE; i++)
+		s->swarm.weight[i] = sim_chance(s, 400) ? 0 : (uint32_t)sim_between(s, 1, 300);
+}
+
 void sim_swarm_draw(struct sim *s)
 {
 	struct sim_swarm *w = &s->swarm;
@@ -101,6 +108,7 @@ void sim_swarm_draw(struct sim *s)
 	draw_loop(s);
 	if (sim_chance(s, 333))
 		s->swarm.burst = (uint32_t)sim_between(s, 200, 600);
+	draw_small_disks(s);
 	s->striking = false;
 }
 
@@ -116,6 +124,9 @@ void sim_swarm_print(const struct sim *s)
 	for (int i = 0; i < SIM_FAULTS; i++)
 		if (w->weight[i])
 			printf(" %s %u", fault_names[i], w->weight[i]);
+	printf("\n  fences of clients fail %u, of controllers are late %u in 1000; %u in 1000 pauses are longer than a session; LUN writes stuck %u in 1000; cache %u KiB, fetches up to %u us",
+	       w->fence_fails, w->fence_late, w->long_pauses, w->lun_stuck, w->cache_kib,
+	       w->fetch_max_us);
 	if (w->burst)
 		printf("\n  %u of 1000 faults bring another within 5 ms", w->burst);
 	if (w->takeover_wait_ms)
@@ -305,11 +316,35 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 	case SIM_FAULT_JOURNAL_MISDIRECTED:
 		n->harm = SIM_HARM_MISDIRECT;
 		break;
+	case SIM_FAULT_STORE_LOST:
+		n->lose_flush = true;
+		break;
+	case SIM_FAULT_STORE_UNREADABLE:
+		n->rot_store = true;
+		break;
+	case SIM_FAULT_RING_LOST:
+		n->harm = SIM_HARM_LOSE_RING;
+		break;
+	case SIM_FAULT_RING_MISDIRECTED:
+		n->harm = SIM_HARM_MISDIRECT_RING;
+		break;
 	case SIM_FAULT_STATE_ROT:
 		n->rot_state = true;
 		break;
 	case SIM_FAULT_STATE_LOST:
-		n->lose_state = true;
+		n->state_harm = SIM_STATE_LOSE;
+		break;
+	case SIM_FAULT_STATE_MISDIRECTED:
+		n->state_harm = SIM_STATE_MISDIRECT;
+		break;
+	case SIM_FAULT_STATE_EIO:
+		n->state_harm = SIM_STATE_EIO;
+		break;
+	case SIM_FAULT_STATE_ENOSPC:
+		n->state_harm = SIM_STATE_ENOSPC;
+		break;
+	case SIM_FAULT_STATE_SHORT:
+		n->state_harm = SIM_STATE_SHORT;
 		break;
 	case SIM_FAULT_ARBITER_ROT:
 		s->arbiter_rots = true;
@@ -414,6 +449,8 @@ void sim_heal(struct sim *s)
 		s->node[n].slow_disk_us = 0;
 		s->node[n].journal_error = s->node[n].store_error = 0;
 		s->node[n].harm = SIM_HARM_NONE;
+		s->node[n].state_harm = SIM_STATE_SOUND;
+		s->node[n].lose_flush = s->node[n].rot_store = false;
 	}
 	for (uint32_t i = 0; i < s->swarm.clients; i++)
 		sim_resume(s, SIM_CLIENT_END + (int)i);

@@ -3,6 +3,7 @@
  * A controller's machine: what the daemon's edge does with each effect, on virtual disks. A crash decides for every write that was
  * under way whether it was kept, dropped or torn.
  */
+#include "journal/core/format.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/simdisk.h"
 #include "tests/sim/simstore.h"
@@ -27,7 +28,7 @@ bool sim_may_lose_journal(struct sim *s, int node)
 	struct ha_status mine, his, *active;
 
 	if (s->quarantined || s->healing || s->damaged == 3 - node || !s->node[3 - node].up ||
-	    s->arbiter.members != 3)
+	    s->node[3 - node].store_moved || s->arbiter.members != 3)
 		return false;
 	ha_get_status(ctl_ha(s->node[node].ctl), &mine);
 	ha_get_status(ctl_ha(s->node[3 - node].ctl), &his);
@@ -62,6 +63,20 @@ static void journal_done(struct sim *s, struct sim_event *e)
 	sim_node_step(s, e->node, &ev);
 }
 
+/* I8: where the ring lets the journal begin, the store has all that stood before. A full copy brings it. */
+static void check_release(struct sim *s, int node, const uint8_t *entry)
+{
+	struct sim_node *n = &s->node[node];
+	uint64_t start = pr_load64(entry + offsetof(struct jr_entry_disk, start_lsn));
+	const struct ha *ha = ctl_ha(n->ctl);
+
+	if (ha_role(ha) != PR_ROLE_STARTING && ha_dstate(ha) != HA_SYNCTARGET &&
+	    start > simstore_lsn(n->store) + 1)
+		sim_fail(s, "I8", "node %d: its journal begins at LSN %llu, its store ends at %llu",
+			 node, (unsigned long long)start,
+			 (unsigned long long)simstore_lsn(n->store));
+}
+
 static void journal_io(struct sim *s, int node, const struct jr_io *io)
 {
 	struct sim_node *n = &s->node[node];
@@ -75,6 +90,8 @@ static void journal_io(struct sim *s, int node, const struct jr_io *io)
 
 	sim_mix(s, io->offset << 20 ^ io->file ^ (io->write ? pr_load32(io->buffer) : 0));
 	sim_witness_write(s, node, io);
+	if (io->write && io->file == 0)
+		check_release(s, node, io->buffer);
 	n->tags[n->tag_count++] = io->tag;
 	simdisk_submit(n->disk, &op);
 	sim_after(s, sim_disk_us(s, node), node, journal_done)->a = io->tag;
@@ -104,6 +121,15 @@ static struct simdisk *new_disk(struct sim *s)
 		simdisk_file(d, i, SEGMENT_BYTES);
 	simdisk_file(d, SIM_ARCHIVE, 0);
 	return d;
+}
+
+void sim_journal_config(const struct sim *s, struct jr_config *ret)
+{
+	*ret = (struct jr_config){.segment_bytes = SEGMENT_BYTES,
+				  .segments = s->swarm.segments,
+				  .ring_slots = RING_SLOTS,
+				  .in_flight = 2};
+	memcpy(ret->cluster, s->arbiter.cluster, sizeof(ret->cluster));
 }
 
 /* ---- store ---- */
@@ -147,8 +173,11 @@ static void flush_apply(struct sim *s, int node)
 		sim_fail(s, "I13", "node %d: a flush at %llu behind the store's %llu", node,
 			 (unsigned long long)n->flush_lsn,
 			 (unsigned long long)simstore_lsn(n->store));
+	sim_damage_flush(s, node);
 	simstore_flush(n->store, n->flush, n->flush_lsn);
+	n->store_moved = false;
 	n->flush = NULL;
+	sim_check_stores(s);
 }
 
 static void flush_done(struct sim *s, struct sim_event *e)
@@ -296,8 +325,11 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		break;
 	case CTL_FX_COPY_END:
 		simstore_set_lsn(n->copy, fx->lsn);
+		simstore_free(n->before);
+		n->before = NULL;
 		simstore_free(n->store);
 		n->store = n->copy;
+		n->store_moved = false;
 		n->copy = NULL;
 		sim_after(s, sim_disk_us(s, node), node, copy_answer);
 		break;
@@ -308,6 +340,7 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		sim_arbiter_read(s, node);
 		break;
 	case CTL_FX_ARB_CAS:
+		sim_proof_cas(s, node, &fx->expect, &fx->next);
 		sim_arbiter_cas(s, node, &fx->expect, &fx->next);
 		break;
 	case CTL_FX_ARB_FLOOR:
@@ -356,7 +389,7 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		break;
 	case CTL_FX_DIE:
 		if (s->quarantined == node && n->failed_gen == n->gen)
-			n->failed_told = !n->saving;
+			n->failed_told = !n->saving && n->unsaved_gen != n->gen;
 		sim_node_crash(s, node, fx->text);
 		break;
 	}
@@ -418,6 +451,7 @@ void sim_node_step(struct sim *s, int node, struct ctl_event *ev)
 	ev->real_ns = (int64_t)(1600000000000000000 + s->now_us * 1000) + n->clock_ns;
 	ev->random = sim_random(s);
 	s->steps++;
+	sim_proof_event(s, node, ev);
 	ctl_step(n->ctl, ev);
 	drain(s, node, gen);
 	if (n->gen != gen || !n->up)
@@ -443,6 +477,7 @@ static void replace_disk(struct sim *s, int node)
 	simstore_free(n->store);
 	n->disk = NULL;
 	n->store = NULL;
+	n->store_moved = false;
 	memset(n->state, 0, sizeof(n->state));
 	sim_damage_forget(s);
 	n->persisted_epoch = 0;
@@ -465,10 +500,6 @@ void sim_node_boot(struct sim *s, int node)
 		       .in_flight = 2,
 		       .fabric_fencing = s->swarm.takeover_wait_ms > 0,
 		       .takeover_wait_ms = s->swarm.takeover_wait_ms},
-		.journal = {.segment_bytes = SEGMENT_BYTES,
-			    .segments = s->swarm.segments,
-			    .ring_slots = RING_SLOTS,
-			    .in_flight = 2},
 		.address = {"127.0.0.1", "127.0.0.2"},
 		.lease_ms = s->swarm.lease_ms,
 		.sessions_max = 64,
@@ -487,8 +518,9 @@ void sim_node_boot(struct sim *s, int node)
 		n->disk = new_disk(s);
 	if (!n->store)
 		n->store = simstore_new();
+	sim_damage_store(s, node);
 	memcpy(config.ha.cluster, s->arbiter.cluster, sizeof(config.ha.cluster));
-	memcpy(config.journal.cluster, config.ha.cluster, sizeof(config.journal.cluster));
+	sim_journal_config(s, &config.journal);
 	n->up = true;
 	n->gen++;
 	config.incarnation = n->incarnation = s->now_us / SIM_US_MS * 2 + (uint64_t)node;
@@ -499,7 +531,7 @@ void sim_node_boot(struct sim *s, int node)
 	n->slow_disk_us = 0;
 	n->pump = false;
 	n->flush = NULL;
-	n->lags = s->damaged == node;
+	n->lags = s->damaged == node && s->damage_counts;
 	n->ctl = ctl_new(&config, why);
 	if (!n->ctl) {
 		sim_fail(s, "start", "node %d: %s", node, why);
@@ -537,6 +569,12 @@ void sim_node_crash(struct sim *s, int node, const char *why)
 	disk_crash(s, n);
 	simstore_free(n->copy);
 	n->copy = NULL;
+	if (n->before) {
+		simstore_free(n->store);
+		n->store = n->before;
+		n->before = NULL;
+		sim_note(s, "node %d: its store lost the last flush", node);
+	}
 	sim_drop_all(s, node);
 	s->dead[s->dead_count++] = n->ctl;
 	n->ctl = NULL;

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SIM_STATE_NEEDED = 3 }; /* so many must be written */
+
 /* ---- state ---- */
 
 static int pick(const struct sim_node *n, struct ha_state *ret, unsigned *ret_others)
@@ -61,21 +63,95 @@ static void epoch_check(struct sim *s, int node)
 		n->persisted_epoch = st.epoch;
 }
 
+static void write_part(struct sim *s, uint8_t *copy, const uint8_t *p)
+{
+	memcpy(copy, p, sim_between(s, 1, HA_STATE_BYTES / 512 - 1) * 512);
+}
+
+/*
+ * Some of the four writes fail. They hold what they held, of EIO perhaps what they should; one of them, of EIO or a short write, a part:
+ * of two copies in parts and two of different states none would be chosen. Returns how many were written, as far as anybody was told.
+ */
+static int write_failing(struct sim *s, struct sim_node *n, const uint8_t *p,
+			 enum sim_state_harm harm)
+{
+	unsigned failing = (unsigned)sim_between(s, 1, (1u << SIM_STATE_COPIES) - 1);
+	bool parts = harm == SIM_STATE_SHORT || (harm == SIM_STATE_EIO && sim_chance(s, 500));
+
+	for (int i = 0; i < SIM_STATE_COPIES; i++) {
+		if (!(failing >> i & 1) || (harm == SIM_STATE_EIO && sim_chance(s, 200))) {
+			memcpy(n->state[i], p, HA_STATE_BYTES);
+		} else if (parts) {
+			write_part(s, n->state[i], p);
+			parts = false;
+		}
+	}
+	return SIM_STATE_COPIES - __builtin_popcount(failing);
+}
+
+/* One of the four is reported done and is not there: lost, or it stands in another's place or in the journal. */
+static void write_missing(struct sim *s, int node, const uint8_t *p, enum sim_state_harm harm)
+{
+	struct sim_node *n = &s->node[node];
+	unsigned missing = (unsigned)sim_below(s, SIM_STATE_COPIES);
+
+	if (harm == SIM_STATE_MISDIRECT)
+		sim_damage_by_state(s, node, p);
+	for (unsigned i = 0; i < SIM_STATE_COPIES; i++)
+		if (i != missing)
+			memcpy(n->state[i], p, HA_STATE_BYTES);
+}
+
+/* Returns how many of the four were reported written. */
+static int write_copies(struct sim *s, int node, const uint8_t *p)
+{
+	struct sim_node *n = &s->node[node];
+	enum sim_state_harm harm = all_alike(n) ? n->state_harm : SIM_STATE_SOUND;
+
+	if (harm != SIM_STATE_SOUND) {
+		n->state_harm = SIM_STATE_SOUND;
+		s->state_harmed++;
+	}
+	switch (harm) {
+	case SIM_STATE_SOUND:
+		for (int i = 0; i < SIM_STATE_COPIES; i++)
+			memcpy(n->state[i], p, HA_STATE_BYTES);
+		return SIM_STATE_COPIES;
+	case SIM_STATE_LOSE:
+	case SIM_STATE_MISDIRECT:
+		write_missing(s, node, p, harm);
+		return SIM_STATE_COPIES;
+	default:
+		return write_failing(s, n, p, harm);
+	}
+}
+
 static void state_done(struct sim *s, struct sim_event *e)
 {
 	struct sim_node *n = &s->node[e->node];
 	struct ctl_event ev = {.type = CTL_EV_STATE_SAVED};
-	bool lose = n->lose_state && all_alike(n);
-	int lost = lose ? (int)sim_below(s, SIM_STATE_COPIES) : -1;
+	int written = write_copies(s, e->node, e->p);
 
 	n->saving = NULL;
-	if (lose)
-		n->lose_state = false;
-	for (int i = 0; i < SIM_STATE_COPIES; i++)
-		if (i != lost)
-			memcpy(n->state[i], e->p, HA_STATE_BYTES);
+	if (written < SIM_STATE_NEEDED) {
+		sim_note(s, "node %d: of its state %d copies were written", e->node, written);
+		n->unsaved_gen = n->gen;
+		ev.error = -EIO;
+	}
 	epoch_check(s, e->node);
 	sim_node_step(s, e->node, &ev);
+}
+
+bool sim_state_take(struct sim *s, int node, const uint8_t *page)
+{
+	struct sim_node *n = &s->node[node];
+
+	if (!all_alike(n))
+		return false;
+	memcpy(n->state[sim_below(s, SIM_STATE_COPIES)], page, HA_STATE_BYTES);
+	s->state_harmed++;
+	sim_note(s, "node %d: a page of its journal lands on its state", node);
+	return true;
 }
 
 void sim_state_save(struct sim *s, int node, const struct ha_state *state, uint64_t us)
@@ -99,8 +175,7 @@ void sim_state_crash(struct sim *s, int node)
 	for (uint64_t i = 0; i < done; i++)
 		memcpy(n->state[i], n->saving->p, HA_STATE_BYTES);
 	if (tears && done < SIM_STATE_COPIES)
-		memcpy(n->state[done], n->saving->p,
-		       sim_between(s, 1, HA_STATE_BYTES / 512 - 1) * 512);
+		write_part(s, n->state[done], n->saving->p);
 	n->saving = NULL;
 	epoch_check(s, node);
 }

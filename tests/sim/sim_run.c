@@ -83,7 +83,8 @@ static bool found_damage(const struct sim *s, int node)
 static bool is_healthy(const struct sim *s, int node)
 {
 	return s->arbiter.members >> (node - 1) & 1 && s->quarantined != node &&
-	       s->damaged != node && !s->node[node].lags && !found_damage(s, node);
+	       s->damaged != node && !s->node[node].lags && !s->node[node].store_moved &&
+	       !found_damage(s, node);
 }
 
 static void take_away(struct sim *s, int node, bool on)
@@ -124,6 +125,8 @@ void sim_finish(struct sim *s)
 	sim_until(s, s->now_us + (2ull * s->swarm.flush_ms + 1500) * SIM_US_MS, NULL);
 	if (!s->violation)
 		sim_check_end(s);
+	if (!s->violation)
+		sim_journal_check_end(s);
 }
 
 struct sim *sim_new(uint64_t seed)

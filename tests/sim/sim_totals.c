@@ -24,11 +24,14 @@ void sim_totals_add(struct sim_totals *t, const struct sim *s)
 	t->replaced += s->replaced;
 	t->corrupted += s->corrupted;
 	t->harmed += s->harmed;
+	t->state_harmed += s->state_harmed;
+	t->store_harmed += s->store_harmed;
 	t->lies += s->lies;
 	t->fences_failed += s->fences_failed;
 	t->lone += s->lone && !s->violation;
 	t->trees += s->trees;
 	t->compared += s->compared;
+	t->hashes += s->hashes;
 	t->steps += s->steps;
 	t->virtual_ms += s->now_us / SIM_US_MS;
 	for (int i = 0; i < SIM_FAULTS; i++)

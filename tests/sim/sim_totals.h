@@ -30,11 +30,14 @@ struct sim_batch_run {
 	SIM_TOTAL(replaced, "disks replaced")                         \
 	SIM_TOTAL(corrupted, "damaged frames")                        \
 	SIM_TOTAL(harmed, "damages of a journal")                     \
+	SIM_TOTAL(state_harmed, "of a state")                         \
+	SIM_TOTAL(store_harmed, "of a store")                         \
 	SIM_TOTAL(lies, "fences that lied")                           \
 	SIM_TOTAL(fences_failed, "fences of controllers that failed") \
 	SIM_TOTAL(lone, "that ended with one controller")             \
 	SIM_TOTAL(trees, "final trees")                               \
 	SIM_TOTAL(compared, "stores compared")                        \
+	SIM_TOTAL(hashes, "batches compared on disks")                \
 	SIM_TOTAL(steps, "steps")                                     \
 	SIM_TOTAL(virtual_ms, "virtual ms")                           \
 	SIM_TOTAL(cpu_ms, "processor ms")

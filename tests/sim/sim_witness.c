@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Looks over the shoulder of both journals: which batch stands at which LSN on each disk, and which of them was committed. What was
- * committed by one is the same for the other, for ever. Each committed record is given to whom it concerns, in order.
+ * committed by one is the same for the other, for ever: whole batches are compared, by the hash of what is in them. What is dropped
+ * was not acknowledged (I8). Each committed record is given to whom it concerns, in order.
  */
 #include "tests/sim/sim.h"
 
@@ -46,15 +47,72 @@ static void note_batch(struct sim_node *n, struct sim_batch *w)
 		n->log[lsn] = w;
 }
 
-/* An entry of the ring that ends what stood behind its tail (CUT), or all there was (BASE). */
-static void note_entry(struct sim_node *n, const uint8_t *p)
+/* The first batch from lsn on that was acknowledged, and stands here. */
+static uint64_t first_acked(const struct sim *s, const struct sim_node *n, uint64_t lsn)
 {
+	for (; lsn <= s->acked_lsn && lsn <= s->committed_lsn && lsn < n->log_count; lsn++)
+		if (n->log[lsn] && n->log[lsn] == s->committed[lsn])
+			return lsn;
+	return 0;
+}
+
+/* A recovery that finds the end cut does again what was left to do: nothing can stand behind it that counts. */
+static void check_recut(struct sim *s, int node, uint64_t from)
+{
+	const struct sim_node *n = &s->node[node];
+	uint64_t lsn = n->lags || s->damaged == node ? 0 : first_acked(s, n, from);
+
+	if (lsn && s->arbiter.members >> (node - 1) & 1)
+		sim_fail(s, "I8", "node %d is a member, and its recovery drops LSN %llu", node,
+			 (unsigned long long)lsn);
+}
+
+/*
+ * I8. Only the target of a resync drops anything, when the record is in the active's epoch and does not name it. A tail parts from the
+ * other journal where it is cut: nothing of it was acknowledged. Before a full copy all is dropped, the other has it.
+ */
+static void check_dropped(struct sim *s, int node, uint64_t from, bool all)
+{
+	const struct sim_node *n = &s->node[node];
+	const struct ha *ha = ctl_ha(n->ctl);
+	uint64_t lsn = from;
+
+	if (ha_role(ha) == PR_ROLE_STARTING) {
+		check_recut(s, node, from);
+		return;
+	}
+	while (lsn < n->log_count && !n->log[lsn])
+		lsn++;
+	if (lsn >= n->log_count)
+		return;
+	if (ha_role(ha) != PR_ROLE_STANDBY || ha_dstate(ha) != HA_SYNCTARGET)
+		sim_fail(s, "I8", "node %d drops LSN %llu, it is %s and %s", node,
+			 (unsigned long long)lsn, pr_role_name(ha_role(ha)),
+			 ha_dstate_name(ha_dstate(ha)));
+	else if (s->arbiter_set &&
+		 (s->arbiter.members >> (node - 1) & 1 || s->arbiter.epoch < ha_epoch(ha)))
+		sim_fail(
+			s, "I8",
+			"node %d drops LSN %llu in epoch %llu, the record is of epoch %llu and names %u",
+			node, (unsigned long long)lsn, (unsigned long long)ha_epoch(ha),
+			(unsigned long long)s->arbiter.epoch, s->arbiter.members);
+	else if (!all && !s->tail_lost && first_acked(s, n, from))
+		sim_fail(s, "I8", "node %d cuts its tail: LSN %llu in it was acknowledged", node,
+			 (unsigned long long)first_acked(s, n, from));
+}
+
+/* An entry of the ring that ends what stood behind its tail (CUT), or all there was (BASE). */
+static void note_entry(struct sim *s, int node, const uint8_t *p)
+{
+	struct sim_node *n = &s->node[node];
 	uint8_t kind = p[offsetof(struct jr_entry_disk, kind)];
 	uint64_t tail = pr_load64(p + offsetof(struct jr_entry_disk, tail_lsn));
+	uint64_t from = kind == JR_KIND_BASE ? 0 : tail + 1;
 
 	if (kind != JR_KIND_CUT && kind != JR_KIND_BASE)
 		return;
-	for (uint64_t lsn = kind == JR_KIND_BASE ? 0 : tail + 1; lsn < n->log_count; lsn++)
+	check_dropped(s, node, from, kind == JR_KIND_BASE);
+	for (uint64_t lsn = from; lsn < n->log_count; lsn++)
 		n->log[lsn] = NULL;
 }
 
@@ -67,7 +125,7 @@ void sim_witness_write(struct sim *s, int node, const struct jr_io *io)
 	if (!io->write || io->file == SIM_ARCHIVE)
 		return;
 	if (io->file == 0) {
-		note_entry(n, io->buffer);
+		note_entry(s, node, io->buffer);
 		return;
 	}
 	b = jr_batch_open(s->arbiter.cluster, io->buffer, io->bytes, &why);
