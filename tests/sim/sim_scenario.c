@@ -251,7 +251,7 @@ static bool batch_under_way(struct sim *s)
 	return sim_link_carries(s, active(s), PR_T_LINK_BATCH);
 }
 
-/* The standby loses the link with acks under way. They come when the next session stands. */
+/* The standby loses the link with acks under way. They come when the next session stands, or before it does. */
 static void s20(struct sim *s)
 {
 	uint64_t epoch = s->arbiter.epoch, sessions = s->link_frames[PR_T_LINK_SESSION & 0x1f];
@@ -260,6 +260,9 @@ static void s20(struct sim *s)
 	for (int i = 0; i < 10; i++) {
 		expect(s, wait_until(s, ack_under_way, 5000), "nothing is acked");
 		sim_link_half_dead(s, 3 - active(s), 300);
+		s->mtu = i % 2; /* then the new session does not stand yet */
+		pass(s, 330);
+		s->mtu = 0;
 		pass(s, 1000);
 		expect(s, in_sync(s), "no new session after a blip");
 	}
@@ -290,22 +293,30 @@ static void s21(struct sim *s)
 	expect(s, wait_until(s, in_sync, 60000), "it does not come to rest");
 }
 
-/* The active loses the link with batches under way and dies; they come when the other is in the next epoch. */
+/*
+ * The active loses the link with batches under way, and dies or goes on alone; they come when the other is active in the next epoch, or
+ * a standby that lacks them.
+ */
 static void s22(struct sim *s)
 {
 	s->ghosts = true;
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 6; i++) {
 		uint64_t epoch = s->arbiter.epoch;
 
 		expect(s, wait_until(s, batch_under_way, 5000), "nothing is sent");
 		sim_link_half_dead(s, active(s), 3000);
 		pass(s, 1);
-		kill_active(s);
+		if (i % 2)
+			kill_active(s);
+		else
+			cut_link(s, true);
 		served_again(s);
+		pass(s, 500);
+		cut_link(s, false);
 		expect(s, s->arbiter.epoch > epoch, "no new epoch");
 		expect(s, wait_until(s, in_sync, 20000), "the pair does not come together");
 	}
-	expect(s, s->ghosts_of_old >= 5, "no message of an old epoch came");
+	expect(s, s->ghosts_of_old >= 6, "no message of an old epoch came");
 }
 
 static void s23(struct sim *s)

@@ -313,7 +313,7 @@ static void s56(struct sim *s)
 		int b = 3 - active(s);
 		uint64_t slow_us = s->now_us, dropped_us;
 
-		s->node[b].slow_disk_us = 30000ull * MS;
+		s->node[b].slow_disk_us = 7000ull * MS;
 		expect(s, wait_until(s, dropped, 20000), "a slow standby is not dropped");
 		dropped_us = s->now_us;
 		expect(s, dropped_us + 100 * MS >= slow_us + (uint64_t)DROP_MS * MS,

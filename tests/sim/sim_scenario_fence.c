@@ -11,6 +11,8 @@ static bool alarms(struct sim *s, int node, enum ha_alarm alarm)
 {
 	struct ha_status st;
 
+	if (!s->node[node].up)
+		return false;
 	ha_get_status(ctl_ha(s->node[node].ctl), &st);
 	return st.alarms >> alarm & 1;
 }

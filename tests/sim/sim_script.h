@@ -25,7 +25,7 @@ static inline bool wait_until(struct sim *s, bool (*what)(struct sim *), uint64_
 
 static inline enum ha_mode mode_of(struct sim *s, int node)
 {
-	return ha_mode(ctl_ha(s->node[node].ctl));
+	return s->node[node].up ? ha_mode(ctl_ha(s->node[node].ctl)) : HA_FROZEN;
 }
 
 static inline bool has_active(struct sim *s)
