@@ -162,8 +162,8 @@ static void s76(struct sim *s)
 static void s68(struct sim *s)
 {
 	enum { MAX = 64 };
-	uint64_t resends = s->resends, lsn[MAX];
-	struct sim_op *op[MAX];
+	uint64_t resends = s->resends, lsn[MAX] = {0};
+	struct sim_op *op[MAX] = {0};
 	int a = active(s), n = 0;
 
 	for (uint32_t i = 0; i < s->swarm.clients; i++) {
