@@ -68,14 +68,15 @@ static void check_recut(struct sim *s, int node, uint64_t from)
 }
 
 /*
- * I8. Only the target of a resync drops anything, when the record is in the active's epoch and does not name it. A tail parts from the
- * other journal where it is cut: nothing of it was acknowledged. Before a full copy all is dropped, the other has it.
+ * I8. Only the target of a resync drops anything, when the record is in the active's epoch and does not name it; an order to promote it may
+ * come before that is done. A tail parts from the other journal where it is cut: what was acknowledged of it, as a batch that a repair
+ * brought, the other has. So it has all before a full copy, for which all is dropped.
  */
 static void check_dropped(struct sim *s, int node, uint64_t from, bool all)
 {
-	const struct sim_node *n = &s->node[node];
+	const struct sim_node *n = &s->node[node], *other = &s->node[3 - node];
 	const struct ha *ha = ctl_ha(n->ctl);
-	uint64_t lsn = from;
+	uint64_t lsn = from, acked;
 
 	if (ha_role(ha) == PR_ROLE_STARTING) {
 		check_recut(s, node, from);
@@ -85,7 +86,9 @@ static void check_dropped(struct sim *s, int node, uint64_t from, bool all)
 		lsn++;
 	if (lsn >= n->log_count)
 		return;
-	if (ha_role(ha) != PR_ROLE_STANDBY || ha_dstate(ha) != HA_SYNCTARGET)
+	acked = all || s->tail_lost ? 0 : first_acked(s, n, from);
+	if ((ha_role(ha) != PR_ROLE_STANDBY && ha_role(ha) != PR_ROLE_PROMOTING) ||
+	    ha_dstate(ha) != HA_SYNCTARGET)
 		sim_fail(s, "I8", "node %d drops LSN %llu, it is %s and %s", node,
 			 (unsigned long long)lsn, pr_role_name(ha_role(ha)),
 			 ha_dstate_name(ha_dstate(ha)));
@@ -96,7 +99,7 @@ static void check_dropped(struct sim *s, int node, uint64_t from, bool all)
 			"node %d drops LSN %llu in epoch %llu, the record is of epoch %llu and names %u",
 			node, (unsigned long long)lsn, (unsigned long long)ha_epoch(ha),
 			(unsigned long long)s->arbiter.epoch, s->arbiter.members);
-	else if (!all && !s->tail_lost && first_acked(s, n, from))
+	else if (acked && (acked >= other->log_count || other->log[acked] != s->committed[acked]))
 		sim_fail(s, "I8", "node %d cuts its tail: LSN %llu in it was acknowledged", node,
 			 (unsigned long long)first_acked(s, n, from));
 }
