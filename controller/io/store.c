@@ -286,9 +286,11 @@ int store_open(const struct store_config *c, struct store **ret, char *why, size
 	if (!error)
 		error = env_path(s, "store", path);
 	if (!error) {
-		env_remove(s, "store.new");
-		env_remove(s, "store.old");
-		rc = env_make(s, path);
+		rc = env_remove(s, "store.new");
+		if (!rc)
+			rc = env_remove(s, "store.old");
+		if (!rc)
+			rc = env_make(s, path);
 		if (!rc)
 			rc = env_open(s, path, 0, &s->env);
 		if (rc) {

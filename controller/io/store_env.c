@@ -120,18 +120,19 @@ int env_path(const struct store *s, const char *name, char out[PATH_MAX])
 	return snprintf(out, PATH_MAX, "%s/%s", s->dir, name) < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-void env_remove(const struct store *s, const char *name)
+int env_remove(const struct store *s, const char *name)
 {
 	static const char *const files[] = {"data.mdb", "lock.mdb"};
 	char path[PATH_MAX], file[PATH_MAX + 16];
 
 	if (env_path(s, name, path) < 0)
-		return;
+		return ENAMETOOLONG;
 	for (size_t i = 0; i < 2; i++) {
 		snprintf(file, sizeof(file), "%s/%s", path, files[i]);
-		unlink(file);
+		if (unlink(file) < 0 && errno != ENOENT)
+			return errno;
 	}
-	rmdir(path);
+	return rmdir(path) < 0 && errno != ENOENT ? errno : 0;
 }
 
 int env_sync_dir(const char *path)
@@ -164,10 +165,13 @@ int env_make(struct store *s, const char *path)
 	snprintf(file, sizeof(file), "%s/data.mdb", path);
 	if (access(file, F_OK) == 0)
 		return 0;
+	if (errno != ENOENT) /* it may be there, and hold everything */
+		return errno;
 	if (env_path(s, "store.new", new) < 0)
 		return ENAMETOOLONG;
-	env_remove(s, "store");
-	rc = env_open(s, new, 0, &e);
+	rc = env_remove(s, "store");
+	if (!rc)
+		rc = env_open(s, new, 0, &e);
 	if (rc)
 		return rc;
 	env_close(&e);

@@ -48,8 +48,11 @@ static int check_fd(int fd)
 	page = number_at(head, PAGE_BYTES_AT);
 	if (page < PAGE_MIN || page > PAGE_MAX || (page & (page - 1)))
 		return MDB_CORRUPTED;
-	if (pread(fd, head, sizeof(head), page) != (ssize_t)sizeof(head) ||
-	    number_at(head, MAGIC_AT) != MAGIC || number_at(head, PAGE_BYTES_AT) != page)
+	n = pread(fd, head, sizeof(head), page);
+	if (n < 0)
+		return errno;
+	if (n < (ssize_t)sizeof(head) || number_at(head, MAGIC_AT) != MAGIC ||
+	    number_at(head, PAGE_BYTES_AT) != page)
 		return MDB_CORRUPTED;
 	return 0;
 }

@@ -97,7 +97,7 @@ int env_put_meta(struct store *, const struct env *, MDB_txn *, uint64_t lsn);
 int env_open(struct store *, const char *path, unsigned flags, struct env *ret);
 void env_close(struct env *);
 int env_path(const struct store *, const char *name, char out[PATH_MAX]);
-void env_remove(const struct store *, const char *name);
+int env_remove(const struct store *, const char *name);
 int env_rename(const struct store *, const char *from, const char *to, unsigned flags);
 int env_sync_dir(const char *path);
 /*

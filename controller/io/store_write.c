@@ -310,12 +310,16 @@ static void do_flush(struct store *s, struct task *t)
 static int copy_begin(struct store *s)
 {
 	char path[PATH_MAX];
+	int rc;
 
 	env_close(&s->incoming);
-	env_remove(s, "store.new");
-	env_remove(s, "store.old");
-	if (env_path(s, "store.new", path) < 0)
-		return ENAMETOOLONG;
+	rc = env_remove(s, "store.new");
+	if (!rc)
+		rc = env_remove(s, "store.old");
+	if (!rc && env_path(s, "store.new", path) < 0)
+		rc = ENAMETOOLONG;
+	if (rc)
+		return rc;
 	/* Nobody reads it before it is whole, synced and renamed: no sync for each of its transactions. */
 	return env_open(s, path, MDB_NOSYNC, &s->incoming);
 }
@@ -427,7 +431,7 @@ void *store_writer(void *user)
 		if (!t)
 			return NULL;
 		if (t->work == COPY_KEEP) {
-			env_remove(s, "store.old");
+			(void)env_remove(s, "store.old"); /* the next start tries again */
 			task_free(t);
 			continue;
 		}

@@ -54,9 +54,12 @@ static int say(char *why, size_t size, int error, const char *path, const char *
 	return error;
 }
 
-static bool exists(const struct jx_files *f, const char *name)
+/* 1: it is there, 0: it is not, or -errno: nobody knows. */
+static int exists(const struct jx_files *f, const char *name)
 {
-	return faccessat(f->dir_fd, name, F_OK, 0) == 0;
+	if (faccessat(f->dir_fd, name, F_OK, 0) == 0)
+		return 1;
+	return errno == ENOENT ? 0 : -errno;
 }
 
 /* ---- locks ---- */
@@ -257,9 +260,15 @@ static int make_all(struct jx_files *f, const char *path, const struct jx_config
 static int make_if_new(struct jx_files *f, const char *path, const struct jx_config *c, char *why,
 		       size_t size)
 {
-	bool ring = exists(f, "ring"), segment = exists(f, "segment-001"),
-	     unfinished = exists(f, "unfinished");
+	int ring = exists(f, "ring"), segment = exists(f, "segment-001"),
+	    unfinished = exists(f, "unfinished");
 
+	if (ring < 0)
+		return say(why, size, ring, path, "ring", NULL);
+	if (segment < 0)
+		return say(why, size, segment, path, "segment-001", NULL);
+	if (unfinished < 0)
+		return say(why, size, unfinished, path, "unfinished", NULL);
 	if (unfinished || (!ring && !segment))
 		return make_all(f, path, c, why, size);
 	if (!ring)

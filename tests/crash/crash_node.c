@@ -258,33 +258,13 @@ static void fill_config(struct sim *s, int node, struct ctl_config *c)
 	memcpy(c->journal.cluster, cluster, sizeof(cluster));
 }
 
-/* Known: these starts are refused, as they must be, but take what cannot be read for what is damaged or missing, and advise to move it away. */
-static const struct {
-	const char *call, *says;
-} known_reasons[] = {
-	/* store_head_check(): the second page of the store, store_open() then of the whole of it */
-	{"pread ", "MDB_CORRUPTED"},
-	/* exists() in jx_files.c: any error is "not there" */
-	{"faccessat ", "journal/ring: is missing, but there are segments"},
-};
-
-static bool is_known_reason(const char *text)
-{
-	for (size_t i = 0; i < sizeof(known_reasons) / sizeof(known_reasons[0]); i++)
-		if (strncmp(disk_struck(), known_reasons[i].call, strlen(known_reasons[i].call)) ==
-			    0 &&
-		    strstr(text, known_reasons[i].says))
-			return true;
-	return false;
-}
-
 /* Who reads it must know what to do: that the disk failed, not that something is damaged or missing. */
 static void check_reason(struct sim *s, int node, int error, const char *why)
 {
 	const char *text = why[0] ? why : strerror(-error);
 
 	if (disk_failed_in_this_life() && disk_failed_hard() && !strstr(text, strerror(EIO)) &&
-	    !strstr(text, strerror(ENOSPC)) && !is_known_reason(text))
+	    !strstr(text, strerror(ENOSPC)))
 		sim_fail(s, "reason", "node %d does not start after %s failed, and says: %s", node,
 			 disk_struck(), text);
 }

@@ -389,21 +389,9 @@ int faccessat(int dir, const char *path, int mode, int flags)
 		       : (int)syscall(SYS_faccessat, dir, path, mode);
 }
 
-/*
- * Known, and in no sweep: env_make() takes any error of this look for "there is no store", removes it, and makes a new one; who has no
- * peer has lost what the store alone held. --fail with the number of the call does it.
- */
-static bool is_store(const char *path)
-{
-	static const char data[] = "/store/data.mdb";
-	size_t n = strlen(path);
-
-	return n >= sizeof(data) && strcmp(path + n - (sizeof(data) - 1), data) == 0;
-}
-
 int access(const char *path, int mode)
 {
-	return name_fails("access", AT_FDCWD, path, is_store(path) ? 0 : EIO_ALONE)
+	return name_fails("access", AT_FDCWD, path, EIO_ALONE)
 		       ? -1
 		       : (int)syscall(SYS_faccessat, AT_FDCWD, path, mode);
 }
