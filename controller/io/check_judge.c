@@ -145,7 +145,7 @@ static void judge_luns(json_t *list, const json_t *h)
 		     "%s: %s", str(h, "host"), str(lun, "error"));
 	if (*error)
 		find(list, "arbiter", "error",
-		     "[lun] path1 must be a LUN with an arbiter record: mdcctl lun label writes it",
+		     "is [lun] path1 the right LUN? mdcctl lun label writes the record of a new pair; labelled anew, a LUN loses all",
 		     "%s: the arbiter record cannot be read: %s", str(h, "host"), error);
 }
 

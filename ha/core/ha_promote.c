@@ -239,7 +239,7 @@ static bool run_read(struct ha *h)
 		ha_promote_cancel(
 			h, h->arb.error,
 			h->arb.error == -ENOENT
-				? "there is no arbiter record: `mdcctl volume create` writes it"
+				? "there is no arbiter record on the metadata LUN: is it the right one? `mdcctl lun label` wrote the first"
 			: h->arb.error == -EUCLEAN
 				? "both copies of the arbiter record are damaged: no change of role"
 				: "the arbiter record cannot be read: check the metadata LUN");

@@ -218,7 +218,7 @@ Test(check, luns)
 		"luns", "error", "mdc2: /dev/c: no label", label_it},
 	       {"{\"arbiter\": {\"error\": \"there is none\"}}", "", "arbiter", "error",
 		"mdc1: the arbiter record cannot be read: there is none",
-		"[lun] path1 must be a LUN with an arbiter record: mdcctl lun label writes it"});
+		"is [lun] path1 the right LUN? mdcctl lun label writes the record of a new pair; labelled anew, a LUN loses all"});
 }
 
 /* Both of them stand elsewhere. */
