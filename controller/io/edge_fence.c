@@ -12,6 +12,8 @@
 
 #define OWN_TICKET (UINT64_C(1) << 62) /* admin.c counts from 1, the core has the bit above */
 
+enum { ASK_AGAIN_MS = 5000 }; /* a question may end with the role that it was asked in */
+
 struct lost_client {
 	struct lost_client *next;
 	uint64_t session;
@@ -28,17 +30,26 @@ static bool is_own(const struct edge *e, const struct pr_uuid *uuid)
 
 /* ---- fencing ---- */
 
+static void ask(struct edge *e)
+{
+	struct ctl_event luns = {.type = CTL_EV_ADMIN, .ticket = OWN_TICKET, .text = "luns"};
+
+	if (!e->fence.asked_ms || loop_now_ms() >= e->fence.asked_ms + ASK_AGAIN_MS) {
+		e->fence.asked_ms = loop_now_ms();
+		edge_step(e, &luns);
+	}
+	if (e->fence.asked_ms)
+		loop_set_timer(e->loop, &e->fence.timer, e->fence.asked_ms + ASK_AGAIN_MS);
+}
+
 /* Not inside a step: asks the core, or tells it that there is no proof. */
 static void go_on(void *user)
 {
 	struct edge *e = user;
-	struct ctl_event luns = {.type = CTL_EV_ADMIN, .ticket = OWN_TICKET, .text = "luns"};
 	struct lost_client *c;
 
-	if (!e->fence.error && e->fence.todo && !e->fence.asked) {
-		e->fence.asked = true;
-		edge_step(e, &luns);
-	}
+	if (!e->fence.error && e->fence.todo)
+		ask(e);
 	while (e->fence.error && (c = e->fence.todo)) {
 		struct ctl_event ev = {.type = CTL_EV_CLIENT_FENCED,
 				       .session = c->session,
@@ -93,7 +104,7 @@ bool edge_fence_answer(struct edge *e, uint64_t ticket, int error, const void *j
 	if (ticket != OWN_TICKET)
 		return false;
 	o = error ? NULL : json_loadb(json, len, 0, NULL);
-	e->fence.asked = false;
+	e->fence.asked_ms = 0;
 	e->fence.error = judge(e, json_object_get(o, "luns"));
 	json_decref(o);
 	while (!e->fence.error && e->fence.todo) {

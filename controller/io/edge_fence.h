@@ -22,8 +22,8 @@ struct edge_fence {
 	struct pr_uuid lun[CONF_LUNS_MAX]; /* as their labels say, in the order of mdcd.conf */
 	struct lost_client *todo;
 	struct loop_timer timer;
-	int error; /* why what is in todo cannot be proven; 0: the core has not said yet */
-	bool asked;
+	uint64_t asked_ms; /* the core, which has not answered yet; or 0 */
+	int error;	   /* why what is in todo cannot be proven; 0: the core has not said yet */
 };
 
 /* Reads the labels: 0, or -errno and a sentence. */
