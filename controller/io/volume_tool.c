@@ -189,31 +189,36 @@ static int join_all(const struct pr_uuid *volume, const struct chosen *list, uin
 	return error;
 }
 
+static bool is_among(const json_t *luns, const struct pr_uuid *lun)
+{
+	char text[PR_UUID_TEXT];
+	json_t *uuid;
+	size_t i;
+
+	pr_uuid_format(text, lun);
+	json_array_foreach(luns, i,
+			   uuid) if (strcmp(json_string_value(uuid), text) == 0) return true;
+	return false;
+}
+
 /* A controller fences lost clients off the LUNs that it was started with. */
 static int all_have(const struct pair_place *place, const struct chosen *list, uint32_t count,
 		    char *why, size_t size)
 {
-	json_t *status = pair_status(place), *c, *luns, *uuid;
-	char text[PR_UUID_TEXT];
+	json_t *status = pair_status(place), *c, *luns;
 	int error = 0;
-	bool found;
-	size_t i, n;
+	size_t i;
 
 	json_array_foreach(json_object_get(status, "controllers"), i, c)
 	{
-		luns = json_object_get(c, "luns");
-		for (uint32_t at = 0; at < count && !error && json_is_array(luns); at++) {
-			found = false;
-			pr_uuid_format(text, &list[at].label.lun);
-			json_array_foreach(luns, n, uuid) found |=
-				strcmp(json_string_value(uuid), text) == 0;
-			if (!found)
+		luns = json_object_get(c, "luns"); /* none: it does not run */
+		for (uint32_t n = 0; luns && n < count && !error; n++)
+			if (!is_among(luns, &list[n].label.lun))
 				error = say(
 					why, size, -ENODEV,
 					"node %d was started without LUN \"%s\": restart it, so that it reads [lun] of its mdcd.conf",
 					(int)json_integer_value(json_object_get(c, "node")),
-					list[at].label.name);
-		}
+					list[n].label.name);
 	}
 	json_decref(status);
 	return error;
