@@ -89,16 +89,25 @@ static int publish_name(struct edge *e, char *why, size_t size)
 	return admin_open(e->loop, name, edge_admin_request, e, &e->admin, why, size);
 }
 
-static void raise_descriptor_limit(const struct conf *c)
+/* Clients may not take the descriptors that journal, store, LUNs and the pair's link need: where the limit is low, fewer connections. */
+static void raise_descriptor_limit(struct conf *c)
 {
+	enum { OWN = 256 };
+	rlim_t want = c->connections_max + OWN;
 	struct rlimit l;
+	uint32_t room;
 
-	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= want)
 		return;
-	if (l.rlim_cur < c->connections_max + 256)
-		l.rlim_cur = c->connections_max + 256 < l.rlim_max ? c->connections_max + 256
-								   : l.rlim_max;
+	l.rlim_cur = want < l.rlim_max ? want : l.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &l);
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= want)
+		return;
+	room = (uint32_t)(l.rlim_cur > 2 * OWN ? l.rlim_cur - OWN : l.rlim_cur / 2);
+	log_warning(
+		"%" PRIu64 " open files are the limit: %u connections of clients, not the %u of tuning.connections_max; raise it (ulimit -n, LimitNOFILE= of the unit)",
+		(uint64_t)l.rlim_cur, room, c->connections_max);
+	c->connections_max = room;
 }
 
 static int open_signals(struct edge *e)
@@ -257,7 +266,7 @@ int edge_open(struct edge *e, const struct conf *conf, char *why, size_t size)
 	*e = (struct edge){
 		.conf = *conf, .lock_fd = -1, .signal_fd = -1, .started_ms = loop_now_ms()};
 	why[0] = '\0';
-	raise_descriptor_limit(conf);
+	raise_descriptor_limit(&e->conf);
 	raise_priority(conf);
 	lock_memory(conf);
 	error = open_supervisor(e, why, size);

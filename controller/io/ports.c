@@ -40,7 +40,7 @@ struct conn {
 
 struct ports {
 	struct ports_config c;
-	int listen_fd[2];
+	int listen_fd[2], spare_fd;
 	struct loop_source *listen_source[2];
 	struct conn **slots;
 	uint32_t slot_count, free_hint;
@@ -322,18 +322,16 @@ static void conn_ready(void *user, uint32_t events)
 		readable(c);
 }
 
-static void refuse(struct ports *p, int fd, const char *peer)
+/* Counts a refusal; of those of one second, the first is to be told. */
+static bool refused(struct ports *p)
 {
 	uint64_t now = loop_now_ms();
+	bool tell = now - p->refusal_logged_ms > 1000;
 
 	p->stats.refused++;
-	if (now - p->refusal_logged_ms > 1000) {
-		log_warning(
-			"client %s: refused, %u connections are the limit (tuning.connections_max)",
-			peer, p->c.connections_max);
+	if (tell)
 		p->refusal_logged_ms = now;
-	}
-	close(fd);
+	return tell;
 }
 
 static int32_t free_slot(struct ports *p)
@@ -361,7 +359,11 @@ static void accepted(struct ports *p, int fd)
 	    loop_add(p->c.loop, fd, EPOLLIN, conn_ready, c, &c->source) < 0) {
 		free(c);
 		free(in);
-		refuse(p, fd, peer);
+		if (refused(p))
+			log_warning(
+				"client %s: refused, %u connections are the limit (tuning.connections_max, or that of open files)",
+				peer, p->slot_count);
+		close(fd);
 		return;
 	}
 	tcp_tune(fd, 0);
@@ -380,16 +382,15 @@ static void accepted(struct ports *p, int fd)
 static void accept_ready(struct ports *p, int listen_fd)
 {
 	for (int i = 0; i < ACCEPTS_MAX; i++) {
-		int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = tcp_accept(listen_fd, &p->spare_fd);
 
-		if (fd >= 0) {
+		if (fd >= 0)
 			accepted(p, fd);
-			continue;
-		}
-		if (errno == EMFILE || errno == ENFILE)
-			log_error(
-				"no descriptor is left for another client: raise the limit of open files");
-		if (errno != EINTR && errno != ECONNABORTED)
+		else if (fd == -EMFILE || fd == -ENFILE) {
+			if (refused(p))
+				log_error(
+					"no descriptor is left for another client: raise the limit of open files");
+		} else if (fd != -EINTR && fd != -ECONNABORTED)
 			return;
 	}
 }
@@ -442,6 +443,7 @@ int ports_open(const struct ports_config *config, struct ports **ret, char *why,
 		return -ENOMEM;
 	p->c = *config;
 	p->listen_fd[0] = p->listen_fd[1] = -1;
+	p->spare_fd = tcp_spare();
 	p->slot_count = config->connections_max < (1u << SLOT_BITS) ? config->connections_max
 								    : (1u << SLOT_BITS);
 	p->slots = calloc(p->slot_count, sizeof(struct conn *));
@@ -476,6 +478,8 @@ void ports_free(struct ports *p)
 		if (p->listen_fd[i] >= 0)
 			close(p->listen_fd[i]);
 	}
+	if (p->spare_fd >= 0)
+		close(p->spare_fd);
 	free(p->slots);
 	free(p);
 }

@@ -54,7 +54,7 @@ struct link {
 struct hl {
 	struct hl_config c;
 	char address[2][64];
-	int epoll_fd, listen_fd, timer_fd;
+	int epoll_fd, listen_fd, spare_fd, timer_fd;
 	uint64_t next_id;
 	struct link current; /* the link, or on node 2 the one being dialled */
 	struct link candidate[CANDIDATES_MAX];
@@ -379,7 +379,7 @@ static void accept_all(struct hl *h)
 {
 	int fd;
 
-	while ((fd = accept4(h->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+	while ((fd = tcp_accept(h->listen_fd, &h->spare_fd)) >= 0) {
 		struct link *free_one = NULL;
 		char peer[TCP_NAME_MAX];
 
@@ -517,6 +517,7 @@ int hl_open(const struct hl_config *config, struct hl **ret, char *why, size_t w
 		return -ENOMEM;
 	h->c = *config;
 	h->current.fd = h->listen_fd = -1;
+	h->spare_fd = tcp_spare();
 	for (int i = 0; i < 2; i++)
 		snprintf(h->address[i], sizeof(h->address[i]), "%s", config->address[i]);
 	for (int i = 0; i < CANDIDATES_MAX; i++)
@@ -549,6 +550,8 @@ void hl_free(struct hl *h)
 		close_link(&h->candidate[i]);
 	if (h->listen_fd >= 0)
 		close(h->listen_fd);
+	if (h->spare_fd >= 0)
+		close(h->spare_fd);
 	if (h->timer_fd >= 0)
 		close(h->timer_fd);
 	if (h->epoll_fd >= 0)

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <netinet/in.h>
@@ -36,6 +37,27 @@ static int parse(const char *text, uint16_t port, union address *a, socklen_t *r
 		return 0;
 	}
 	return -EINVAL;
+}
+
+int tcp_spare(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+int tcp_accept(int listen_fd, int *spare)
+{
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int error = fd < 0 ? -errno : fd;
+
+	if (error != -EMFILE && error != -ENFILE)
+		return error;
+	if (*spare >= 0)
+		close(*spare);
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	*spare = tcp_spare();
+	return error;
 }
 
 void tcp_peer_name(int fd, char out[TCP_NAME_MAX])

@@ -15,6 +15,13 @@ enum { TCP_NAME_MAX = 80 };
 int tcp_listen(const char *address, uint16_t port, char *why, size_t why_size);
 /* A connection begun from one address to another, or -errno; writable once it stands, see SO_ERROR. */
 int tcp_connect_start(const char *from, const char *to, uint16_t port);
+/* A descriptor to be kept for tcp_accept(), or -1. */
+int tcp_spare(void);
+/*
+ * A connection that waits there (non-blocking, close-on-exec), or -errno. With no descriptor left it is closed, by means of the
+ * spare one, with -EMFILE or -ENFILE: a socket that nobody takes from would be ready for ever.
+ */
+int tcp_accept(int listen_fd, int *spare);
 /* No delay; dead after dead_ms without an acknowledgement (0: the kernel's own patience). */
 void tcp_tune(int fd, uint32_t dead_ms);
 /* "127.0.0.1:40000" of the other side. */
