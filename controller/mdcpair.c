@@ -212,10 +212,11 @@ static bool is_hopeless(const struct pair_place *place, const json_t *status, bo
 
 enum reached { REACHED, NOT_YET, HOPELESS };
 
-/* Says every few seconds what is waited for. */
+/* Says what is waited for: what is new after a few seconds, the same again after half a minute. */
 static enum reached wait_for(const struct pair_place *place, bool insync)
 {
 	uint64_t begun = loop_now_ms(), said = begun;
+	char line[PAIR_WAITING_MAX], last[PAIR_WAITING_MAX] = "";
 	const char *health;
 	json_t *s;
 	bool reached, hopeless;
@@ -225,8 +226,12 @@ static enum reached wait_for(const struct pair_place *place, bool insync)
 		health = pair_health(s);
 		reached = strcmp(health, "ok") == 0 || (!insync && strcmp(health, "down") != 0);
 		if (!reached && loop_now_ms() - said >= 3000) {
-			said = loop_now_ms();
-			pair_print_waiting(s, stderr);
+			pair_waiting_text(s, line);
+			if (strcmp(line, last) != 0 || loop_now_ms() - said >= 30000) {
+				said = loop_now_ms();
+				fprintf(stderr, "%s\n", line);
+				strcpy(last, line);
+			}
 		}
 		hopeless = !reached && is_hopeless(place, s, insync);
 		json_decref(s);
