@@ -114,6 +114,8 @@ mdcd_agent_SOURCES = controller/mdcd_agent.c controller/io/admin_client.c contro
 mdcd_agent_LDADD = $(controller_libs)
 
 mdcctl_SOURCES = controller/mdcctl.c $(controller_io) $(pair_tools) \
+	controller/io/arbiter_tool.c \
+	controller/io/arbiter_tool.h \
 	controller/io/check.h \
 	controller/io/check_cluster.c \
 	controller/io/check_facts.c \

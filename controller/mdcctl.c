@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "controller/io/admin_client.h"
+#include "controller/io/arbiter_tool.h"
 #include "controller/io/check_tool.h"
 #include "controller/io/conf.h"
 #include "controller/io/loop.h"
@@ -50,6 +51,7 @@ static void usage(FILE *to)
 		"  volume create NAME --lun LUN[,LUN]...\n"
 		"  lun list                      LUNs of the configuration and their labels\n"
 		"  lun label PATH --name NAME [--cluster UUID] [--force NAME]\n"
+		"  lun renew-arbiter             (asks first) an arbiter record of which no copy is left\n"
 		"  df                            space of each volume\n"
 		"  check [--peer COMMAND | --peer-facts FILE] [--corosync FILE] [--cib FILE]\n"
 		"                                is all ready for the cluster to start? on both hosts\n"
@@ -389,6 +391,42 @@ static int lun_label(const char *path)
 	return PAIR_OK;
 }
 
+static int renew_arbiter(const char *unused)
+{
+	static struct pair_place place;
+	struct arbiter_tool t = {0};
+	char why[512], line[64];
+	int code = find(&place);
+
+	if (code)
+		return code;
+	if (arbiter_tool_begin(&t, &place, why, sizeof(why)) < 0) {
+		arbiter_tool_end(&t);
+		return complain(PAIR_FAILED, why);
+	}
+	fprintf(stderr,
+		"Node %u holds what was acknowledged up to epoch %llu, by what it knows of itself: the record will name it alone,\n"
+		"and the other one takes what it misses from it.\n"
+		"%sType \"renew\" to go on: ",
+		t.record.active, (unsigned long long)t.record.epoch,
+		t.other_unknown
+			? "The other controller was not asked. Stop it, and run this there too: the higher epoch is the one to renew. If it was\n"
+			  "active in a later one, operations that clients saw done would be lost.\n"
+			: "");
+	if (!fgets(line, sizeof(line), stdin) || strcmp(line, "renew\n") != 0)
+		code = complain(PAIR_FAILED, "nothing was done");
+	else if (arbiter_tool_write(&t, why, sizeof(why)) < 0)
+		code = complain(PAIR_FAILED, why);
+	else if (opt.json)
+		say_json(json_pack("{s:i, s:I}", "member", t.record.active, "epoch",
+				   (json_int_t)t.record.epoch));
+	else
+		printf("the arbiter record names node %u: start the controllers\n",
+		       t.record.active);
+	arbiter_tool_end(&t);
+	return code;
+}
+
 static int volume_create(const char *name)
 {
 	static struct pair_place place;
@@ -578,6 +616,7 @@ static const struct verb {
 	{"volume", "create", "NAME", volume_create},
 	{"lun", "list", NULL, lun_list},
 	{"lun", "label", "PATH", lun_label},
+	{"lun", "renew-arbiter", NULL, renew_arbiter},
 };
 
 /* words[0] has a second word, which is missing or wrong: says which there are. */

@@ -79,18 +79,14 @@ int lun_check_all(const char *const *paths, uint32_t count, const struct pr_uuid
 	return error;
 }
 
-/* The record a new pair begins with: nothing was ever acknowledged, so either may be the first. */
-static int write_first_record(struct lun *lun, const struct pr_uuid *cluster, char *why,
-			      size_t size)
+int lun_tool_write_record(struct lun *lun, const struct ha_arbiter *record, char *why, size_t size)
 {
-	struct ha_arbiter record = {.seq = 1, .members = 3};
 	uint8_t *block = aligned_alloc(LUN_BLOCK_BYTES, LUN_BLOCK_BYTES);
 	int error = block ? 0 : -ENOMEM;
 
-	memcpy(record.cluster, cluster->b, sizeof(record.cluster));
 	for (unsigned copy = 0; copy < 2 && !error; copy++) {
 		memset(block, 0, LUN_BLOCK_BYTES);
-		ha_arbiter_encode(block, &record);
+		ha_arbiter_encode(block, record);
 		error = lun_block_write(lun, LUN_ARBITER_BLOCK + copy, block);
 	}
 	free(block);
@@ -98,6 +94,16 @@ static int write_first_record(struct lun *lun, const struct pr_uuid *cluster, ch
 		snprintf(why, size, "%s: the arbiter record could not be written: %s",
 			 lun_path(lun), strerror(-error));
 	return error;
+}
+
+/* The record a new pair begins with: nothing was ever acknowledged, so either may be the first. */
+static int write_first_record(struct lun *lun, const struct pr_uuid *cluster, char *why,
+			      size_t size)
+{
+	struct ha_arbiter record = {.seq = 1, .members = 3};
+
+	memcpy(record.cluster, cluster->b, sizeof(record.cluster));
+	return lun_tool_write_record(lun, &record, why, size);
 }
 
 int lun_tool_label(const char *path, const char *name, const struct pr_uuid *cluster,

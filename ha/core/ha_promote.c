@@ -239,9 +239,9 @@ static bool run_read(struct ha *h)
 		ha_promote_cancel(
 			h, h->arb.error,
 			h->arb.error == -ENOENT
-				? "there is no arbiter record on the metadata LUN: is it the right one? `mdcctl lun label` wrote the first"
+				? "there is no arbiter record on the metadata LUN: is it the right one? If it was lost: mdcctl lun renew-arbiter"
 			: h->arb.error == -EUCLEAN
-				? "both copies of the arbiter record are damaged: no change of role"
+				? "both copies of the arbiter record are damaged: no change of role until mdcctl lun renew-arbiter"
 				: "the arbiter record cannot be read: check the metadata LUN");
 		return true;
 	}
