@@ -167,3 +167,6 @@ EXTRA_DIST += tests/integration/024-manuals
 EXTRA_DIST += tests/integration/025-check
 EXTRA_DIST += tests/integration/411-cluster-check
 EXTRA_DIST += tests/integration/026-guide
+EXTRA_DIST += tests/integration/027-second-lun
+EXTRA_DIST += tests/integration/028-pair-limits
+EXTRA_DIST += tests/integration/029-arbiter-gone

@@ -105,7 +105,8 @@ static void raise_descriptor_limit(struct conf *c)
 		return;
 	room = (uint32_t)(l.rlim_cur > 2 * OWN ? l.rlim_cur - OWN : l.rlim_cur / 2);
 	log_warning(
-		"%" PRIu64 " open files are the limit: %u connections of clients, not the %u of tuning.connections_max; raise it (ulimit -n, LimitNOFILE= of the unit)",
+		"%" PRIu64
+		" open files are the limit: %u connections of clients, not the %u of tuning.connections_max; raise it (ulimit -n, LimitNOFILE= of the unit)",
 		(uint64_t)l.rlim_cur, room, c->connections_max);
 	c->connections_max = room;
 }
