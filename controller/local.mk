@@ -170,3 +170,4 @@ EXTRA_DIST += tests/integration/026-guide
 EXTRA_DIST += tests/integration/027-second-lun
 EXTRA_DIST += tests/integration/028-pair-limits
 EXTRA_DIST += tests/integration/029-arbiter-gone
+EXTRA_DIST += tests/integration/030-lun-moved

@@ -132,6 +132,22 @@ const char *lun_path(const struct lun *l)
 	return l->path;
 }
 
+int lun_is_there(const struct lun *l, char *why, size_t size)
+{
+	struct stat open, named;
+
+	if (l->kind != LUN_FILE)
+		return 0;
+	if (fstat(l->fd, &open) == 0 && stat(l->path, &named) == 0 && open.st_dev == named.st_dev &&
+	    open.st_ino == named.st_ino)
+		return 0;
+	snprintf(
+		why, size,
+		"%.160s was moved, removed or replaced while it is in use: bring that file back, a copy of it is out of date",
+		l->path);
+	return -ENODEV;
+}
+
 uint64_t lun_blocks(const struct lun *l)
 {
 	struct stat st;

@@ -27,6 +27,8 @@ void lun_close(struct lun *); /* NULL is fine; releases every lock */
 int lun_fd(const struct lun *);
 bool lun_direct(const struct lun *);
 enum lun_kind lun_kind(const struct lun *);
+/* A file is still what its path names: -ENODEV if it was moved, removed or replaced. Of other kinds always 0. */
+int lun_is_there(const struct lun *, char *why, size_t size);
 uint64_t lun_blocks(const struct lun *); /* whole blocks of 4096 bytes, as it is now */
 const char *lun_path(const struct lun *);
 

@@ -445,6 +445,18 @@ static void state_ready(void *user, uint32_t events)
 	worker_finish(((struct edge *)user)->state_worker);
 }
 
+/* What is wrong with the arbiter record: each order says it again, the log once a minute. */
+static void say_once(struct edge *e, const char *text)
+{
+	uint64_t now = loop_now_ms();
+
+	if (!text[0] || (strcmp(text, e->arbiter_said) == 0 && now < e->arbiter_said_ms + 60000))
+		return;
+	log_warning("%s", text);
+	snprintf(e->arbiter_said, sizeof(e->arbiter_said), "%s", text);
+	e->arbiter_said_ms = now;
+}
+
 static void arbiter_ready(void *user, uint32_t events)
 {
 	static const enum ctl_event_type types[] = {
@@ -463,8 +475,7 @@ static void arbiter_ready(void *user, uint32_t events)
 				       .floor_epoch = d.floor_epoch,
 				       .floor_lsn = d.floor_lsn};
 
-		if (d.text[0])
-			log_warning("%s", d.text);
+		say_once(e, d.text);
 		edge_step(e, &ev);
 	}
 }

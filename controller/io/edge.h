@@ -59,6 +59,8 @@ struct edge {
 	bool stepping;
 
 	/* for status */
+	char arbiter_said[256];
+	uint64_t arbiter_said_ms;
 	uint64_t started_ms, active_since_ms, first_reply_ms, handover_asked_ms, heard_ms;
 	struct edge_loss lost, before; /* of the peer: now; before the last promotion */
 	enum pr_role role;

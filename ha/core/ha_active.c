@@ -121,6 +121,7 @@ void ha_on_session_ok(struct ha *h, const struct pr_link_session_ok *m)
 	}
 	h->s.opening = false;
 	h->s.open = true;
+	ha_alarm(h, HA_ALARM_PEER, false);
 	h->s.progress_ms = h->now_ms;
 	h->lease_end_ms = h->s.opened_ms + h->cfg.lease_ms;
 	h->lease_lapsed = false;

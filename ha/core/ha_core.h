@@ -219,6 +219,7 @@ struct ha {
 		unsigned history_count;
 		struct ha_history history[HA_HISTORY_MAX];
 	} his;
+	uint64_t heard_epoch; /* the highest that the peer said it has been in */
 	uint64_t his_nonce;
 	bool answer_owed; /* an active waits for my hello */
 	uint64_t answer_nonce;

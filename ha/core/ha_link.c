@@ -152,6 +152,7 @@ static void take_hello(struct ha *h, const struct pr_link_hello *m)
 	h->his.dstate = m->dstate;
 	h->his.incarnation = m->incarnation;
 	h->his.epoch = m->epoch;
+	h->heard_epoch = ha_max(h->heard_epoch, m->epoch);
 	h->his.log_epoch = m->log_epoch;
 	h->his.tail_lsn = m->tail_lsn;
 	h->his.commit_lsn = m->commit_lsn;

@@ -107,6 +107,7 @@ static uint64_t least_tail(const struct ha *h)
 static const char *not_named(struct ha *h)
 {
 	const struct ha_arbiter *a = &h->arb.record;
+	uint64_t been = ha_max(h->state.epoch, h->heard_epoch);
 
 	if (!ha_is_member(h, h->cfg.node))
 		return ha_text(
@@ -115,12 +116,14 @@ static const char *not_named(struct ha *h)
 			"LSN %llu in epoch %llu: start node %u, or `mdcctl override` when it is gone for good",
 			(ull)a->epoch, ha_peer_node(h), (ull)h->tail.lsn, (ull)h->state.log_epoch,
 			ha_peer_node(h));
-	if (a->epoch < h->state.epoch)
+	/* An epoch stands in the record before anybody is in it. */
+	if (a->epoch < been)
 		return ha_text(
 			h,
-			"the arbiter record is of epoch %llu, this controller has been in epoch %llu: the record is an old one "
-			"(a snapshot of its LUN?): bring the LUN back, or `mdcctl override`",
-			(ull)a->epoch, (ull)h->state.epoch);
+			"the arbiter record is of epoch %llu, %s has been in epoch %llu: the record is an old one "
+			"(a snapshot or a copy of its LUN?): bring the LUN back, or `mdcctl override`",
+			(ull)a->epoch, been > h->state.epoch ? "the peer" : "this controller",
+			(ull)been);
 	if (h->tail.lsn < least_tail(h))
 		return ha_text(
 			h,
@@ -140,7 +143,8 @@ static const char *not_named(struct ha *h)
 
 static uint64_t next_epoch(const struct ha *h)
 {
-	uint64_t epoch = ha_max(h->arb.record.epoch, h->p_override ? h->state.epoch : 0);
+	uint64_t been = ha_max(h->state.epoch, h->heard_epoch);
+	uint64_t epoch = ha_max(h->arb.record.epoch, h->p_override ? been : 0);
 
 	return epoch + (h->p_override ? HA_OVERRIDE_EPOCHS : 1);
 }

@@ -146,6 +146,7 @@ static void open_session(struct ha *h)
 {
 	h->tg = HA_TG_IDLE;
 	h->r.open = true;
+	ha_alarm(h, HA_ALARM_PEER, false);
 	if (h->r.kind == PR_LINK_COPY)
 		h->rows = HA_ROWS_PUT;
 	HA_SEND(h, LINK_SESSION_OK, link_session_ok, .epoch = h->r.epoch, .link = h->r.link,

@@ -53,22 +53,32 @@ static uint64_t now_ms(void)
 
 /* ---- in the worker's thread ---- */
 
-static int open_lun(struct arbiter *a, uint32_t i, struct order *o)
+static int look_at_label(struct arbiter *a, uint32_t i, struct order *o)
 {
 	struct lun_label label;
-	int error;
+	int error = lun_label_read(a->lun[i], &label, o->done.text, sizeof(o->done.text));
 
-	if (a->lun[i])
-		return 0;
-	error = lun_open(a->path[i], 0, &a->lun[i], o->done.text, sizeof(o->done.text));
-	if (error) /* -ENOENT is what a LUN without a record gives */
-		return error == -ENOENT ? -ENODEV : error;
-	error = lun_label_read(a->lun[i], &label, o->done.text, sizeof(o->done.text));
 	if (!error && memcmp(label.cluster.b, a->cluster, 16) != 0) {
 		snprintf(o->done.text, sizeof(o->done.text),
 			 "%.160s carries the label of another cluster now", a->path[i]);
 		error = -EXDEV;
 	}
+	return error;
+}
+
+/* The LUN is what it was: a record on a file that nobody finds by its name binds nobody who comes later. */
+static int open_lun(struct arbiter *a, uint32_t i, struct order *o)
+{
+	int error;
+
+	if (a->lun[i]) {
+		error = lun_is_there(a->lun[i], o->done.text, sizeof(o->done.text));
+		return error || o->done.type != ARBITER_READ ? error : look_at_label(a, i, o);
+	}
+	error = lun_open(a->path[i], 0, &a->lun[i], o->done.text, sizeof(o->done.text));
+	if (error) /* -ENOENT is what a LUN without a record gives */
+		return error == -ENOENT ? -ENODEV : error;
+	error = look_at_label(a, i, o);
 	if (error) {
 		lun_close(a->lun[i]);
 		a->lun[i] = NULL;

@@ -375,6 +375,19 @@ static void link_ready(struct hl *h, struct link *l, uint32_t events)
 		readable(h, l);
 }
 
+/* The other controller dials from its own address. Who else comes may not take the places of candidates. */
+static void refuse_stranger(struct hl *h, const char *peer)
+{
+	uint64_t now = now_ms();
+
+	if (h->complained_ms && now - h->complained_ms <= 60000)
+		return;
+	h->complained_ms = now;
+	say(h, LOG_WARNING,
+	    "heartbeat port: connection from %s refused, the other controller's address is %s",
+	    peer, h->address[1]);
+}
+
 static void accept_all(struct hl *h)
 {
 	int fd;
@@ -384,6 +397,11 @@ static void accept_all(struct hl *h)
 		char peer[TCP_NAME_MAX];
 
 		tcp_peer_name(fd, peer);
+		if (!tcp_peer_is(fd, h->address[1])) {
+			refuse_stranger(h, peer);
+			close(fd);
+			continue;
+		}
 		for (int i = 0; i < CANDIDATES_MAX && !free_one; i++)
 			if (h->candidate[i].fd < 0)
 				free_one = &h->candidate[i];

@@ -78,6 +78,19 @@ void tcp_peer_name(int fd, char out[TCP_NAME_MAX])
 	}
 }
 
+bool tcp_peer_is(int fd, const char *address)
+{
+	union address is, want;
+	socklen_t len = sizeof(is), ignored;
+
+	if (parse(address, 0, &want, &ignored) < 0 || getpeername(fd, &is.any, &len) < 0 ||
+	    is.any.sa_family != want.any.sa_family)
+		return false;
+	return is.any.sa_family == AF_INET
+		       ? is.v4.sin_addr.s_addr == want.v4.sin_addr.s_addr
+		       : memcmp(&is.v6.sin6_addr, &want.v6.sin6_addr, sizeof(is.v6.sin6_addr)) == 0;
+}
+
 /* The address part of a line of /proc/net/tcp or tcp6: what the kernel prints, word by word. */
 static bool line_matches(const char *local, const union address *want)
 {

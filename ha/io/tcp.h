@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -26,5 +27,7 @@ int tcp_accept(int listen_fd, int *spare);
 void tcp_tune(int fd, uint32_t dead_ms);
 /* "127.0.0.1:40000" of the other side. */
 void tcp_peer_name(int fd, char out[TCP_NAME_MAX]);
+/* The other side has this address. */
+bool tcp_peer_is(int fd, const char *address);
 /* "PID 17 (sshd)" of whoever has the port, or "somebody ..." when it cannot be seen. */
 void tcp_port_holder(const char *address, uint16_t port, char *out, size_t size);

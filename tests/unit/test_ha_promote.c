@@ -167,6 +167,23 @@ Test(ha_pair, p3_what_a_later_epoch_has_not_is_not_missed)
 	cr_assert_eq(pair.result, 0, "%s", pair.text);
 }
 
+/* The LUN was copied and the copy put in its place: only the peer knew that the pair had gone on without this one. */
+Test(ha_pair, p3_a_record_older_than_what_the_peer_said_is_an_old_one)
+{
+	struct pr_hash hash;
+
+	pair_start(3, 2);
+	pair_log_of(3);
+	pair_boot();
+	hash = pair_tail_hash();
+	pair_link_up();
+	pair_hello(PR_ROLE_ACTIVE, HA_DALONE, 5, 3, &hash);
+	pair_fenced();
+	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+	cr_assert_eq(pair.result, -EPERM);
+	cr_assert(strstr(pair.text, "epoch 4, the peer has been in epoch 5"), "%s", pair.text);
+}
+
 /* Who writes epochs that were used before would have two logs of one epoch. */
 Test(ha_pair, p3_a_record_older_than_this_controller_is_an_old_snapshot)
 {

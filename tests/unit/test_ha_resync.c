@@ -17,6 +17,21 @@ Test(ha_pair, t5_a_standby_of_a_newer_epoch_gets_no_session)
 	cr_assert(!pair_saw("session kind 1 base 4"));
 }
 
+Test(ha_pair, t5_the_alarm_of_a_peer_that_did_not_fit_ends_with_a_session)
+{
+	struct pr_hash hash;
+
+	pair_active_alone(3);
+	pair_link_up();
+	hash = pair_tail_hash();
+	pair_hello(PR_ROLE_STANDBY, HA_INSYNC, 9, pair_tail(), &hash);
+	cr_assert(pair_saw("alarm PEER 1"));
+	pair.incarnation = 51;
+	pair_peer(51, true, true);
+	pair_comes_in_sync();
+	cr_assert(pair_saw("alarm PEER 0"));
+}
+
 Test(ha_pair, t5_the_fork_is_found_and_streaming_begins_there)
 {
 	struct pr_hash other = {{1, 2, 3}};
