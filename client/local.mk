@@ -10,6 +10,7 @@ client_core = \
 	client/core/cl_request.c
 
 client_io = \
+	client/io/mdc_address.c \
 	client/io/mdc_call.h \
 	client/io/mdc_commit.c \
 	client/io/mdc_conn.c \
@@ -48,7 +49,8 @@ installcheck-local:
 lib_LTLIBRARIES += libmdcpair.la
 libmdcpair_la_SOURCES = $(proto_core) $(lun_io) $(client_core) $(client_io)
 libmdcpair_la_LIBADD = $(URING_LIBS) $(ISCSI_LIBS) $(XXHASH_LIBS) $(UUID_LIBS)
-libmdcpair_la_LDFLAGS = $(AM_LDFLAGS) -no-undefined -version-info 0:0:0 -export-symbols-regex '^mdc_'
+# A thread that asks the name service may outlive every session: what it runs stays.
+libmdcpair_la_LDFLAGS = $(AM_LDFLAGS) -Wl,-z,nodelete -no-undefined -version-info 0:0:0 -export-symbols-regex '^mdc_'
 
 if HAVE_FUSE
 bin_PROGRAMS += mdcfs
@@ -105,4 +107,5 @@ EXTRA_DIST += \
 	tests/integration/319-mount-dbench \
 	tests/integration/320-mount-faults \
 	tests/integration/321-mount-posix \
-	tests/integration/3-mount-posix.c
+	tests/integration/3-mount-posix.c \
+	tests/integration/3-mount-resolver.c

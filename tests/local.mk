@@ -12,6 +12,11 @@ unit_tests += tests/unit/test_mdc_commit
 tests_unit_test_mdc_commit_SOURCES = tests/unit/test_mdc_commit.c client/io/mdc_commit.c
 tests_unit_test_mdc_commit_CFLAGS = $(AM_CFLAGS) # objects of its own: the library has the others
 tests_unit_test_mdc_commit_LDADD = libmdccore.la $(CRITERION_LIBS)
+unit_tests += tests/unit/test_mdc_address
+tests_unit_test_mdc_address_SOURCES = tests/unit/test_mdc_address.c client/io/mdc_address.c
+tests_unit_test_mdc_address_CFLAGS = $(AM_CFLAGS)
+tests_unit_test_mdc_address_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=getaddrinfo
+tests_unit_test_mdc_address_LDADD = $(CRITERION_LIBS) -lpthread
 unit_tests += tests/unit/test_cl_files
 unit_tests += tests/unit/test_cl_version
 tests_unit_test_cl_version_LDADD = libmdcpair.la libmdccore.la $(CRITERION_LIBS) -lpthread

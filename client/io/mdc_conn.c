@@ -5,85 +5,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 enum { IN_BYTES = 64 << 10, READS_PER_ROUND = 8 };
-
-/* ---- addresses ---- */
-
-static void resolve(struct mdc_address *a)
-{
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
-
-	if (a->resolved)
-		return;
-	a->unresolved = getaddrinfo(a->text, NULL, &hints, &found);
-	if (a->unresolved)
-		return;
-	a->length = found->ai_addrlen;
-	memcpy(&a->socket, found->ai_addr, found->ai_addrlen);
-	a->resolved = true;
-	freeaddrinfo(found);
-}
-
-static bool parse_port(struct mdc_address *a, const char *text, const char *end)
-{
-	unsigned long port = 0;
-
-	if (text == end)
-		return false;
-	for (; text < end; text++) {
-		if (*text < '0' || *text > '9' || port > 65535)
-			return false;
-		port = port * 10 + (unsigned long)(*text - '0');
-	}
-	a->port = (uint16_t)port;
-	return port > 0 && port < 65535;
-}
-
-int mdc_address_parse(struct mdc_address *a, const char *text, size_t len)
-{
-	const char *end = text + len, *colon = memrchr(text, ':', len), *name = text,
-		   *name_end = end;
-
-	*a = (struct mdc_address){0};
-	if (len && *text == '[') {
-		name_end = memchr(text, ']', len);
-		if (!name_end)
-			return -EINVAL;
-		name++;
-		if (name_end + 1 < end && !(name_end[1] == ':' && parse_port(a, name_end + 2, end)))
-			return -EINVAL;
-	} else if (colon && memchr(text, ':', len) == colon) {
-		if (!parse_port(a, colon + 1, end))
-			return -EINVAL;
-		name_end = colon;
-	}
-	if (name == name_end || (size_t)(name_end - name) >= sizeof(a->text))
-		return -EINVAL;
-	memcpy(a->text, name, (size_t)(name_end - name));
-	resolve(a);
-	return 0;
-}
-
-void mdc_address_say(const struct mdc_address *a, char *text, size_t size)
-{
-	snprintf(
-		text, size, "%.200s: %s", a->text,
-		a->unresolved ? gai_strerror(a->unresolved)
-		: a->error == -EPROTONOSUPPORT
-			? "speaks another version of the protocol, install the same release on both"
-		: a->error    ? strerror(-a->error)
-		: a->answered ? "is there, but did not answer as the active controller"
-			      : "no answer");
-}
 
 static void set_port(struct sockaddr_storage *to, uint16_t port)
 {
@@ -137,8 +66,7 @@ static int start(struct mdc_conn *c)
 	struct sockaddr_storage to;
 	int one = 1, ms = 10000;
 
-	resolve(a);
-	if (!a->resolved)
+	if (!mdc_address_look(a))
 		return -EHOSTUNREACH;
 	to = a->socket;
 	set_port(&to, c->port == 0 && a->port ? a->port

@@ -36,10 +36,13 @@ struct mdc_loop {
 };
 
 struct mdc_address {
-	char text[256];		 /* as given, without a port */
-	uint16_t port;		 /* access; 0: the default */
-	bool resolved, answered; /* answered: the last connection stood */
-	int unresolved, error;	 /* why not, of getaddrinfo(3); why no connection, -errno */
+	char text[256];		   /* as given, without a port */
+	uint16_t port;		   /* access; 0: the default */
+	bool numeric;		   /* never to be looked up */
+	bool resolved, answered;   /* answered: the last connection stood */
+	int unresolved, error;	   /* why not, of getaddrinfo(3); why no connection, -errno */
+	struct mdc_lookup *lookup; /* under way, or NULL */
+	uint64_t ask_ms;	   /* no lookup before */
 	socklen_t length;
 	struct sockaddr_storage socket;
 };
@@ -130,8 +133,15 @@ int mdc_conn_open(struct mdc *, uint64_t conn, int peer,
 void mdc_conn_close(struct mdc_conn *);
 void mdc_conn_send(struct mdc_conn *, const uint8_t *p, uint32_t len);
 void mdc_conn_ready(struct mdc_conn *, uint32_t epoll_events);
-/* 0; -EINVAL. A name that cannot be resolved now is tried again with each connection. */
+
+/* mdc_address.c */
+/* 0; -EINVAL. A name's lookup is started, and not waited for. */
 int mdc_address_parse(struct mdc_address *, const char *text, size_t len);
+/* To be called before each connection. False: the address is not known yet. A name that cannot be
+ * resolved, or whose address no connection comes about with, is asked for again every few seconds;
+ * until there is an answer, the address that was known stays. */
+bool mdc_address_look(struct mdc_address *);
+void mdc_address_forget(struct mdc_address *); /* does not wait for a lookup under way */
 /* What came of it last: "mdc1: Connection refused". */
 void mdc_address_say(const struct mdc_address *, char *text, size_t size);
 

@@ -263,6 +263,12 @@ static int fill_config(struct mdc *mdc, const struct mdc_options *o, struct cl_c
 	return 0;
 }
 
+static void forget_addresses(struct mdc *mdc)
+{
+	for (int i = 0; i < CL_PEERS; i++)
+		mdc_address_forget(&mdc->address[i]);
+}
+
 static int session_new(const char *spec, const struct mdc_options *o, struct mdc **ret)
 {
 	struct cl_config config = {0};
@@ -284,6 +290,7 @@ static int session_new(const char *spec, const struct mdc_options *o, struct mdc
 		mdc->own_loop = true;
 	}
 	if (r < 0) {
+		forget_addresses(mdc);
 		cl_free(mdc->cl);
 		free(mdc->luns);
 		free(mdc);
@@ -433,6 +440,7 @@ void mdc_bury(struct mdc *mdc)
 		free(mdc->conns[i].out.p);
 	}
 	mdc_files_free(mdc);
+	forget_addresses(mdc);
 	cl_free(mdc->cl);
 	free(mdc->cancels);
 	free(mdc->luns);
