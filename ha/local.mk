@@ -20,6 +20,7 @@ ha_io = \
 	ha/io/client_fence.c \
 	ha/io/client_fence.h \
 	ha/io/cluster.h \
+	ha/io/gate.h \
 	ha/io/hl.c \
 	ha/io/hl.h \
 	ha/io/state_file.c \

@@ -7,12 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <qb/qbdefs.h>
 #include <qb/qbipcs.h>
 
 #include "controller/io/log.h"
+#include "ha/io/gate.h"
+#include "ha/io/tcp.h"
 #include "proto/assert.h"
 #include "proto/hash.h"
 
@@ -20,6 +23,9 @@ enum {
 	RETRY_MS = 5,
 	PENDING_MAX = 64,
 	COMMAND_MAX = 16 << 10,
+	WATCHED_MAX = 2 * PENDING_MAX, /* two of each connection */
+	STRANGERS_MAX = 16,	       /* connections of other users, who will be refused */
+	GUEST_MS = 3000,	       /* of a connection that does not say who it is */
 	NAME_TRIES = 50,
 	NAME_POLL_US = 200000
 };
@@ -30,6 +36,8 @@ struct watched {
 	struct loop_source *source;
 	qb_ipcs_dispatch_fn_t fn;
 	void *data;
+	uint64_t guest_ms; /* since then it has not said who it is; 0: no guest */
+	bool stranger;	   /* a guest of another user */
 	struct watched *next;
 };
 
@@ -53,6 +61,11 @@ struct admin {
 	struct loop *loop;
 	qb_ipcs_service_t *service;
 	struct watched *watched;
+	uint32_t watched_count, stranger_count;
+	int door_fd, spare_fd;
+	bool at_door; /* what libqb adds now has just come in */
+	struct gate full_gate, stranger_gate;
+	struct loop_timer guest_timer;
 	struct pending *pending;
 	uint32_t pending_count;
 	struct deferred *jobs;
@@ -97,18 +110,85 @@ static void unwatch(struct admin *a, int fd)
 		return;
 	loop_remove(a->loop, w->source);
 	*at = w->next;
+	a->watched_count--;
+	a->stranger_count -= w->stranger;
 	free(w);
+}
+
+/* Anybody on this host finds the door, and libqb takes in whoever comes, as long as he likes to stand there. */
+static bool may_enter(struct admin *a)
+{
+	int fd = a->watched_count < WATCHED_MAX ? tcp_spare() : -1;
+	char more[GATE_TEXT];
+
+	if (fd >= 0 && a->spare_fd < 0)
+		a->spare_fd = fd;
+	else if (fd >= 0)
+		close(fd);
+	if (fd >= 0)
+		return true;
+	fd = tcp_accept(a->door_fd, &a->spare_fd);
+	if (fd >= 0)
+		close(fd);
+	if (gate_open(&a->full_gate, loop_now_ms(), more))
+		log_warning("admin: a connection was refused, %s%s",
+			    fd >= 0 ? "there are too many" : "no descriptor is left", more);
+	return false;
+}
+
+static bool may_order(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
+static bool is_stranger(int fd)
+{
+	struct ucred c;
+	socklen_t len = sizeof(c);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) < 0 || !may_order(c.uid);
+}
+
+/* libqb closes what is shut down. */
+static void welcome(struct admin *a, struct watched *w)
+{
+	w->guest_ms = loop_now_ms();
+	w->stranger = is_stranger(w->fd);
+	a->stranger_count += w->stranger;
+	if (w->stranger && a->stranger_count > STRANGERS_MAX)
+		shutdown(w->fd, SHUT_RDWR);
+	if (!a->guest_timer.at_ms)
+		loop_set_timer(a->loop, &a->guest_timer, w->guest_ms + GUEST_MS);
+}
+
+static void look_at_guests(void *user)
+{
+	struct admin *a = user;
+	uint64_t now = loop_now_ms(), oldest = 0;
+
+	for (struct watched *w = a->watched; w; w = w->next)
+		if (w->guest_ms && now - w->guest_ms >= GUEST_MS)
+			shutdown(w->fd, SHUT_RDWR);
+		else if (w->guest_ms && (!oldest || w->guest_ms < oldest))
+			oldest = w->guest_ms;
+	if (oldest)
+		loop_set_timer(a->loop, &a->guest_timer, oldest + GUEST_MS);
 }
 
 static void watched_ready(void *user, uint32_t events)
 {
 	struct watched *w = user;
+	struct admin *a = the_admin;
 	int fd = w->fd;
 	int32_t revents = (events & EPOLLIN ? POLLIN : 0) | (events & EPOLLOUT ? POLLOUT : 0) |
 			  (events & EPOLLERR ? POLLERR : 0) | (events & EPOLLHUP ? POLLHUP : 0);
 
-	if (w->fn(fd, revents, w->data) < 0 && *find_fd(the_admin, fd) == w)
-		unwatch(the_admin, fd);
+	if (fd == a->door_fd && !may_enter(a))
+		return;
+	a->at_door = fd == a->door_fd;
+	if (w->fn(fd, revents, w->data) < 0 && *find_fd(a, fd) == w)
+		unwatch(a, fd);
+	a->at_door = false;
 }
 
 static int32_t add_fd(enum qb_loop_priority p, int32_t fd, int32_t events, void *data,
@@ -129,6 +209,11 @@ static int32_t add_fd(enum qb_loop_priority p, int32_t fd, int32_t events, void 
 	}
 	w->next = the_admin->watched;
 	the_admin->watched = w;
+	the_admin->watched_count++;
+	if (the_admin->door_fd < 0)
+		the_admin->door_fd = fd; /* libqb begins with it */
+	if (the_admin->at_door)
+		welcome(the_admin, w);
 	return 0;
 }
 
@@ -262,11 +347,14 @@ void admin_reply(struct admin *a, uint64_t ticket, int error, const void *json, 
 
 static int32_t accept_caller(qb_ipcs_connection_t *c, uid_t uid, gid_t gid)
 {
-	if (uid == 0 || uid == geteuid())
+	char more[GATE_TEXT];
+
+	if (may_order(uid))
 		return 0;
-	log_warning(
-		"admin: a connection of UID %u was refused, only root and UID %u may give orders",
-		(unsigned)uid, (unsigned)geteuid());
+	if (gate_open(&the_admin->stranger_gate, loop_now_ms(), more))
+		log_warning(
+			"admin: a connection of UID %u was refused, only root and UID %u may give orders%s",
+			(unsigned)uid, (unsigned)geteuid(), more);
 	return -EACCES;
 }
 
@@ -367,6 +455,9 @@ int admin_open(struct loop *loop, const char *name,
 	a->user = user;
 	a->job_timer = (struct loop_timer){.fn = run_jobs, .user = a};
 	a->retry_timer = (struct loop_timer){.fn = retry, .user = a};
+	a->guest_timer = (struct loop_timer){.fn = look_at_guests, .user = a};
+	a->door_fd = -1;
+	a->spare_fd = tcp_spare();
 	error = serve(a, name, &handlers, &polling);
 	if (error < 0) {
 		snprintf(why, why_size, "admin socket %s: %s", name,
@@ -392,6 +483,9 @@ void admin_free(struct admin *a)
 		unwatch(a, a->watched->fd);
 	loop_clear_timer(a->loop, &a->job_timer);
 	loop_clear_timer(a->loop, &a->retry_timer);
+	loop_clear_timer(a->loop, &a->guest_timer);
+	if (a->spare_fd >= 0)
+		close(a->spare_fd);
 	the_admin = NULL;
 	free(a);
 }

@@ -65,6 +65,16 @@ static void open_blackbox(const char *dir)
 		sigaction(fatal[i], &action, NULL);
 }
 
+/*
+ * libqb has a sentence or two for each connection that comes to nothing, and anybody can make it say them: they are for the blackbox,
+ * and for who asks for the level debug.
+ */
+static void quieten_libqb(struct qb_log_callsite *cs)
+{
+	if (qb_bit_is_set(cs->tags, QB_LOG_TAG_LIBQB_MSG_BIT) && cs->priority > LOG_CRIT)
+		cs->targets &= 1u << QB_LOG_BLACKBOX;
+}
+
 int log_open(const char *program, const char *to, int level, const char *crash_dir)
 {
 	int32_t target;
@@ -84,6 +94,8 @@ int log_open(const char *program, const char *to, int level, const char *crash_d
 	if (target != QB_LOG_SYSLOG)
 		qb_log_format_set(target, "%T %N[%P] %7p %b");
 	qb_log_ctl(target, QB_LOG_CONF_ENABLED, QB_TRUE);
+	if (level < LOG_DEBUG)
+		qb_log_filter_fn_set(quieten_libqb);
 	pr_assert_handler = assertion;
 	if (crash_dir)
 		open_blackbox(crash_dir);

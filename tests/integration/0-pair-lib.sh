@@ -14,6 +14,7 @@ fail() {
 pair_clean_up() {
 	local code=$?
 	trap - EXIT
+	[ -z "${throng:-}" ] || disperse
 	if [ "$code" -ne 0 ] && [ -d "$pair/log" ]; then
 		tail -n 25 "$pair"/log/*.log
 	fi
@@ -61,4 +62,31 @@ says() {
 	printf '%s\n' "$output"
 	[ "$code" -eq "$want" ] || fail "\"$*\" ended with $code, not with $want"
 	[[ $output == *"$text"* ]] || fail "\"$*\" did not say \"$text\""
+}
+
+# throng TYPE NAME N [UID]: so many connections to a socket of this host ("@" before an abstract name as libqb pads it) that say
+# nothing, until disperse.
+throng() {
+	rm -f "$TMPDIR/throng"
+	# shellcheck disable=SC2016
+	perl -MSocket -e '
+		my ($type, $name, $n, $ready, $uid) = @ARGV;
+		$> = $uid if $uid;
+		$name = pack "xa107", $1 if $name =~ /^@(.*)/;
+		for (1 .. $n) {
+			socket(my $s, AF_UNIX, $type eq "stream" ? SOCK_STREAM : SOCK_SEQPACKET, 0) or die "socket: $!";
+			connect($s, pack_sockaddr_un($name)) or die "connect: $!";
+			push @s, $s;
+		}
+		$> = $<;
+		rename $ready . ".new", $ready if open F, ">", "$ready.new";
+		sleep 600' "$1" "$2" "$3" "$TMPDIR/throng" "${4:-}" &
+	throng=$!
+	wait_for 20 "the throng" test -e "$TMPDIR/throng" || fail "no throng at $2"
+}
+
+disperse() {
+	kill "$throng"
+	wait "$throng" 2>/dev/null
+	throng=
 }
