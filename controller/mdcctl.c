@@ -269,11 +269,13 @@ static void say_resync(const json_t *s, char said[PAIR_WAITING_MAX])
 	renew(line, said);
 }
 
+enum { SILENT_MS = 15000 }; /* both controllers, for that long: nobody starts them */
+
 static int resync(const char *unused)
 {
 	static struct pair_place place;
 	static char said[PAIR_WAITING_MAX];
-	uint64_t said_ms = 0;
+	uint64_t said_ms = 0, heard_ms = loop_now_ms();
 	int code = find(&place);
 
 	if (code)
@@ -282,6 +284,14 @@ static int resync(const char *unused)
 		json_t *s = pair_status(&place);
 		bool done = is_ok(s) || !opt.wait;
 
+		if (pair_exit_status(s) != PAIR_UNREACHABLE)
+			heard_ms = loop_now_ms();
+		if (!done && loop_now_ms() - heard_ms > SILENT_MS) {
+			json_decref(s);
+			return complain(
+				PAIR_UNREACHABLE,
+				"no controller answers: start them, then wait for the resync");
+		}
 		if (done || loop_now_ms() - said_ms >= 1000) {
 			said_ms = loop_now_ms();
 			say_resync(s, said);
@@ -682,6 +692,7 @@ int main(int argc, char **argv)
 	int c;
 
 	pr_assert_to_stderr();
+	pr_output_must_arrive();
 	while ((c = getopt_long(argc, argv, "C:h", options, NULL)) != -1) {
 		switch (c) {
 		case 'C':

@@ -498,6 +498,7 @@ int main(int argc, char **argv)
 	int c, error;
 
 	pr_assert_to_stderr();
+	pr_output_must_arrive();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {

@@ -451,6 +451,7 @@ int main(int argc, char **argv)
 	int c;
 
 	pr_assert_to_stderr();
+	pr_output_must_arrive();
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
 		switch (c) {
 		case 'j':

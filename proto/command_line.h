@@ -6,10 +6,14 @@
 #pragma once
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Says on standard error what is wrong (NULL: getopt said it) and where the help is. Returns status. */
 static inline int __attribute__((format(printf, 2, 3)))
@@ -26,6 +30,26 @@ pr_wrong_usage(int status, const char *format, ...)
 	}
 	fprintf(stderr, "Try: %s --help\n", program_invocation_short_name);
 	return status;
+}
+
+static inline void pr_flush_output(void)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO};
+	bool before = ferror(stdout) != 0, now = fflush(stdout) != 0;
+
+	if (!before && !now)
+		return;
+	if (poll(&out, 1, 0) == 1 && out.revents & POLLERR)
+		return; /* a pipe whose reader has seen enough */
+	fprintf(stderr, "%s: what it had to print was lost%s%s\n", program_invocation_short_name,
+		now ? ": " : "", now ? strerror(errno) : "");
+	_exit(1);
+}
+
+/* Exit status 0 says that the output is where it was sent, too: a full disk under it ends the program with 1. */
+static inline void pr_output_must_arrive(void)
+{
+	atexit(pr_flush_output);
 }
 
 /*

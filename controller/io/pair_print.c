@@ -192,7 +192,7 @@ static void print_notes(const json_t *controllers)
 	}
 }
 
-static int exit_status(const json_t *status)
+int pair_exit_status(const json_t *status)
 {
 	const char *health = pair_health(status);
 	json_t *controllers = json_object_get(status, "controllers"), *c;
@@ -231,7 +231,7 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 	};
 	json_t *status = pair_status(place), *controllers = json_object_get(status, "controllers");
 	char room[4 * PATH_MAX], resync[PAIR_WAITING_MAX] = "";
-	int code = exit_status(status);
+	int code = pair_exit_status(status);
 
 	if (as_json) {
 		if (code == PAIR_DEGRADED) /* a program reads "health" */

@@ -13,6 +13,7 @@
 enum { PAIR_OK = 0, PAIR_FAILED = 1, PAIR_USAGE = 2, PAIR_UNREACHABLE = 3, PAIR_DEGRADED = 4 };
 
 int pair_print_status(const struct pair_place *, bool as_json);
+int pair_exit_status(const json_t *status); /* PAIR_OK, PAIR_DEGRADED, PAIR_UNREACHABLE */
 /* For programs: {"error": text}. */
 void pair_print_error(const char *text);
 enum { PAIR_WAITING_MAX = 2048 };
