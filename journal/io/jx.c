@@ -245,6 +245,14 @@ int jx_geometry(const char *dir, struct jr_config *ret, char *ret_dir, size_t di
 		segment = bytes;
 		c.segments++;
 	}
+	for (uint32_t n = c.segments + 2; n < JX_ARCHIVE; n++) {
+		if (file_size(ret_dir, (uint8_t)n, &bytes) < 0)
+			continue;
+		snprintf(why, size,
+			 "%s: segment-%03u is missing, segment-%03u is there: bring it back",
+			 ret_dir, c.segments + 1, n);
+		return -EUCLEAN;
+	}
 	if (c.segments < 3 || segment == 0 || segment % JR_PAGE_BYTES != 0 ||
 	    segment > UINT32_MAX || c.ring_slots < 2 * c.in_flight + 8) {
 		snprintf(why, size, "%s: the sizes of its files are not those of a journal",

@@ -295,6 +295,10 @@ Test(jx, geometry_is_read_from_the_files)
 	cr_assert_eq(g.in_flight, 3u);
 	cr_assert_eq(g.cluster[0], 7);
 	cr_assert_eq(jx_geometry(where, &g, again, sizeof(again), why, sizeof(why)), 0, "%s", why);
+	path_of(again, sizeof(again), "segment-002");
+	cr_assert_eq(unlink(again), 0);
+	cr_assert_lt(jx_geometry(where, &g, again, sizeof(again), why, sizeof(why)), 0);
+	cr_assert(strstr(why, "segment-002 is missing"), "%s", why);
 	dir_remove();
 }
 
