@@ -84,7 +84,8 @@ mdcbench_SOURCES = \
 	client/mdcbench_cold.c \
 	client/mdcbench_ops.c \
 	client/mdcbench_proc.c \
-	client/mdcbench_report.c
+	client/mdcbench_report.c \
+	client/mdcbench_stop.c
 mdcbench_LDADD = libmdcpair.la $(JANSSON_LIBS)
 dist_man_MANS += deploy/man/mdcbench.1
 EXTRA_DIST += client/mdcbench.sh

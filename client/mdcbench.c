@@ -263,11 +263,13 @@ int main(int argc, char **argv)
 	status = check_words(argc - optind, argv + optind, &count);
 	if (status >= 0)
 		return status;
+	mb_stop_catch();
 	find_pair();
 	mb_floor_measure(&report.floor);
-	while (done < count)
+	while (done < count && !mb_stopped())
 		done += run_some(&report, (const char *const *)argv + optind + done, count - done);
 	mb_floor_measure(&report.floor_end);
+	mb_stop_end();
 	mb_report_end(&report);
 	return 0;
 }

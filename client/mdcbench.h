@@ -37,6 +37,14 @@ void mb_die_mdc(const char *what) __attribute__((noreturn));
 uint64_t mb_now_ns(void);
 uint64_t mb_random(void);
 
+/* ---- being told to stop ---- */
+
+void mb_stop_catch(void);
+void mb_stop_ignore(void);  /* in a child that ends with its parent */
+bool mb_stopped(void);	    /* no new work; what was made is to be removed */
+void mb_stop_goes_on(void); /* the volume answers */
+void mb_stop_end(void);	    /* ends the program by the signal, if there was one */
+
 /* ---- histogram: exact below 256 ns, within 0.4 % above ---- */
 
 enum { MB_BUCKETS = 40 * 128 };
@@ -73,7 +81,7 @@ struct mb_usage {
 
 /* false: nobody answers. */
 bool mb_pair_status(struct mb_pair *ret);
-/* Waits for an active with a standby in sync; dies after a minute. */
+/* Waits for an active with a standby in sync, or a signal; dies after a minute. */
 void mb_pair_wait_insync(struct mb_pair *ret);
 /* mdcctl or mdcpair, found beside this program or in PATH. Returns its PID; output is thrown away. */
 pid_t mb_spawn(const char *program, const char *a, const char *b, const char *c);
@@ -121,6 +129,7 @@ struct mb_load {
 	uint64_t ino;							     /* the directory */
 	uint64_t first, limit; /* numbers of the operations */
 	double seconds;	       /* 0: until limit */
+	bool cleanup;	       /* not stopped by a signal */
 	uint64_t *inos;	       /* of the files by number */
 	uint64_t files;
 
@@ -138,7 +147,8 @@ struct mb_load {
 
 void mb_clients_open(struct mb_clients *, uint32_t count, uint32_t slots, bool data);
 void mb_clients_close(struct mb_clients *);
-/* Runs it with lanes requests in flight on each session. Dies when an operation fails. */
+/* Runs it with lanes requests in flight on each session. Dies when an operation fails. After a signal it starts nothing more and
+ * ends when all is answered. */
 void mb_load_run(struct mb_load *, struct mb_clients *, uint32_t lanes);
 
 /* ---- what is run ---- */
@@ -157,12 +167,14 @@ void mb_run_failover(struct mb_report *);
 void mb_run_cold(struct mb_report *);
 void mb_run_data(struct mb_report *, const char *const *names, size_t count);
 
+void mb_directory_name(char *ret_name, size_t size);
 /* The directory of --dir under the root, made if missing. */
 uint64_t mb_directory(struct mdc *, uint64_t root, char *ret_name, size_t size);
 /* A new file "f" and the number, as mb_make_files makes them. */
 void mb_next_create(struct mb_load *, struct mb_lane *, struct mdc_request *);
-void mb_make_files(struct mb_clients *, uint64_t dir, uint64_t first, uint64_t count,
-		   uint64_t *inos, const char *label);
+/* Returns how many were made: all, unless there was a signal. */
+uint64_t mb_make_files(struct mb_clients *, uint64_t dir, uint64_t first, uint64_t count,
+		       uint64_t *inos, const char *label);
 void mb_remove_files(struct mb_clients *, uint64_t dir, uint64_t first, uint64_t count);
 
 /* ---- the report ---- */

@@ -56,6 +56,8 @@ static void chill_standby(void)
 	int node, fd;
 
 	mb_pair_wait_insync(&pair);
+	if (mb_stopped())
+		return;
 	node = 3 - pair.active;
 	snprintf(path, sizeof(path), "%s/node%d/store/data.mdb", mb_options.pair, node);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -77,8 +79,10 @@ static void hand_over(void)
 {
 	int status;
 
+	if (mb_stopped())
+		return;
 	waitpid(mb_spawn("mdcctl", "-C", mb_options.pair, "switchover"), &status, 0);
-	if (status)
+	if (status && !mb_stopped())
 		mb_die("mdcctl -C %s switchover failed", mb_options.pair);
 }
 
@@ -121,6 +125,7 @@ void mb_run_cold(struct mb_report *report)
 	struct mb_load beside = {.label = "cold", .next = next_mix, .got = got_mix, .inos = inos};
 	struct mb_clients all, half;
 	char name[256];
+	uint64_t made;
 
 	if (!inos)
 		mb_die("out of memory");
@@ -128,14 +133,15 @@ void mb_run_cold(struct mb_report *report)
 	half = all;
 	half.count = SESSIONS;
 	alone.ino = beside.ino = mb_directory(all.mdc[0], all.root, name, sizeof(name));
-	mb_make_files(&all, alone.ino, 0, mb_options.inodes, inos, "prepare");
+	made = mb_make_files(&all, alone.ino, 0, mb_options.inodes, inos, "prepare");
 	chill_standby();
 	hand_over();
 	chill_standby();
 	run(&alone, &half);
 	run(&beside, &all);
-	report_both(report, &alone, &beside);
-	mb_remove_files(&all, alone.ino, 0, mb_options.inodes + mix.created);
+	if (!mb_stopped())
+		report_both(report, &alone, &beside);
+	mb_remove_files(&all, alone.ino, 0, made + mix.created);
 	mdc_rmdir(all.mdc[0], NULL, all.root, name);
 	mb_clients_close(&all);
 	free(inos);

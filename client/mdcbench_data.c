@@ -59,7 +59,7 @@ static void stream_go(struct stream_lane *lane)
 	uint64_t at = s->next * BLOCK;
 	int error;
 
-	if (s->next == mb_options.mib)
+	if (s->next == mb_options.mib || mb_stopped())
 		return;
 	s->next++;
 	s->in_flight++;
@@ -94,7 +94,7 @@ static double stream_run(struct mb_clients *c, struct mdc_file *file, enum data_
 	while (s.in_flight)
 		if (mdc_dispatch(s.loop, -1) < 0)
 			mb_die_mdc("dispatch");
-	if (kind != READ) {
+	if (kind != READ && !mb_stopped()) {
 		if (mdc_file_fsync_start(file, stream_synced, &s) < 0)
 			mb_die_mdc("fsync");
 		while (!s.synced)
@@ -118,7 +118,8 @@ static void *raw_main(void *arg)
 	struct raw *r = arg;
 	uint64_t n;
 
-	while ((n = __atomic_fetch_add(r->next, 1, __ATOMIC_RELAXED)) < mb_options.mib) {
+	while (!mb_stopped() &&
+	       (n = __atomic_fetch_add(r->next, 1, __ATOMIC_RELAXED)) < mb_options.mib) {
 		off_t at = (off_t)n * BLOCK;
 		ssize_t done = r->kind == READ ? pread(r->fd, r->block, BLOCK, at)
 					       : pwrite(r->fd, r->block, BLOCK, at);
@@ -142,7 +143,7 @@ static double raw_run(int fd, enum data_kind kind, void *const *blocks)
 	}
 	for (int i = 0; i < DEPTH; i++)
 		pthread_join(thread[i], NULL);
-	if (kind != READ && fdatasync(fd) < 0)
+	if (kind != READ && !mb_stopped() && fdatasync(fd) < 0)
 		mb_die("scratch file: %s", strerror(errno));
 	return (double)mb_options.mib / ((double)(mb_now_ns() - begun) / 1e9);
 }
@@ -224,6 +225,7 @@ static struct mdc_file *open_file(struct data_state *s, const char *name)
 
 static void drop_file(struct data_state *s, struct mdc_file *file, const char *name)
 {
+	mb_stop_goes_on();
 	if (mdc_file_close(file) < 0 || mdc_unlink(s->clients.mdc[0], NULL, s->dir, name) < 0)
 		mb_die_mdc(name);
 }
@@ -264,7 +266,7 @@ static void run_data_kind(struct mb_report *report, struct data_state *s, enum d
 	if (kind != APPEND)
 		stream_run(&s->clients, file, APPEND, s->blocks);
 	mdc_get_stats(s->clients.mdc[0], &a);
-	for (uint32_t i = 0; i < mb_options.runs; i++) {
+	for (uint32_t i = 0; i < mb_options.runs && !mb_stopped(); i++) {
 		uint64_t fresh = never_written();
 
 		if (kind == APPEND) {
@@ -280,9 +282,11 @@ static void run_data_kind(struct mb_report *report, struct data_state *s, enum d
 	mb_progress_end();
 	mdc_get_stats(s->clients.mdc[0], &b);
 	drop_file(s, file, "data");
-	report_data(report, kind, with, without,
-		    (double)(b.bytes_sent + b.bytes_received - a.bytes_sent - a.bytes_received) /
-			    total);
+	if (!mb_stopped())
+		report_data(report, kind, with, without,
+			    (double)(b.bytes_sent + b.bytes_received - a.bytes_sent -
+				     a.bytes_received) /
+				    total);
 	free(with);
 	free(without);
 }
@@ -302,7 +306,7 @@ void mb_run_data(struct mb_report *report, const char *const *names, size_t coun
 	s.raw_fd = raw_open(s.blocks);
 	for (size_t i = 0; i < count; i++)
 		for (int kind = 0; kind < 3; kind++)
-			if (strcmp(names[i], data_names[kind]) == 0)
+			if (!mb_stopped() && strcmp(names[i], data_names[kind]) == 0)
 				run_data_kind(report, &s, (enum data_kind)kind);
 	close(s.raw_fd);
 	mdc_rmdir(s.clients.mdc[0], NULL, s.clients.root, name);

@@ -64,7 +64,8 @@ static double one_run(struct mb_clients *c, uint64_t dir, double *ret_any_ms)
 			       .tick = tick,
 			       .ino = dir,
 			       .limit = UINT64_MAX};
-	struct mb_load clean = {.label = "clean up", .next = next_unlink, .ino = dir};
+	struct mb_load clean = {
+		.label = "clean up", .next = next_unlink, .ino = dir, .cleanup = true};
 	uint64_t longest = 0;
 
 	mb_pair_wait_insync(&strike.pair);
@@ -80,7 +81,7 @@ static double one_run(struct mb_clients *c, uint64_t dir, double *ret_any_ms)
 		int status;
 
 		waitpid(strike.child, &status, 0);
-		if (status)
+		if (status && !mb_stopped())
 			mb_die("mdcctl -C %s switchover failed", mb_options.pair);
 	}
 	free(load.lanes);
@@ -98,6 +99,22 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static void report_gaps(struct mb_report *report, const struct mb_clients *c, const char *name,
+			double *gap, double *any, json_t *all)
+{
+	qsort(gap, mb_options.runs, sizeof(double), compare);
+	qsort(any, mb_options.runs, sizeof(double), compare);
+	mb_print("%-10s median %.1f ms, longest %.1f ms (%u clients, %llu inodes)\n", name,
+		 gap[mb_options.runs / 2], gap[mb_options.runs - 1], c->count,
+		 (unsigned long long)mb_options.inodes);
+	json_array_append_new(
+		report->results,
+		json_pack("{s:s, s:i, s:I, s:f, s:f, s:f, s:O}", "operation", name, "sessions",
+			  (int)c->count, "inodes", (json_int_t)mb_options.inodes, "median_ms",
+			  gap[mb_options.runs / 2], "max_ms", gap[mb_options.runs - 1],
+			  "median_any_ms", any[mb_options.runs / 2], "gaps_ms", all));
+}
+
 static void run_kind(struct mb_report *report, struct mb_clients *c, uint64_t dir, bool switchover)
 {
 	double *gap = calloc(mb_options.runs, sizeof(double));
@@ -106,24 +123,18 @@ static void run_kind(struct mb_report *report, struct mb_clients *c, uint64_t di
 	json_t *all = json_array();
 
 	strike.switchover = switchover;
-	for (uint32_t i = 0; i < mb_options.runs; i++) {
+	for (uint32_t i = 0; i < mb_options.runs && !mb_stopped(); i++) {
 		gap[i] = one_run(c, dir, &any[i]);
+		if (mb_stopped())
+			break;
 		json_array_append_new(all, json_real(gap[i]));
 		mb_print(
 			"%-10s run %u: longest gap of a client %.1f ms, without any answer %.1f ms\n",
 			name, i + 1, gap[i], any[i]);
 	}
-	qsort(gap, mb_options.runs, sizeof(double), compare);
-	qsort(any, mb_options.runs, sizeof(double), compare);
-	mb_print("%-10s median %.1f ms, longest %.1f ms (%u clients, %llu inodes)\n", name,
-		 gap[mb_options.runs / 2], gap[mb_options.runs - 1], c->count,
-		 (unsigned long long)mb_options.inodes);
-	json_array_append_new(
-		report->results,
-		json_pack("{s:s, s:i, s:I, s:f, s:f, s:f, s:o}", "operation", name, "sessions",
-			  (int)c->count, "inodes", (json_int_t)mb_options.inodes, "median_ms",
-			  gap[mb_options.runs / 2], "max_ms", gap[mb_options.runs - 1],
-			  "median_any_ms", any[mb_options.runs / 2], "gaps_ms", all));
+	if (!mb_stopped())
+		report_gaps(report, c, name, gap, any, all);
+	json_decref(all);
 	free(gap);
 	free(any);
 }
@@ -133,16 +144,16 @@ void mb_run_failover(struct mb_report *report)
 	bool both = !mb_options.kill && !mb_options.switchover;
 	struct mb_clients c;
 	char name[256];
-	uint64_t dir;
+	uint64_t dir, made;
 
 	mb_clients_open(&c, 16, 8, false);
 	dir = mb_directory(c.mdc[0], c.root, name, sizeof(name));
-	mb_make_files(&c, dir, 0, mb_options.inodes, NULL, "prepare");
+	made = mb_make_files(&c, dir, 0, mb_options.inodes, NULL, "prepare");
 	if (both || mb_options.kill)
 		run_kind(report, &c, dir, false);
 	if (both || mb_options.switchover)
 		run_kind(report, &c, dir, true);
-	mb_remove_files(&c, dir, 0, mb_options.inodes);
+	mb_remove_files(&c, dir, 0, made);
 	mdc_rmdir(c.mdc[0], NULL, c.root, name);
 	mb_clients_close(&c);
 }

@@ -95,6 +95,7 @@ static struct link link_start(int next, struct disk *d)
 	link.pid = fork();
 	if (link.pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		mb_stop_ignore();
 		close(link.fd);
 		link_main(listener, next, d);
 	}
@@ -118,7 +119,7 @@ static double turns_us(const struct link *first)
 {
 	struct mb_hist hist = {0};
 
-	for (int i = 0; i < TURNS; i++) {
+	for (int i = 0; i < TURNS && !mb_stopped(); i++) {
 		uint64_t start = mb_now_ns();
 
 		if (!say(first->fd) || !hear(first->fd))
@@ -201,9 +202,12 @@ static void measure_chain(struct mb_floor *ret)
 
 void mb_floor_measure(struct mb_floor *ret)
 {
-	struct link echo = link_start(-1, NULL);
+	struct link echo;
 
 	*ret = (struct mb_floor){.with_disk = mb_options.disk || mb_options.pair};
+	if (mb_stopped())
+		return;
+	echo = link_start(-1, NULL);
 	ret->rtt_us = turns_us(&echo);
 	link_end(&echo);
 	if (ret->with_disk)

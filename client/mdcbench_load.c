@@ -36,8 +36,10 @@ static void opened(void *user, int error)
 {
 	uint32_t *left = user;
 
-	if (error < 0)
+	if (error < 0) {
+		mb_stop_end();
 		mb_die("%s: %s", mb_options.spec, mdc_error());
+	}
 	(*left)--;
 }
 
@@ -69,8 +71,10 @@ void mb_clients_open(struct mb_clients *c, uint32_t count, uint32_t slots, bool 
 
 void mb_clients_close(struct mb_clients *c)
 {
-	for (uint32_t i = 0; i < c->count; i++)
+	for (uint32_t i = 0; i < c->count; i++) {
+		mb_stop_goes_on();
 		mdc_close_volume(c->mdc[i], 10000);
+	}
 	mdc_loop_free(c->loop);
 	free(c->mdc);
 	memset(c, 0, sizeof(*c));
@@ -118,7 +122,7 @@ static void lane_go(struct mb_lane *lane)
 				      .done = lane_done,
 				      .user = lane};
 
-	if (load->stop || load->started >= load->limit)
+	if (load->stop || load->started >= load->limit || (mb_stopped() && !load->cleanup))
 		return;
 	lane->n = load->first + load->started++;
 	if (load->next)
@@ -143,13 +147,14 @@ static void load_tick(struct mb_load *load, uint64_t begun, uint64_t now)
 
 void mb_load_run(struct mb_load *load, struct mb_clients *c, uint32_t lanes)
 {
-	uint64_t begun, now, next_tick;
+	uint64_t begun, now, next_tick, finished = 0;
 
 	load->lane_count = c->count * lanes;
 	load->lanes = calloc(load->lane_count, sizeof(*load->lanes));
 	if (!load->lanes)
 		mb_die("out of memory");
-	mb_usage_get(&load->before);
+	if (!mb_stopped())
+		mb_usage_get(&load->before);
 	begun = mb_now_ns();
 	next_tick = begun;
 	for (uint32_t i = 0; i < load->lane_count; i++) {
@@ -161,13 +166,17 @@ void mb_load_run(struct mb_load *load, struct mb_clients *c, uint32_t lanes)
 		if (mdc_dispatch(c->loop, 20) < 0)
 			mb_die_mdc("dispatch");
 		now = mb_now_ns();
+		if (load->finished > finished)
+			mb_stop_goes_on();
+		finished = load->finished;
 		if (now < next_tick)
 			continue;
 		load_tick(load, begun, now);
 		next_tick = now + (load->tick ? TICK_NS / 20 : TICK_NS);
 	}
 	load->elapsed_s = (double)(mb_now_ns() - begun) / 1e9;
-	mb_usage_get(&load->after);
+	if (!mb_stopped())
+		mb_usage_get(&load->after);
 	mb_progress_end();
 	if (load->failed)
 		mb_die("%s: %llu operations failed, the first with %s", load->label,

@@ -83,6 +83,12 @@ static void next_unlink(struct mb_load *load, struct mb_lane *lane, struct mdc_r
 	rq->name = lane->name;
 }
 
+static void next_unlink_renamed(struct mb_load *load, struct mb_lane *lane, struct mdc_request *rq)
+{
+	next_unlink(load, lane, rq);
+	lane->name[0] = 'r';
+}
+
 /* Of ten: five stats, two lookups, a create, a rename and an unlink of what this lane created. */
 static void next_mixed(struct mb_load *load, struct mb_lane *lane, struct mdc_request *rq)
 {
@@ -156,15 +162,20 @@ bool mb_is_namespace(const char *name)
 	return kind_of(name) != NULL;
 }
 
+void mb_directory_name(char *ret_name, size_t size)
+{
+	if (mb_options.dir)
+		snprintf(ret_name, size, "%s", mb_options.dir);
+	else
+		snprintf(ret_name, size, "mdcbench.%d", (int)getpid());
+}
+
 uint64_t mb_directory(struct mdc *mdc, uint64_t root, char *ret_name, size_t size)
 {
 	struct mdc_attr attr;
 	int r;
 
-	if (mb_options.dir)
-		snprintf(ret_name, size, "%s", mb_options.dir);
-	else
-		snprintf(ret_name, size, "mdcbench.%d", (int)getpid());
+	mb_directory_name(ret_name, size);
 	r = mdc_mkdir(mdc, NULL, root, ret_name, 0755, &attr);
 	if (r == -EEXIST)
 		r = mdc_lookup(mdc, NULL, root, ret_name, &attr);
@@ -181,8 +192,8 @@ static void run_range(struct mb_clients *c, struct mb_load *load, uint32_t in_fl
 	free(load->lanes);
 }
 
-void mb_make_files(struct mb_clients *c, uint64_t dir, uint64_t first, uint64_t count,
-		   uint64_t *inos, const char *label)
+uint64_t mb_make_files(struct mb_clients *c, uint64_t dir, uint64_t first, uint64_t count,
+		       uint64_t *inos, const char *label)
 {
 	struct mb_load load = {.label = label,
 			       .next = mb_next_create,
@@ -194,18 +205,27 @@ void mb_make_files(struct mb_clients *c, uint64_t dir, uint64_t first, uint64_t 
 
 	if (count)
 		run_range(c, &load, 64);
+	return load.finished;
+}
+
+static void remove_range(struct mb_clients *c, uint64_t dir,
+			 void (*next)(struct mb_load *, struct mb_lane *, struct mdc_request *),
+			 uint64_t first, uint64_t count)
+{
+	struct mb_load load = {.label = "clean up",
+			       .next = next,
+			       .ino = dir,
+			       .first = first,
+			       .limit = count,
+			       .cleanup = true};
+
+	if (count)
+		run_range(c, &load, 64);
 }
 
 void mb_remove_files(struct mb_clients *c, uint64_t dir, uint64_t first, uint64_t count)
 {
-	struct mb_load load = {.label = "clean up",
-			       .next = next_unlink,
-			       .ino = dir,
-			       .first = first,
-			       .limit = count};
-
-	if (count)
-		run_range(c, &load, 64);
+	remove_range(c, dir, next_unlink, first, count);
 }
 
 struct state {
@@ -213,6 +233,20 @@ struct state {
 	uint64_t dir, made, files;
 	uint64_t *inos;
 };
+
+/* After so many renames, there and then back, the files from first on have new names; none when all is done. */
+static void remove_renamed(struct state *s, uint64_t renames)
+{
+	bool back = renames > s->files;
+	uint64_t first = back ? renames - s->files : 0, end = back ? s->files : renames;
+
+	if (first == end)
+		return;
+	mb_remove_files(&s->clients, s->dir, 0, first);
+	remove_range(&s->clients, s->dir, next_unlink_renamed, first, end - first);
+	mb_remove_files(&s->clients, s->dir, end, s->files - end);
+	s->made = 0;
+}
 
 /* What uses up its files ends with them. */
 static void set_limit(struct mb_load *load, const struct kind *kind)
@@ -240,8 +274,8 @@ static void run_kind(struct mb_report *report, struct state *s, const struct kin
 			       .inos = s->inos};
 
 	if (kind->needs && s->made < s->files) {
-		mb_make_files(&s->clients, s->dir, s->made, s->files - s->made, s->inos, "prepare");
-		s->made = s->files;
+		s->made += mb_make_files(&s->clients, s->dir, s->made, s->files - s->made, s->inos,
+					 "prepare");
 	}
 	load.files = s->files;
 	set_limit(&load, kind);
@@ -255,11 +289,15 @@ static void run_kind(struct mb_report *report, struct state *s, const struct kin
 	if (kind->makes) {
 		mb_remove_files(&s->clients, s->dir, load.first, load.finished);
 	} else if (kind->next == next_unlink) {
+		mb_remove_files(&s->clients, s->dir, load.finished, s->made - load.finished);
 		s->made = 0;
+	} else if (kind->next == next_rename) {
+		remove_renamed(s, load.finished);
 	} else if (kind->next == next_mixed) {
 		clean_mixed(&load);
 	}
-	mb_report_load(report, &load, s->clients.count, mb_options.inflight);
+	if (!mb_stopped())
+		mb_report_load(report, &load, s->clients.count, mb_options.inflight);
 	free(load.lanes);
 }
 
@@ -273,7 +311,7 @@ void mb_run_namespace(struct mb_report *report, const char *const *names, size_t
 		mb_die("out of memory");
 	mb_clients_open(&s.clients, mb_options.sessions, mb_options.inflight, false);
 	s.dir = mb_directory(s.clients.mdc[0], s.clients.root, name, sizeof(name));
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count && !mb_stopped(); i++)
 		run_kind(report, &s, kind_of(names[i]));
 	mb_remove_files(&s.clients, s.dir, 0, s.made);
 	mdc_rmdir(s.clients.mdc[0], NULL, s.clients.root, name);

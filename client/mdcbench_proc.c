@@ -129,7 +129,7 @@ void mb_pair_wait_insync(struct mb_pair *ret)
 	uint64_t until = mb_now_ns() + 60ull * 1000000000;
 	char room[4 * PATH_MAX];
 
-	while (!mb_pair_status(ret) || !ret->insync) {
+	while ((!mb_pair_status(ret) || !ret->insync) && !mb_stopped()) {
 		if (mb_now_ns() > until)
 			mb_die("%s: no standby in sync for a minute: mdcctl -C %s status",
 			       mb_options.pair, pr_shell_word(mb_options.pair, room, sizeof(room)));
