@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "controller/io/log.h"
+#include "ha/io/gate.h"
 #include "ha/io/tcp.h"
 #include "proto/assert.h"
 #include "proto/status.h"
@@ -48,7 +49,7 @@ struct ports {
 	struct conn *dirty;
 	struct loop_timer sweep;
 	struct ports_stats stats;
-	uint64_t refusal_logged_ms;
+	struct gate refused_gate, garbage_gate, version_gate, stuck_gate;
 };
 
 static void drop(struct conn *c)
@@ -232,17 +233,24 @@ static void answer_version(struct conn *c, const struct pr_frame *f)
 
 static void garbage(struct conn *c, int error, const struct pr_frame *f)
 {
+	bool version = error == -EPROTONOSUPPORT;
+	char more[GATE_TEXT];
+
 	c->ports->stats.garbage++;
-	if (error == -EPROTONOSUPPORT) {
-		log_warning(
-			"client %s: closed, it speaks frames of version %u and this controller %d: "
-			"upgrade the older side",
-			c->peer, f->version, PR_VERSION);
-		answer_version(c, f);
-	} else {
-		log_warning("client %s: closed, it sent what is no frame of this protocol (%s)",
-			    c->peer, c->in.error ? c->in.error : strerror(-error));
+	if (gate_open(version ? &c->ports->version_gate : &c->ports->garbage_gate, loop_now_ms(),
+		      more)) {
+		if (version)
+			log_warning(
+				"client %s: closed, it speaks frames of version %u and this controller %d: "
+				"upgrade the older side%s",
+				c->peer, f->version, PR_VERSION, more);
+		else
+			log_warning(
+				"client %s: closed, it sent what is no frame of this protocol (%s)%s",
+				c->peer, c->in.error ? c->in.error : strerror(-error), more);
 	}
+	if (version)
+		answer_version(c, f);
 	c->closing = true;
 	mark_dirty(c);
 }
@@ -322,16 +330,11 @@ static void conn_ready(void *user, uint32_t events)
 		readable(c);
 }
 
-/* Counts a refusal; of those of one second, the first is to be told. */
-static bool refused(struct ports *p)
+/* Counts a refusal. True: it is to be told. */
+static bool refused(struct ports *p, char more[GATE_TEXT])
 {
-	uint64_t now = loop_now_ms();
-	bool tell = now - p->refusal_logged_ms > 1000;
-
 	p->stats.refused++;
-	if (tell)
-		p->refusal_logged_ms = now;
-	return tell;
+	return gate_open(&p->refused_gate, loop_now_ms(), more);
 }
 
 static int32_t free_slot(struct ports *p)
@@ -351,7 +354,7 @@ static void accepted(struct ports *p, int fd)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 	uint8_t *in = malloc(IN_BYTES);
-	char peer[TCP_NAME_MAX];
+	char peer[TCP_NAME_MAX], more[GATE_TEXT];
 	int32_t slot = free_slot(p);
 
 	tcp_peer_name(fd, peer);
@@ -359,10 +362,10 @@ static void accepted(struct ports *p, int fd)
 	    loop_add(p->c.loop, fd, EPOLLIN, conn_ready, c, &c->source) < 0) {
 		free(c);
 		free(in);
-		if (refused(p))
+		if (refused(p, more))
 			log_warning(
-				"client %s: refused, %u connections are the limit (tuning.connections_max, or that of open files)",
-				peer, p->slot_count);
+				"client %s: refused, %u connections are the limit (tuning.connections_max, or that of open files)%s",
+				peer, p->slot_count, more);
 		close(fd);
 		return;
 	}
@@ -381,15 +384,18 @@ static void accepted(struct ports *p, int fd)
 
 static void accept_ready(struct ports *p, int listen_fd)
 {
+	char more[GATE_TEXT];
+
 	for (int i = 0; i < ACCEPTS_MAX; i++) {
 		int fd = tcp_accept(listen_fd, &p->spare_fd);
 
 		if (fd >= 0)
 			accepted(p, fd);
 		else if (fd == -EMFILE || fd == -ENFILE) {
-			if (refused(p))
+			if (refused(p, more))
 				log_error(
-					"no descriptor is left for another client: raise the limit of open files");
+					"no descriptor is left for another client: raise the limit of open files%s",
+					more);
 		} else if (fd != -EINTR && fd != -ECONNABORTED)
 			return;
 	}
@@ -409,6 +415,16 @@ static void coord_ready(void *user, uint32_t events)
 	accept_ready(p, p->listen_fd[1]);
 }
 
+static void stuck(struct conn *c, uint64_t now, const char *what, int ms)
+{
+	char more[GATE_TEXT];
+
+	if (gate_open(&c->ports->stuck_gate, now, more))
+		log_warning("client %s: closed, it has %s for %d s%s", c->peer, what, ms / 1000,
+			    more);
+	lost(c);
+}
+
 static void sweep(void *user)
 {
 	struct ports *p = user;
@@ -420,14 +436,10 @@ static void sweep(void *user)
 		if (!c)
 			continue;
 		if (waiting(c) > 0 && now - c->since_ms > STALL_MS) {
-			log_warning("client %s: closed, it has taken nothing for %d s", c->peer,
-				    STALL_MS / 1000);
 			p->stats.slow++;
-			lost(c);
+			stuck(c, now, "taken nothing", STALL_MS);
 		} else if (!c->spoke && now - c->since_ms > SILENT_MS) {
-			log_warning("client %s: closed, it has not said anything for %d s", c->peer,
-				    SILENT_MS / 1000);
-			lost(c);
+			stuck(c, now, "not said anything", SILENT_MS);
 		}
 	}
 	loop_set_timer(p->c.loop, &p->sweep, now + SWEEP_MS);

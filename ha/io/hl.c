@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ha/io/gate.h"
 #include "ha/io/tcp.h"
 #include "proto/assert.h"
 #include "proto/wire.h"
@@ -58,6 +59,7 @@ struct hl {
 	uint64_t next_id;
 	struct link current; /* the link, or on node 2 the one being dialled */
 	struct link candidate[CANDIDATES_MAX];
+	struct gate closed_gate;
 	uint64_t complained_ms, dial_ms; /* not before dial_ms */
 	uint32_t patience_ms;		 /* grows while links die young */
 	bool ticking;
@@ -81,6 +83,16 @@ say(struct hl *h, int level, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	h->c.log(h->c.user, level, text);
+}
+
+/* Of a connection that is not the link. */
+static void say_closed(struct hl *h, const struct link *l, const char *why)
+{
+	char more[GATE_TEXT];
+
+	if (gate_open(&h->closed_gate, now_ms(), more))
+		say(h, LOG_WARNING, "heartbeat port: connection from %s closed, %s%s", l->peer, why,
+		    more);
 }
 
 static struct piece *new_piece(const uint8_t *p, size_t len, struct jr_batch *batch)
@@ -266,7 +278,7 @@ static struct link *promote(struct hl *h, struct link *l, const struct pr_frame 
 	const char *why = refusal(h, f, payload, text);
 
 	if (why) {
-		say(h, LOG_WARNING, "heartbeat port: connection from %s closed, %s", l->peer, why);
+		say_closed(h, l, why);
 		close_link(l);
 		return NULL;
 	}
@@ -300,6 +312,7 @@ static void take_frames(struct hl *h, struct link *l)
 {
 	struct pr_frame f;
 	const uint8_t *payload;
+	char text[160];
 	uint64_t id;
 	int r;
 
@@ -307,10 +320,11 @@ static void take_frames(struct hl *h, struct link *l)
 		if (r == -ENOBUFS && grow_input(l))
 			continue;
 		if (r < 0) {
+			snprintf(text, sizeof(text),
+				 "it sent what is no frame of this protocol (%s)",
+				 l->in.error ? l->in.error : strerror(-r));
 			if (!l->id)
-				say(h, LOG_WARNING,
-				    "heartbeat port: connection from %s closed, it sent what is no frame of this protocol (%s)",
-				    l->peer, l->in.error ? l->in.error : strerror(-r));
+				say_closed(h, l, text);
 			lost(h, l, l->in.error ? l->in.error : strerror(-r));
 			return;
 		}
@@ -450,6 +464,7 @@ static void arm(struct hl *h)
 static void tick(struct hl *h)
 {
 	uint64_t now = now_ms(), count;
+	char text[64];
 
 	if (read(h->timer_fd, &count, sizeof(count)) < 0)
 		return;
@@ -462,9 +477,8 @@ static void tick(struct hl *h)
 
 		if (l->fd < 0 || now - l->since_ms < SILENT_MS)
 			continue;
-		say(h, LOG_WARNING,
-		    "heartbeat port: connection from %s closed, it has not said anything for %d s",
-		    l->peer, SILENT_MS / 1000);
+		snprintf(text, sizeof(text), "it has not said anything for %d s", SILENT_MS / 1000);
+		say_closed(h, l, text);
 		close_link(l);
 	}
 }
