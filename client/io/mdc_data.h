@@ -127,9 +127,10 @@ struct mdc_inode {
 	bool getting;
 	uint64_t get_from, get_to; /* asked for */
 	uint8_t get_mode;
-	uint64_t window; /* blocks asked for beyond need */
-	bool exact;	 /* the last grant failed for want of space: ask for no more than needed */
-	bool dense;	 /* as far as known, no holes below the end */
+	uint64_t window;     /* blocks asked for beyond need */
+	uint64_t next_block; /* behind the last write that was started */
+	bool exact; /* the last grant failed for want of space: ask for no more than needed */
+	bool dense; /* as far as known, no holes below the end */
 
 	/* size_seen: of what was completed; size_next: of what was submitted. size_server: as told
 	 * at change. */
@@ -206,7 +207,6 @@ bool mdc_io_quiet(const struct mdc_inode *);
 void mdc_io_end_again(struct mdc_inode *); /* size_next, from what is there or on its way */
 bool mdc_io_write_before(const struct mdc_inode *,
 			 uint64_t seq); /* a write up to seq is not complete */
-int mdc_layout_get(struct mdc_inode *, uint64_t from, uint64_t to, bool writing);
 
 /* mdc_commit.c */
 void mdc_commit_run(struct mdc_inode *);

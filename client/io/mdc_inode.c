@@ -138,7 +138,7 @@ void mdc_inode_told(struct mdc_inode *inode, const struct mdc_attr *attr)
 	inode->known = true;
 	inode->change = attr->change;
 	inode->size_server = attr->size;
-	inode->dense = attr->blocks * 512 >= (attr->size & ~(uint64_t)(CL_BLOCK_BYTES - 1));
+	inode->dense = attr->blocks * 512 / CL_BLOCK_BYTES - attr->size / CL_BLOCK_BYTES <= 1;
 	if (inode->size_dirty || inode->running || inode->waiting)
 		return;
 	inode->size_seen = inode->size_next = attr->size;

@@ -423,15 +423,22 @@ static int layout_send(struct mdc_inode *inode)
 	return 0;
 }
 
-/*
- * Reading: as much of the file as one answer holds. Writing over what exists: a window that
- * doubles, or the whole if the file has no holes that would be filled for nothing. Growing: the
- * first time just what is needed (most files are written once), then a window that doubles; the
- * rest is trimmed when the layout is given back.
- */
-int mdc_layout_get(struct mdc_inode *inode, uint64_t from, uint64_t to, bool writing)
+/* Goes on where the last write or the file ended, in the last block or behind it. */
+static bool follows(const struct mdc_inode *inode, const struct mdc_io *io, uint64_t eof)
 {
-	uint64_t eof = blocks_up(max_u64(inode->size_seen, inode->size_server));
+	return io->from == inode->next_block || io->from + 1 == inode->next_block ||
+	       io->from == eof || io->from + 1 == eof;
+}
+
+/*
+ * Reading: as much of the file as one answer holds. Writing: just what is needed, at first (most
+ * files are written once) and for writes here and there, since what is allocated in a hole and not
+ * written stays there for nothing. Writes that follow each other get a window that doubles; what of
+ * it lies beyond the end is trimmed when the layout is given back. Where there are no holes, the whole.
+ */
+static int layout_get(struct mdc_inode *inode, const struct mdc_io *io, uint64_t from, bool writing)
+{
+	uint64_t eof = blocks_up(max_u64(inode->size_seen, inode->size_server)), to = io->to;
 
 	if (inode->getting)
 		return 0;
@@ -441,11 +448,11 @@ int mdc_layout_get(struct mdc_inode *inode, uint64_t from, uint64_t to, bool wri
 		inode->exact = false;
 	} else if (to <= eof && inode->dense) {
 		to = max_u64(to, min_u64(from + READ_WINDOW, eof));
-	} else if (to <= eof) {
-		to = max_u64(to, min_u64(from + inode->window, eof));
-		inode->window = min_u64(max_u64(inode->window * 2, WINDOW_MIN), WINDOW_MAX);
+	} else if (!follows(inode, io, eof)) {
+		inode->window = 0;
 	} else {
-		to = max_u64(to, from + inode->window);
+		to = max_u64(to,
+			     to <= eof ? min_u64(from + inode->window, eof) : from + inode->window);
 		inode->window = min_u64(max_u64(inode->window * 2, WINDOW_MIN), WINDOW_MAX);
 	}
 	inode->get_from = from;
@@ -595,7 +602,7 @@ static bool io_try(struct mdc_inode *inode, struct mdc_io *io)
 		 * first. */
 		bool look = io->kind == MDC_IO_ZERO &&
 			    cl_map_gap(&inode->map, io->from, io->to, false) < io->to;
-		int r = mdc_layout_get(inode, gap, io->to, writing && !look);
+		int r = layout_get(inode, io, gap, writing && !look);
 
 		if (r == 0)
 			return false;
@@ -607,6 +614,8 @@ static bool io_try(struct mdc_inode *inode, struct mdc_io *io)
 		return false;
 	io_unlink(inode, io);
 	io_push_running(inode, io);
+	if (io->kind == MDC_IO_WRITE)
+		inode->next_block = io->to;
 	if (writing)
 		io_write_begin(io);
 	else

@@ -298,6 +298,56 @@ Test(cl_files, what_was_synced_is_there_for_the_next_session)
 	mdc_close_volume(mdc, 10000);
 }
 
+/* ---- what is taken of the LUNs ---- */
+
+static uint64_t blocks_of(struct mdc *mdc, struct mdc_file *file)
+{
+	struct mdc_attr attr;
+
+	cr_assert_eq(mdc_file_fsync(file), 0, "%s", mdc_error());
+	cr_assert_eq(mdc_getattr(mdc, mdc_file_ino(file), &attr), 0);
+	return attr.blocks / 8;
+}
+
+static struct mdc_file *made(struct mdc *mdc, uint64_t root, const char *name)
+{
+	struct mdc_file *file;
+
+	cr_assert_eq(mdc_file_create(mdc, NULL, root, name, 0100644, MDC_O_READ | MDC_O_WRITE,
+				     &file, NULL, NULL),
+		     0, "%s", mdc_error());
+	return file;
+}
+
+/* What lies between them is not taken, or it would be kept for ever. Writes in a row get a window. */
+Test(cl_files, blocks_are_taken_where_they_are_written)
+{
+	struct mdc_info info;
+	struct mdc_stats before, after;
+	struct mdc *mdc = mounted(&info);
+	struct mdc_file *sparse = made(mdc, info.root, "sparse"),
+			*grown = made(mdc, info.root, "grown"), *row = made(mdc, info.root, "row");
+	static char block[65536];
+
+	cr_assert_eq(mdc_file_truncate(sparse, NULL, 2ull << 30), 0);
+	for (uint64_t i = 0; i < 100; i++) {
+		cr_assert_eq(mdc_file_write(sparse, block, 4096, (i * 37 % 100) << 20, 0), 4096,
+			     "%s", mdc_error());
+		cr_assert_eq(mdc_file_write(grown, block, 4096, i << 16, 0), 4096);
+	}
+	cr_assert_eq(blocks_of(mdc, sparse), 100);
+	cr_assert_eq(blocks_of(mdc, grown), 100);
+	mdc_get_stats(mdc, &before);
+	for (uint64_t i = 0; i < 128; i++)
+		cr_assert_eq(mdc_file_write(row, block, 65536, i << 16, 0), 65536);
+	mdc_get_stats(mdc, &after);
+	cr_assert_lt(after.requests - before.requests, 12);
+	mdc_file_close(sparse);
+	mdc_file_close(grown);
+	mdc_file_close(row);
+	cr_assert_eq(mdc_close_volume(mdc, 10000), 0, "%s", mdc_error());
+}
+
 static void close_it(void *user, ssize_t result)
 {
 	cr_assert_eq(result, 0);
