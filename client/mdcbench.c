@@ -254,6 +254,7 @@ int main(int argc, char **argv)
 	size_t count = 0, done = 0;
 	int c, status;
 
+	pr_output_must_arrive();
 	signal(SIGPIPE, SIG_IGN);
 	while ((c = getopt_long(argc, argv, "C:h", options, NULL)) != -1) {
 		status = set_option(c);
