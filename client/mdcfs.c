@@ -449,7 +449,7 @@ int main(int argc, char **argv)
 	fuse_session_unmount(mf.session);
 	mf_ops_stop();
 	r = finish();
-	mf_direct_stop();
+	mf_answers_stop();
 	fuse_session_destroy(mf.session);
 	return r;
 }

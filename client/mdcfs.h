@@ -85,8 +85,10 @@ struct mf_op {
 	uint64_t ino, offset;
 	size_t size, bytes;
 	uint32_t flags;
-	bool direct; /* a write past the kernel's page cache */
-	struct mf_op *later;
+	int error;
+	bool direct; /* past the kernel's page cache */
+	void (*answer)(struct mf_op *);
+	struct mf_op *later; /* among those to be answered apart */
 	void *handle, *buffer;
 };
 
@@ -109,12 +111,21 @@ void mf_op_unref(struct mf_op *);
 void mf_op_error(struct mf_op *, int error);
 /* Runs what can wait in a thread of its own. run owns the reference. */
 void mf_op_thread(struct mf_op *, void *(*run)(void *op));
+/* A detached thread with a small stack. 0 or an error number. */
+int mf_thread(void *(*run)(void *arg), void *arg);
 /* A request nobody waits for. */
 void mf_tell(struct mdc_request *);
 
 /* Buffers for data, aligned to blocks; kept for the next use. */
 void *mf_buffer_get(size_t bytes);
 void mf_buffer_put(void *buffer, size_t bytes);
+
+/* ---- mdcfs_answer.c: answers that may wait for pages ---- */
+
+/* Answers in a thread in which nobody else waits. False: there is none to be had. */
+bool mf_answer_apart(struct mf_op *, void (*answer)(struct mf_op *));
+/* Ends the threads, before the session goes. */
+void mf_answers_stop(void);
 
 /* ---- mdcfs_attr.c: how numbers look on either side ---- */
 
@@ -196,8 +207,6 @@ void mf_read(fuse_req_t, fuse_ino_t, size_t, off_t, struct fuse_file_info *);
 void mf_write_buf(fuse_req_t, fuse_ino_t, struct fuse_bufvec *, off_t, struct fuse_file_info *);
 void mf_fsync(fuse_req_t, fuse_ino_t, int, struct fuse_file_info *);
 void mf_fallocate(fuse_req_t, fuse_ino_t, int, off_t, off_t, struct fuse_file_info *);
-/* Direct writes are answered by a thread of their own; ends it, before the session goes. */
-void mf_direct_stop(void);
 void mf_lseek(fuse_req_t, fuse_ino_t, off_t, int, struct fuse_file_info *);
 
 /* An open file. A read whose process was killed may outlive the kernel's handle. */

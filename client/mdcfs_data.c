@@ -51,16 +51,27 @@ static void data_fail(struct mf_op *op, int error)
 	data_end(op);
 }
 
+static void read_answer(struct mf_op *op)
+{
+	fuse_req_t req = mf_op_take(op);
+
+	if (req && op->error)
+		fuse_reply_err(req, -op->error);
+	else if (req)
+		fuse_reply_buf(req, op->buffer, op->bytes);
+	data_end(op);
+}
+
 static void read_done(void *user, ssize_t result)
 {
 	struct mf_op *op = user;
-	fuse_req_t req = mf_op_take(op);
 
-	if (req && result < 0)
-		fuse_reply_err(req, (int)-result);
-	else if (req)
-		fuse_reply_buf(req, op->buffer, (size_t)result);
-	data_end(op);
+	if (result < 0)
+		op->error = (int)result;
+	else
+		op->bytes = (size_t)result;
+	if (!op->direct || !mf_answer_apart(op, read_answer))
+		read_answer(op);
 }
 
 void mf_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *fi)
@@ -71,29 +82,15 @@ void mf_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct 
 
 	if (!op)
 		return;
+	op->direct = fi->flags & O_DIRECT;
 	if (f->touch && atomic_exchange(&f->touch, false))
 		mf_touch(f->ino);
 	r = mdc_file_read_start(f->file, op->buffer, size, op->offset, read_done, op);
 	if (r < 0)
-		data_fail(op, r);
+		read_done(op, r);
 }
 
-/* ---- direct writes ---- */
-
-/*
- * The kernel drops the pages under a direct write before it sends it, and afterwards only if its
- * caller waits for it, not if it is one of aio(7) or io_uring(7). A reader through the page cache may
- * have brought the old bytes back meanwhile. So the pages are dropped here, between the write and its
- * answer: in a thread of its own, since that may wait for pages which the library's thread brings.
- */
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	pthread_t thread;
-	struct mf_op *first, **last;
-	bool runs, stop;
-} direct = {
-	.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .last = &direct.first};
+/* ---- writes ---- */
 
 static void write_answer(struct mf_op *op)
 {
@@ -104,67 +101,20 @@ static void write_answer(struct mf_op *op)
 	data_end(op);
 }
 
-static struct mf_op *next_direct(void)
+/*
+ * The kernel drops the pages under a direct write before it sends it, and afterwards only if its
+ * caller waits for it, not if it is one of aio(7) or io_uring(7). A reader through the page cache may
+ * have brought the old bytes back meanwhile. So the pages are dropped here, between the write and its
+ * answer.
+ */
+static void direct_write_answer(struct mf_op *op)
 {
-	struct mf_op *op;
+	struct mf_file *f = op->handle;
 
-	pthread_mutex_lock(&direct.lock);
-	while (!direct.first && !direct.stop)
-		pthread_cond_wait(&direct.wake, &direct.lock);
-	op = direct.first;
-	if (op) {
-		direct.first = op->later;
-		if (!direct.first)
-			direct.last = &direct.first;
-	}
-	pthread_mutex_unlock(&direct.lock);
-	return op;
+	fuse_lowlevel_notify_inval_inode(mf.session, mf_node(f->ino), (off_t)op->offset,
+					 (off_t)op->bytes);
+	write_answer(op);
 }
-
-static void *answer_direct(void *arg)
-{
-	struct mf_op *op;
-
-	while ((op = next_direct())) {
-		struct mf_file *f = op->handle;
-
-		fuse_lowlevel_notify_inval_inode(mf.session, mf_node(f->ino), (off_t)op->offset,
-						 (off_t)op->bytes);
-		write_answer(op);
-	}
-	return NULL;
-}
-
-/* False: there is no such thread to be had. */
-static bool hand_over(struct mf_op *op)
-{
-	bool r;
-
-	pthread_mutex_lock(&direct.lock);
-	if (!direct.runs && !direct.stop)
-		direct.runs = pthread_create(&direct.thread, NULL, answer_direct, NULL) == 0;
-	r = direct.runs && !direct.stop;
-	if (r) {
-		op->later = NULL;
-		*direct.last = op;
-		direct.last = &op->later;
-		pthread_cond_signal(&direct.wake);
-	}
-	pthread_mutex_unlock(&direct.lock);
-	return r;
-}
-
-void mf_direct_stop(void)
-{
-	pthread_mutex_lock(&direct.lock);
-	direct.stop = true;
-	pthread_cond_signal(&direct.wake);
-	pthread_mutex_unlock(&direct.lock);
-	if (direct.runs)
-		pthread_join(direct.thread, NULL);
-}
-
-/* ---- writes ---- */
 
 static void write_done(void *user, ssize_t result)
 {
@@ -175,7 +125,7 @@ static void write_done(void *user, ssize_t result)
 		return;
 	}
 	op->bytes = (size_t)result;
-	if (!op->direct || !hand_over(op))
+	if (!op->direct || !mf_answer_apart(op, direct_write_answer))
 		write_answer(op);
 }
 

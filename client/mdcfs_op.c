@@ -189,7 +189,7 @@ void mf_tell(struct mdc_request *q)
 	mdc_submit(mf.mdc, q, NULL);
 }
 
-void mf_op_thread(struct mf_op *op, void *(*run)(void *op))
+int mf_thread(void *(*run)(void *arg), void *arg)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -198,12 +198,16 @@ void mf_op_thread(struct mf_op *op, void *(*run)(void *op))
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, 256 * 1024);
-	r = pthread_create(&thread, &attr, run, op);
+	r = pthread_create(&thread, &attr, run, arg);
 	pthread_attr_destroy(&attr);
-	if (r == 0)
-		return;
+	return r;
+}
+
+void mf_op_thread(struct mf_op *op, void *(*run)(void *op))
+{
 	/* Short of threads: wait here. */
-	run(op);
+	if (mf_thread(run, op))
+		run(op);
 }
 
 /* ---- the watcher ---- */

@@ -341,6 +341,63 @@ static void written_past_the_pages(void)
 	free(b);
 }
 
+enum { MINE = 1 << 20 };
+
+/* Into and out of a mapping of the file itself, past its pages and through them. */
+static void move_within(char *map, int direct, int through, unsigned seed)
+{
+	for (int i = 0; i < 300; i++) {
+		off_t at = rand_r(&seed) % 200 * 4096;
+		char *p = map + rand_r(&seed) % 200 * 4096;
+		size_t bytes = (1 + (size_t)rand_r(&seed) % 8) * 4096;
+
+		/* A page that is dropped meanwhile fails with EFAULT at times, here as elsewhere. */
+		switch (rand_r(&seed) % 7) {
+		case 0:
+			CHECK(pwrite(direct, p, bytes, at) > 0 || errno == EFAULT);
+			break;
+		case 1:
+			CHECK(pread(direct, p, bytes, at) > 0 || errno == EFAULT);
+			break;
+		case 2:
+			CHECK(pwrite(through, p, bytes, at) > 0 || errno == EFAULT);
+			break;
+		case 3:
+			CHECK(pread(through, p, bytes, at) > 0 || errno == EFAULT);
+			break;
+		case 4:
+			CHECK(msync(map, MINE, MS_SYNC) == 0);
+			break;
+		case 5:
+			CHECK(fsync(direct) == 0);
+			break;
+		case 6:
+			memset(p, i, bytes);
+			break;
+		}
+	}
+	_exit(0);
+}
+
+static void moved_within_itself(void)
+{
+	int direct = open("itself", O_RDWR | O_CREAT | O_DIRECT, 0644);
+	int through = open("itself", O_RDWR);
+	char *map;
+
+	CHECK(ftruncate(direct, MINE) == 0);
+	map = mmap(NULL, MINE, PROT_READ | PROT_WRITE, MAP_SHARED, through, 0);
+	CHECK(map != MAP_FAILED);
+	for (unsigned who = 1; who <= 6; who++)
+		if (fork() == 0)
+			move_within(map, direct, through, who);
+	kill_active();
+	wait_for(6);
+	munmap(map, MINE);
+	close(direct);
+	close(through);
+}
+
 static bool same(struct timespec a, struct timespec b)
 {
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
@@ -430,6 +487,7 @@ int main(int argc, char **argv)
 	holes();
 	punched();
 	written_past_the_pages();
+	moved_within_itself();
 	times();
 	listed_while_entries_come_and_go(argc > 2 ? atoi(argv[2]) : 1500);
 	return 0;
