@@ -113,9 +113,11 @@ static void raise_descriptor_limit(struct conf *c)
 
 static int open_signals(struct edge *e)
 {
+	static const int nothing[] = {SIGPIPE, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM};
 	sigset_t set;
 
-	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(nothing) / sizeof(nothing[0]); i++)
+		signal(nothing[i], SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
