@@ -128,6 +128,29 @@ int pair_dir_open(const char *path, struct pair_dir *ret, char *why, size_t size
 		   "%s is neither empty nor the directory of a pair: take another one", path);
 }
 
+pid_t pair_dir_supervisor(const char *path)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char pid_path[PATH_MAX], text[16] = "";
+	pid_t pid = 0;
+	int fd;
+
+	if (snprintf(pid_path, sizeof(pid_path), "%s/supervisor.pid", path) >=
+	    (int)sizeof(pid_path))
+		return 0;
+	fd = open(pid_path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) {
+		if (read(fd, text, sizeof(text) - 1) > 0)
+			pid = atoi(text);
+		if (pid <= 0)
+			pid = -1;
+	}
+	close(fd);
+	return pid;
+}
+
 /* ---- making one ---- */
 
 static bool can_bind(const char *address, uint16_t port)
@@ -208,6 +231,18 @@ static int write_conf(const struct pair_dir *d, int node)
 static int make_dir(const char *path)
 {
 	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+int pair_dir_open_log(const struct pair_dir *d, const char *name)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/log", d->path);
+	make_dir(path);
+	snprintf(path, sizeof(path), "%s/log/%s.log", d->path, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : fd;
 }
 
 /*

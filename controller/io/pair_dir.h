@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "proto/uuid.h"
 
@@ -35,5 +36,9 @@ int pair_dir_make(const char *path, uint64_t lun_bytes, struct pair_dir *ret, ch
 		  size_t why_size);
 /* Removes what was made, as made and made_dir say: nothing that stood there before. No process may use it any more. */
 void pair_dir_unmake(const struct pair_dir *);
+/* DIR/log/NAME.log, to be appended to; the directory is made again if somebody removed it. Descriptor or -errno. */
+int pair_dir_open_log(const struct pair_dir *, const char *name);
+/* PID of the supervisor that has the pair in this directory, whether it answers or not; 0: none has it. */
+pid_t pair_dir_supervisor(const char *path);
 /* "4G", "256M" ...: 0 or -EINVAL. */
 int pair_parse_bytes(const char *text, uint64_t *ret);

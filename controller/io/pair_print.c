@@ -192,6 +192,24 @@ static void print_notes(const json_t *controllers)
 	}
 }
 
+static void print_supervisor(const struct pair_place *place, const json_t *supervisor)
+{
+	json_int_t pid = number_of(supervisor, "pid");
+	char room[4 * PATH_MAX];
+
+	if (place->pair[0] && json_is_null(supervisor))
+		printf("the pair is not up: mdcpair up %s\n",
+		       pr_shell_word(place->pair, room, sizeof(room)));
+	else if (pid > 0 && text_of(supervisor, "error")[0])
+		printf("the supervisor, PID %" JSON_INTEGER_FORMAT
+		       ", does not answer (%s), so nobody takes over from an active that ends: "
+		       "let it go on (kill -CONT %" JSON_INTEGER_FORMAT
+		       "), or see %s/log/supervisor.log\n",
+		       pid, text_of(supervisor, "error"), pid, place->pair);
+	else if (text_of(supervisor, "error")[0])
+		printf("the supervisor does not answer: %s\n", text_of(supervisor, "error"));
+}
+
 int pair_exit_status(const json_t *status)
 {
 	const char *health = pair_health(status);
@@ -230,7 +248,7 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 		{"pid", "PID", true},
 	};
 	json_t *status = pair_status(place), *controllers = json_object_get(status, "controllers");
-	char room[4 * PATH_MAX], resync[PAIR_WAITING_MAX] = "";
+	char resync[PAIR_WAITING_MAX] = "";
 	int code = pair_exit_status(status);
 
 	if (as_json) {
@@ -246,9 +264,7 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 			       ? ", as far as this controller knows; the other one was not asked"
 			       : "");
 		print_notes(controllers);
-		if (place->pair[0] && json_is_null(json_object_get(status, "supervisor")))
-			printf("the pair is not up: mdcpair up %s\n",
-			       pr_shell_word(place->pair, room, sizeof(room)));
+		print_supervisor(place, json_object_get(status, "supervisor"));
 		if (append_resync(resync, status))
 			printf("%s\n", resync);
 		print_promotion(json_object_get(status, "last_promotion"));
@@ -329,6 +345,8 @@ void pair_waiting_text(const json_t *status, char out[PAIR_WAITING_MAX])
 			append(out, "the controller on this host");
 		append(out, " is %s%s%s", text_of(c, "role"), *more ? " " : "", more);
 	}
+	if (json_object_get(json_object_get(status, "supervisor"), "error"))
+		append(out, "; the supervisor does not answer");
 	json_array_foreach(controllers, i, c) append_reasons(
 		out, c, json_array_size(controllers) == 1,
 		strcmp(text_of(json_array_get(controllers, 1 - i), "role"), "down") == 0);

@@ -132,17 +132,19 @@ static json_t *ask_status(const char *dir, int node, const json_t *supervisor)
 	return o;
 }
 
-/* Null: there is none. */
+/* Null: there is none. With "error": there is one, and it does not answer. */
 static json_t *ask_supervisor(const char *pair)
 {
+	pid_t pid;
 	char *text;
 	json_t *o;
 	int error = pair[0] ? pair_socket_ask(pair, "status", STATUS_WAIT_MS, &text) : -ENOENT;
 
-	if (error == -ENOENT || error == -ECONNREFUSED)
+	pid = error < 0 ? pair_dir_supervisor(pair) : 0;
+	if (error < 0 && error != -EACCES && !pid)
 		return json_null();
 	if (error < 0)
-		return json_pack("{s:s}", "error", strerror(-error));
+		return json_pack("{s:s, s:i}", "error", strerror(-error), "pid", (int)pid);
 	o = json_loads(text, 0, NULL);
 	free(text);
 	return o ? o : json_null();
@@ -187,7 +189,9 @@ const char *pair_health(const json_t *status)
 		return health_of_standby(json_array_get(controllers, 0));
 	if (!a || (mode && strcmp(mode, "FROZEN") == 0)) /* nobody is answered */
 		return "down";
+	/* A supervisor that does not answer would order nobody to take over. */
 	if (!mode || strcmp(mode, "SYNC") != 0 ||
+	    json_object_get(json_object_get(status, "supervisor"), "error") ||
 	    !json_is_true(json_object_get(a, "peer_insync")) ||
 	    json_array_size(json_object_get(a, "alarms")) > 0)
 		return "degraded";
