@@ -83,11 +83,9 @@ static void find_mdcd(char out[PATH_MAX])
 
 static void redirect(const struct pair_dir *d)
 {
-	char log[PATH_MAX];
-	int fd, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int fd = pair_dir_open_log(d, "supervisor");
 
-	snprintf(log, sizeof(log), "%s/log/supervisor.log", d->path);
-	fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	dup2(null, STDIN_FILENO);
 	dup2(fd >= 0 ? fd : null, STDOUT_FILENO);
 	dup2(fd >= 0 ? fd : null, STDERR_FILENO);
@@ -136,8 +134,16 @@ static int spawn_supervisor(const struct pair_dir *d, char *why, size_t size)
 	close(pipe_fd[0]);
 	if (n > 0 && strncmp(word, "ok", 2) == 0)
 		return 0;
-	snprintf(why, size, "the supervisor did not start: %s; see %.300s/log/supervisor.log",
-		 n > 0 ? word : "no word from it", d->path);
+	pid = pair_dir_supervisor(d->path);
+	if (pid)
+		snprintf(
+			why, size,
+			"the supervisor of %.300s, PID %d, runs and does not answer: let it go on (kill -CONT %d), or kill it",
+			d->path, (int)pid, (int)pid);
+	else
+		snprintf(why, size,
+			 "the supervisor did not start: %s; see %.300s/log/supervisor.log",
+			 n > 0 ? word : "no word from it", d->path);
 	return -EIO;
 }
 
@@ -252,23 +258,38 @@ static void print_mount(const struct pair_dir *d)
 	       d->address[0], d->address[1], dir, dir);
 }
 
-/* 0, -ENOENT: it is not up, or another -errno: it does not stop. */
+/*
+ * 0, -ENOENT: it is not up, or another -errno: it does not stop. A door that is not there or was closed says nothing: it may be taken by
+ * others, or not open yet. Who has the lock runs.
+ */
 static int stop(const struct pair_dir *d)
 {
+	uint64_t begun = loop_now_ms();
+	bool ran = false;
 	char *answer;
-	int error = pair_socket_ask(d->path, "stop", DOWN_WAIT_MS, &answer);
+	int error;
 
-	if (error == 0)
-		free(answer);
-	if (error == -EPIPE || error == -ECONNRESET)
-		return 0;
-	return error == -ECONNREFUSED ? -ENOENT : error;
+	for (;;) {
+		error = pair_socket_ask(d->path, "stop", DOWN_WAIT_MS, &answer);
+		if (error == 0)
+			free(answer);
+		if (error != -ENOENT && error != -ECONNREFUSED && error != -EPIPE &&
+		    error != -ECONNRESET)
+			return error;
+		ran = ran || error == -EPIPE || error == -ECONNRESET;
+		if (!pair_dir_supervisor(d->path))
+			return ran ? 0 : -ENOENT;
+		if (loop_now_ms() - begun > DOWN_WAIT_MS)
+			return error;
+		pause_ms(POLL_MS);
+	}
 }
 
 static int complain_running(const struct pair_dir *d, int error)
 {
-	fprintf(stderr, "mdcpair: the supervisor does not stop: %s; see %s/log/supervisor.log\n",
-		strerror(-error), d->path);
+	fprintf(stderr,
+		"mdcpair: the supervisor, PID %d, does not stop: %s; see %s/log/supervisor.log\n",
+		(int)pair_dir_supervisor(d->path), strerror(-error), d->path);
 	return FAILED;
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -34,12 +35,15 @@ int pair_socket_listen(const char *dir)
 {
 	struct sockaddr_un a;
 	int dir_fd, fd = open_socket(dir, &a, &dir_fd), error = 0;
+	mode_t mask;
 
 	if (fd < 0)
 		return fd;
 	unlinkat(dir_fd, "supervisor.sock", 0);
+	mask = umask(0177); /* who may write to it may stop the pair */
 	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 16) < 0)
 		error = -errno;
+	umask(mask);
 	close(dir_fd);
 	if (error == 0)
 		return fd;
@@ -51,6 +55,7 @@ int pair_socket_ask(const char *dir, const char *request, int wait_ms, char **re
 {
 	struct sockaddr_un a;
 	int dir_fd, fd = open_socket(dir, &a, &dir_fd), error = 0;
+	struct timeval patience = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000L};
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	char *answer = malloc(PAIR_ANSWER_MAX + 1);
 	ssize_t n = -1;
@@ -59,11 +64,13 @@ int pair_socket_ask(const char *dir, const char *request, int wait_ms, char **re
 		free(answer);
 		return fd;
 	}
+	/* One that is stopped lets the first few connect, and the next wait. */
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (!answer)
 		error = -ENOMEM;
 	else if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
 		 send(fd, request, strlen(request), MSG_NOSIGNAL) < 0)
-		error = -errno;
+		error = errno == EAGAIN ? -ETIMEDOUT : -errno;
 	else if (poll(&p, 1, wait_ms) == 0)
 		error = -ETIMEDOUT;
 	else if ((n = recv(fd, answer, PAIR_ANSWER_MAX, 0)) <= 0)

@@ -44,6 +44,7 @@ enum {
 	HOME_MS = 1000,	  /* so often it looks whether its directory is still there */
 	SILENT_MS = 4000, /* an active that answers nothing for so long is fenced */
 	ASKERS_MAX = 16,
+	ASKER_MS = 1000, /* of one that says nothing */
 	EVENTS_MAX = 64,
 };
 
@@ -70,6 +71,7 @@ struct asker {
 	int fd;
 	struct loop_source *source;
 	struct supervisor *s;
+	uint64_t since_ms;
 	bool waits_for_end;
 };
 
@@ -160,13 +162,13 @@ static void child_ready(void *user, uint32_t events);
 
 static _Noreturn void become_mdcd(struct supervisor *s, struct child *c, int fd)
 {
-	char conf[PATH_MAX + 16], log[PATH_MAX];
+	char conf[PATH_MAX + 16], log[16];
 	sigset_t none;
 	int log_fd;
 
 	snprintf(conf, sizeof(conf), "%s/mdcd.conf", c->s->dir->node[c->node - 1]);
-	snprintf(log, sizeof(log), "%s/log/node%d.log", s->dir->path, c->node);
-	log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+	snprintf(log, sizeof(log), "node%d", c->node);
+	log_fd = pair_dir_open_log(s->dir, log);
 	if (log_fd >= 0) {
 		dup2(log_fd, STDOUT_FILENO);
 		dup2(log_fd, STDERR_FILENO);
@@ -614,12 +616,31 @@ static void feel_pulse(struct child *c)
 	}
 }
 
+static void hang_up(struct asker *a)
+{
+	loop_remove(a->s->loop, a->source);
+	close(a->fd);
+	a->fd = -1;
+}
+
+/* Who says nothing takes no place for long. */
+static void drop_silent_askers(struct supervisor *s, uint64_t now)
+{
+	for (int i = 0; i < ASKERS_MAX; i++) {
+		struct asker *a = &s->asker[i];
+
+		if (a->fd >= 0 && !a->waits_for_end && now - a->since_ms >= ASKER_MS)
+			hang_up(a);
+	}
+}
+
 static void tick(void *user)
 {
 	struct supervisor *s = user;
 	uint64_t now = loop_now_ms();
 
 	look_home(s, now);
+	drop_silent_askers(s, now);
 	if (s->stopping)
 		go_on_stopping(s, now);
 	else
@@ -686,23 +707,20 @@ static void answer(struct asker *a, const char *text)
 		return;
 }
 
-static void hang_up(struct asker *a)
+static const char *state_name(const struct child *c)
 {
-	loop_remove(a->s->loop, a->source);
-	close(a->fd);
-	a->fd = -1;
+	return !c->pid ? "down" : c->killed_ms ? "dying" : pr_role_name((uint8_t)c->role);
 }
 
-/* "kill active", "kill standby": by what each last said it is. */
+/* "kill active", "kill standby": by what each last said it is; one that was killed is neither. */
 static void kill_role(struct supervisor *s, struct asker *a, const char *role)
 {
 	char text[128];
 
 	for (int i = 0; i < 2; i++) {
 		struct child *c = &s->child[i];
-		bool is_active = c->role == PR_ROLE_ACTIVE;
 
-		if (!c->pid || is_active != (strcmp(role, "active") == 0))
+		if (!c->pid || c->killed_ms || strcmp(role, pr_role_name((uint8_t)c->role)) != 0)
 			continue;
 		snprintf(text, sizeof(text), "{\"node\":%d,\"pid\":%d,\"role\":\"%s\"}", c->node,
 			 (int)c->pid, pr_role_name((uint8_t)c->role));
@@ -710,7 +728,10 @@ static void kill_role(struct supervisor *s, struct asker *a, const char *role)
 		answer(a, text);
 		return;
 	}
-	answer(a, "{\"error\":\"no controller has that role now\"}");
+	snprintf(text, sizeof(text),
+		 "{\"error\":\"nobody is %.20s now: node 1 is %s, node 2 is %s\"}", role,
+		 state_name(&s->child[0]), state_name(&s->child[1]));
+	answer(a, text);
 }
 
 static void asked(void *user, uint32_t events)
@@ -751,10 +772,11 @@ static void knocked(void *user, uint32_t events)
 
 		if (a->fd >= 0)
 			continue;
-		*a = (struct asker){.fd = fd, .s = s};
-		if (loop_add(s->loop, fd, EPOLLIN, asked, a, &a->source) < 0)
-			break;
-		return;
+		*a = (struct asker){.fd = fd, .s = s, .since_ms = loop_now_ms()};
+		if (loop_add(s->loop, fd, EPOLLIN, asked, a, &a->source) == 0)
+			return;
+		a->fd = -1;
+		break;
 	}
 	if (fd >= 0)
 		close(fd);
@@ -793,6 +815,7 @@ static int open_all(struct supervisor *s)
 	if (error)
 		return error;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);	   /* a terminal that closes ends no pair */
 	setpriority(PRIO_PROCESS, 0, -10); /* as the controllers; who may not goes on without */
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
