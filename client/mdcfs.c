@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <syslog.h>
@@ -396,6 +397,39 @@ fail:
 
 /* ---- the whole ---- */
 
+static void *wait_for_end(void *arg)
+{
+	for (;;)
+		pause();
+	return NULL;
+}
+
+/*
+ * The loop of libfuse ends by cancelling its threads, for which the C library loads another library
+ * at the first time, and aborts if it cannot: for want of descriptors or memory, and before what is
+ * dirty is written. So the first time is now.
+ */
+static void prepare_end(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, wait_for_end, NULL))
+		return;
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
+}
+
+/* Connections, LUNs and what looks at waiting processes need them. */
+static void raise_limits(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static void serve(void)
 {
 	struct fuse_loop_config config = {.clone_fd = 1, .max_idle_threads = 10};
@@ -427,6 +461,8 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	fuse_set_log_func(fuse_log_line);
+	raise_limits();
+	prepare_end();
 	if (!mountpoint_ok(mf.conf.mountpoint))
 		return MF_EXIT_FAILED;
 	if (!mf.conf.foreground)
