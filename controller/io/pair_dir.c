@@ -66,14 +66,17 @@ static int set_paths(struct pair_dir *d, const char *path, char *why, size_t siz
 	return 0;
 }
 
+/* What cannot be read is not empty. */
 static bool is_empty(const char *path)
 {
 	DIR *dir = opendir(path);
 	struct dirent *e;
-	bool empty = true;
+	bool empty = dir;
 
-	while (dir && empty && (e = readdir(dir)))
+	errno = 0;
+	while (empty && (e = readdir(dir)))
 		empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	empty = empty && errno == 0;
 	if (dir)
 		closedir(dir);
 	return empty;
@@ -120,8 +123,11 @@ int pair_dir_open(const char *path, struct pair_dir *ret, char *why, size_t size
 	error = set_paths(ret, path, why, size);
 	if (error)
 		return error;
-	if (has(ret, "pair"))
-		return read_conf(ret, why, size);
+	/* Where a pair is, none is made: a configuration that is missing is not -ENOENT. */
+	if (has(ret, "pair")) {
+		error = read_conf(ret, why, size);
+		return error == -ENOENT ? -EBADF : error;
+	}
 	if (has(ret, "pair.new") || is_empty(ret->path))
 		return say(why, size, -ENOENT, "%s holds no pair yet: mdcpair up makes one", path);
 	return say(why, size, -EBADF,
