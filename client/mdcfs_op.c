@@ -219,7 +219,10 @@ static uint64_t signal_bit(int number)
 
 enum fate { GOES_ON, DYING, ASKED_TO_END, UNSEEN };
 
-/* UNSEEN: it is in no PID namespace that this process sees. */
+/*
+ * UNSEEN: it is in no PID namespace that this process sees, or cannot be looked at: /proc hides it,
+ * or no descriptor is left for that.
+ */
 static enum fate fate_of(pid_t pid)
 {
 	const uint64_t asks =
@@ -233,7 +236,7 @@ static enum fate fate_of(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	f = fopen(path, "re");
 	if (!f)
-		return DYING;
+		return kill(pid, 0) < 0 && errno == ESRCH ? DYING : UNSEEN;
 	while (fgets(line, sizeof(line), f)) {
 		sscanf(line, "SigPnd: %" SCNx64, &own);
 		sscanf(line, "ShdPnd: %" SCNx64, &shared);
