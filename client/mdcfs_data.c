@@ -149,14 +149,14 @@ static void write_killed(struct mf_op *op, struct mdc_reply *reply)
 	write_start(op);
 }
 
-/* A commit clears the set-id bits too, but late; nobody may see them after a write by others. */
-static void kill_privileges(struct mf_op *op)
+/* A commit clears the set-id bits too, but late; nobody may see them after a change by others. */
+static void kill_privileges(struct mf_op *op, mf_finish then)
 {
 	static const struct mdc_cred root;
 	struct mf_file *f = op->handle;
 
 	mf_op_ref(op);
-	op->finish = write_killed;
+	op->finish = then;
 	mf_op_submit(op, &(struct mdc_request){
 				 .op = MDC_SETATTR,
 				 .cred = &root,
@@ -195,7 +195,7 @@ void mf_write_buf(fuse_req_t req, fuse_ino_t node, struct fuse_bufvec *in, off_t
 	}
 	op->flags = MDC_WRITE_KILLPRIV;
 	if (mf_inode_is_setid(mf_ino(node)))
-		kill_privileges(op);
+		kill_privileges(op, write_killed);
 	else
 		write_start(op);
 }
@@ -242,6 +242,19 @@ static void *allocate(void *arg)
 	return NULL;
 }
 
+/* In the library's thread, which must not wait for itself. */
+static void allocate_killed(struct mf_op *op, struct mdc_reply *reply)
+{
+	int r = reply->error;
+
+	if (r == 0) {
+		mf_inode_mode(&reply->attr);
+		r = -mf_thread(allocate, op);
+	}
+	if (r < 0)
+		data_fail(op, r);
+}
+
 void mf_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, off_t length,
 		  struct fuse_file_info *fi)
 {
@@ -250,7 +263,10 @@ void mf_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, off_t
 	if (!op)
 		return;
 	*(struct range *)op->buffer = (struct range){.length = length, .mode = mode};
-	mf_op_thread(op, allocate);
+	if (op->cred.uid == 0)
+		mf_op_thread(op, allocate);
+	else
+		kill_privileges(op, allocate_killed);
 }
 
 static void *seek(void *arg)
