@@ -408,20 +408,23 @@ static int up(const char *path, const char *lun_size)
 
 /* ---- down, kill, status ---- */
 
-static int open_pair(const char *path, struct pair_dir *d)
+static int find_pair(const char *path, struct pair_dir *d)
 {
 	char why[512];
 
-	if (pair_dir_open(path, d, why, sizeof(why)) == 0)
-		return OK;
-	complain(why);
-	return UNREACHABLE;
+	if (pair_dir_find(path, d, why, sizeof(why)) < 0) {
+		complain(why);
+		return UNREACHABLE;
+	}
+	if (pair_dir_read(d, why, sizeof(why)) < 0)
+		complain(why); /* who stops or kills goes on without */
+	return OK;
 }
 
 static int down(const char *path)
 {
 	static struct pair_dir d;
-	int error = open_pair(path, &d);
+	int error = find_pair(path, &d);
 
 	if (error)
 		return error;
@@ -438,7 +441,7 @@ static int kill_role(const char *path, const char *role)
 	char request[64], *answer = NULL;
 	const char *refused;
 	json_t *o;
-	int error = open_pair(path, &d);
+	int error = find_pair(path, &d);
 
 	if (error)
 		return error;

@@ -108,7 +108,7 @@ static int read_conf(struct pair_dir *d, char *why, size_t size)
 	return 0;
 }
 
-int pair_dir_open(const char *path, struct pair_dir *ret, char *why, size_t size)
+int pair_dir_find(const char *path, struct pair_dir *ret, char *why, size_t size)
 {
 	struct stat st;
 	int error;
@@ -123,15 +123,26 @@ int pair_dir_open(const char *path, struct pair_dir *ret, char *why, size_t size
 	error = set_paths(ret, path, why, size);
 	if (error)
 		return error;
-	/* Where a pair is, none is made: a configuration that is missing is not -ENOENT. */
-	if (has(ret, "pair")) {
-		error = read_conf(ret, why, size);
-		return error == -ENOENT ? -EBADF : error;
-	}
+	if (has(ret, "pair"))
+		return 0;
 	if (has(ret, "pair.new") || is_empty(ret->path))
 		return say(why, size, -ENOENT, "%s holds no pair yet: mdcpair up makes one", path);
 	return say(why, size, -EBADF,
 		   "%s is neither empty nor the directory of a pair: take another one", path);
+}
+
+int pair_dir_read(struct pair_dir *d, char *why, size_t size)
+{
+	int error = read_conf(d, why, size);
+
+	return error == -ENOENT ? -EBADF : error; /* where a pair is, none is made */
+}
+
+int pair_dir_open(const char *path, struct pair_dir *ret, char *why, size_t size)
+{
+	int error = pair_dir_find(path, ret, why, size);
+
+	return error ? error : pair_dir_read(ret, why, size);
 }
 
 pid_t pair_dir_supervisor(const char *path)

@@ -26,6 +26,9 @@ struct pair_dir {
 
 /* 0; -ENOENT: nothing is there, or an empty directory; -ENOTDIR ...; -EBADF: it is something else. why is a sentence. */
 int pair_dir_open(const char *path, struct pair_dir *ret, char *why, size_t why_size);
+/* The same in two steps: where it is; what its configuration says. Who only looks at a pair or stops it needs no more than the first. */
+int pair_dir_find(const char *path, struct pair_dir *ret, char *why, size_t why_size);
+int pair_dir_read(struct pair_dir *, char *why, size_t why_size);
 /*
  * Only one at a time makes, starts or unmakes a pair in path, which is made if it is missing: *ret_made. To be closed; -1: it cannot be
  * had, go on to hear why.

@@ -251,6 +251,8 @@ int pair_print_status(const struct pair_place *place, bool as_json)
 	char resync[PAIR_WAITING_MAX] = "";
 	int code = pair_exit_status(status);
 
+	if (place->note[0])
+		fprintf(stderr, "%s\n", place->note);
 	if (as_json) {
 		if (code == PAIR_DEGRADED) /* a program reads "health" */
 			code = PAIR_OK;

@@ -43,6 +43,7 @@ int pair_find(const char *path, struct pair_place *ret, char *why, size_t size)
 {
 	struct pair_dir d;
 	struct stat st;
+	char text[512];
 	int error;
 
 	*ret = (struct pair_place){0};
@@ -56,9 +57,14 @@ int pair_find(const char *path, struct pair_place *ret, char *why, size_t size)
 			snprintf(ret->conf, PATH_MAX, "%.4000s/mdcd.conf", path);
 		return 0;
 	}
-	error = pair_dir_open(path, &d, why, size);
+	error = pair_dir_find(path, &d, why, size);
 	if (error)
 		return error;
+	if (pair_dir_read(&d, text, sizeof(text)) < 0)
+		snprintf(
+			ret->note, sizeof(ret->note),
+			"%s; a controller that runs has read it before, one that starts needs it: correct it",
+			text);
 	snprintf(ret->pair, PATH_MAX, "%s", d.path);
 	for (int i = 0; i < 2; i++)
 		snprintf(ret->dir[i], PATH_MAX, "%s", d.node[i]);

@@ -15,6 +15,7 @@ struct pair_place {
 		[PATH_MAX]; /* directories of controllers; dir[1] empty: only one is within reach */
 	char pair[PATH_MAX]; /* directory of an embedded pair, or empty */
 	char conf[PATH_MAX]; /* a configuration of this cluster, or empty */
+	char note[640];	     /* what is wrong with that of an embedded pair, or empty */
 };
 
 /* path: what -C says, or NULL: /etc/mdcpair/mdcd.conf. 0, or -errno and a sentence. */
