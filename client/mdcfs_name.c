@@ -84,9 +84,16 @@ static void finish_setattr(struct mf_op *op, struct mdc_reply *reply)
 	finish_attr(op, reply);
 }
 
+/* A time that does not fit becomes the farthest second that does. */
 static int64_t ns_of(const struct timespec *t)
 {
-	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
+	const int64_t ns_per_s = 1000000000, most_s = INT64_MAX / ns_per_s;
+
+	if (t->tv_sec >= most_s)
+		return most_s * ns_per_s;
+	if (t->tv_sec <= -most_s)
+		return -most_s * ns_per_s;
+	return t->tv_sec * ns_per_s + t->tv_nsec;
 }
 
 static uint32_t set_valid(int to_set)

@@ -423,6 +423,18 @@ static void times(void)
 	close(future);
 }
 
+/* What does not fit becomes the farthest that does, on the same side of 1970. */
+static void far_times(void)
+{
+	struct timespec set[2] = {{INT64_MAX / 2, 5}, {-INT64_MAX / 2, 5}};
+	int fd = open("far", O_RDWR | O_CREAT, 0644);
+	struct stat a;
+
+	CHECK(futimens(fd, set) == 0 && fstat(fd, &a) == 0);
+	CHECK(a.st_atim.tv_sec == 9223372036 && a.st_mtim.tv_sec == -9223372036);
+	close(fd);
+}
+
 static void come_and_go(void)
 {
 	char name[32], to[32];
@@ -489,6 +501,7 @@ int main(int argc, char **argv)
 	written_past_the_pages();
 	moved_within_itself();
 	times();
+	far_times();
 	listed_while_entries_come_and_go(argc > 2 ? atoi(argv[2]) : 1500);
 	return 0;
 }
