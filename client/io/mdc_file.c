@@ -321,22 +321,26 @@ static ssize_t io_call(struct mdc_file *file, struct io_call *call)
 	return call->result;
 }
 
-ssize_t mdc_file_read(struct mdc_file *file, void *buffer, size_t bytes, uint64_t offset)
+/* Whatever the file was opened for. */
+static ssize_t read_unasked(struct mdc_file *file, void *buffer, size_t bytes, uint64_t offset)
 {
 	struct io_call call = {
 		.io = {.kind = MDC_IO_READ, .p = buffer, .bytes = bytes, .offset = offset}};
-	int r = check(file, MDC_O_READ | MDC_O_EXEC, bytes, offset);
-	ssize_t n;
+	ssize_t n = io_call(file, &call);
 
-	if (r < 0)
-		return r;
-	if (!bytes)
-		return 0;
-	n = io_call(file, &call);
 	if (n > 0 && call.io.bounce)
 		memcpy(buffer, call.io.bounce + offset % CL_BLOCK_BYTES, (size_t)n);
 	mdc_buffer_put(call.io.bounce, call.io.bounce_bytes);
 	return n;
+}
+
+ssize_t mdc_file_read(struct mdc_file *file, void *buffer, size_t bytes, uint64_t offset)
+{
+	int r = check(file, MDC_O_READ | MDC_O_EXEC, bytes, offset);
+
+	if (r < 0 || !bytes)
+		return r;
+	return read_unasked(file, buffer, bytes, offset);
 }
 
 /* Filled by this thread, without the lock. Where an append will stand is not known here. */
@@ -491,7 +495,7 @@ static int know(struct mdc_file *file, uint64_t offset)
 	mdc_unlock(file->inode->mdc->loop);
 	if (known)
 		return 0;
-	n = mdc_file_read(file, &byte, 1, offset);
+	n = read_unasked(file, &byte, 1, offset);
 	return n < 0 ? (int)n : 0;
 }
 

@@ -253,7 +253,7 @@ static void names(void)
 static void holes(void)
 {
 	enum { MIB = 1 << 20 };
-	int fd = open("holes", O_RDWR | O_CREAT, 0644);
+	int fd = open("holes", O_RDWR | O_CREAT, 0644), writes;
 	struct stat st;
 
 	CHECK(ftruncate(fd, 100 * MIB) == 0);
@@ -271,6 +271,11 @@ static void holes(void)
 	CHECK(fstat(fd, &st) == 0 && st.st_size == 100 * MIB && st.st_blocks >= 16384);
 	REFUSED(fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, 0, 4096), EOPNOTSUPP);
 	close(fd);
+	writes = open("holes", O_WRONLY);
+	CHECK(ftruncate(writes, 200 * MIB) == 0);
+	CHECK(lseek(writes, 150 * MIB, SEEK_HOLE) == 150 * MIB);
+	CHECK(lseek(writes, 9 * MIB, SEEK_DATA) == 50 * MIB);
+	close(writes);
 }
 
 static void punched(void)
