@@ -118,7 +118,7 @@ static struct flock range(short type, off_t start, off_t bytes)
 		.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = bytes};
 }
 
-static void meet_locks(void)
+static void meet_locks(int met)
 {
 	int fd = open("locked", O_RDWR), whole = open("whole", O_RDWR);
 	struct flock l = range(F_WRLCK, 15, 1);
@@ -130,6 +130,7 @@ static void meet_locks(void)
 	l = range(F_WRLCK, 30, 1);
 	CHECK(fcntl(fd, F_SETLK, &l) == 0);
 	REFUSED(flock(whole, LOCK_EX | LOCK_NB), EWOULDBLOCK);
+	CHECK(write(met, "", 1) == 1);
 	CHECK(flock(whole, LOCK_EX) == 0);
 	_exit(0);
 }
@@ -139,17 +140,23 @@ static void locked(void)
 	int fd = open("locked", O_RDWR | O_CREAT, 0644);
 	int own = open("locked", O_RDWR), whole = open("whole", O_RDWR | O_CREAT, 0644);
 	struct flock l = range(F_WRLCK, 10, 10), o = range(F_WRLCK, 0, 5);
+	int met[2];
+	char c;
 
+	CHECK(pipe(met) == 0);
 	CHECK(fcntl(fd, F_SETLK, &l) == 0);
 	CHECK(fcntl(own, F_OFD_SETLK, &o) == 0);
 	CHECK(flock(whole, LOCK_EX) == 0);
 	kill_active();
 	if (fork() == 0)
-		meet_locks();
-	usleep(300000);
+		meet_locks(met[1]);
+	CHECK(read(met[0], &c, 1) == 1);
+	usleep(100000);
 	CHECK(waitpid(-1, NULL, WNOHANG) == 0);
 	CHECK(flock(whole, LOCK_UN) == 0);
 	wait_for(1);
+	close(met[0]);
+	close(met[1]);
 	close(own);
 	close(fd);
 	close(whole);
