@@ -69,6 +69,8 @@ int lun_block_write(struct lun *, uint64_t block, const uint8_t in[LUN_BLOCK_BYT
 /* A client's key. Held until lun_close or release. -EBUSY: another description holds it. */
 int lun_key_hold(struct lun *, uint32_t key);
 int lun_key_release(struct lun *, uint32_t key);
+/* "process 123 (mdcfs)" if this machine knows who holds it, else "". */
+void lun_key_holder(struct lun *, uint32_t key, char *who, size_t size);
 /*
  * 0: nobody holds it, so nothing that its holder wrote is on its way any more. -EBUSY: somebody
  * does.

@@ -148,6 +148,13 @@ static void holder_find(struct lun *l, uint64_t at, char *who, size_t size)
 		closedir(d);
 }
 
+void lun_key_holder(struct lun *l, uint32_t key, char *who, size_t size)
+{
+	who[0] = '\0';
+	if (!l->iscsi)
+		holder_find(l, LUN_LOCK_KEYS + key, who, size);
+}
+
 int lun_arbiter_lock(struct lun *l, char *who, size_t size)
 {
 	int r;

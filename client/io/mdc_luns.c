@@ -135,6 +135,18 @@ static struct lun *find(struct search *s, const struct pr_lun_ref *ref, unsigned
 	return lun;
 }
 
+/* The session that had the key is over, and its process is there still, a stopped one for instance. */
+static int key_is_held(const struct mdc *mdc, struct lun *lun)
+{
+	char who[128];
+
+	lun_key_holder(lun, mdc->key, who, sizeof(who));
+	return mdc_fail(-EBUSY,
+			"LUN %s: the key of this session is held by %s, whose session is over; "
+			"end it (SIGKILL, should it be stopped) and try again",
+			lun_path(lun), who[0] ? who : "a process that cannot be seen from here");
+}
+
 static int open_disk(struct mdc *mdc, struct mdc_disk *disk, struct search *s,
 		     const struct pr_lun_ref *ref)
 {
@@ -155,8 +167,7 @@ static int open_disk(struct mdc *mdc, struct mdc_disk *disk, struct search *s,
 	disk->fd = lun_fd(disk->lun);
 	r = lun_key_hold(disk->lun, mdc->key);
 	if (r == -EBUSY)
-		return mdc_fail(r, "LUN %s: the key of this session is held by somebody else",
-				lun_path(disk->lun));
+		return key_is_held(mdc, disk->lun);
 	if (r < 0)
 		return mdc_fail(r, "LUN %s: cannot hold the key of this session: %s",
 				lun_path(disk->lun), strerror(-r));

@@ -238,6 +238,10 @@ Test(lun, keys_and_the_arbiter_lock_belong_to_a_description)
 	cr_assert_eq(lun_key_is_free(b, 7), -EBUSY);
 	cr_assert_eq(lun_key_is_free(b, 8), 0);
 	cr_assert_eq(lun_key_hold(b, 7), -EBUSY);
+	lun_key_holder(b, 7, who, sizeof(who));
+	cr_assert(strncmp(who, "process ", 8) == 0 && atoi(who + 8) == getpid(), "who: %s", who);
+	lun_key_holder(b, 9, who, sizeof(who));
+	cr_assert_str_empty(who);
 	cr_assert_eq(lun_key_hold(b, 8), 0);
 	cr_assert_eq(lun_key_release(a, 7), 0);
 	cr_assert_eq(lun_key_is_free(b, 7), 0);
