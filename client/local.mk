@@ -20,6 +20,7 @@ client_io = \
 	client/io/mdc_file.c \
 	client/io/mdc_inode.c \
 	client/io/mdc_io.c \
+	client/io/mdc_layout.c \
 	client/io/mdc_loop.c \
 	client/io/mdc_luns.c \
 	client/io/mdc_priv.h \

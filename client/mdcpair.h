@@ -348,7 +348,9 @@ int mdc_file_close(struct mdc_file *);
 void mdc_file_close_start(struct mdc_file *, mdc_done done, void *user);
 
 uint64_t mdc_file_ino(const struct mdc_file *);
-uint64_t mdc_file_size(struct mdc_file *); /* as this client sees it, pending writes included */
+/* As this client saw it last, pending writes included. What another client has made of it since is
+ * seen by the next read, write or mdc_getattr. */
+uint64_t mdc_file_size(struct mdc_file *);
 
 enum {
 	MDC_WRITE_APPEND = 1,	/* at the end of the file; offset is ignored */

@@ -145,6 +145,7 @@ static void sent(struct mdc_pending *pending, int error, const uint8_t *p, uint3
 
 	if (error == -EKEYEXPIRED && inode->commit_tries++ < TRIES_MAX) {
 		inode->commit_at = 0;
+		inode->leased = false;
 		if (inode->sending.count == 0) {
 			commit_send(inode);
 			return;
@@ -253,21 +254,6 @@ static void flush_all(struct mdc_inode *inode, uint64_t disks)
 		commit_send(inode);
 }
 
-/* Not beyond a write that is not complete: what lies before it in its block may not be zeroed yet.
- */
-static uint64_t size_to_commit(const struct mdc_inode *inode)
-{
-	const struct mdc_io *lists[] = {inode->running, inode->waiting};
-	uint64_t size = inode->size_seen;
-
-	for (int i = 0; i < 2; i++)
-		for (const struct mdc_io *io = lists[i]; io; io = io->next)
-			if (io->kind != MDC_IO_READ &&
-			    io->offset + io->bytes > inode->size_server && io->offset < size)
-				size = io->offset;
-	return size > inode->size_server ? size : inode->size_server;
-}
-
 static void start(struct mdc_inode *inode)
 {
 	uint64_t disks = inode->disks;
@@ -282,7 +268,7 @@ static void start(struct mdc_inode *inode)
 	inode->dirty_blocks = 0;
 	inode->disks = 0;
 	inode->commit_has_size = inode->size_dirty;
-	inode->commit_size = size_to_commit(inode);
+	inode->commit_size = inode->size_seen;
 	inode->commit_killpriv = inode->killpriv;
 	inode->killpriv = false;
 	if (!inode->mtime_dirty)

@@ -63,7 +63,8 @@ struct mdc_io {
 	uint64_t offset, from, to; /* blocks [from, to) */
 	uint64_t seq;
 	uint32_t flags;
-	bool own; /* of a task: runs though the inode is frozen */
+	bool own;  /* of a task: runs though the inode is frozen */
+	bool tail; /* ZERO: what lies behind the end in the last block, wherever that is by then */
 	bool copy_late, reading_edges;
 	uint8_t *bounce;
 	size_t bounce_bytes;
@@ -100,7 +101,7 @@ struct mdc_task {
 	uint64_t size; /* SIZE: the new one */
 	uint64_t offset, bytes;
 	uint32_t mode; /* ALLOCATE: as of fallocate(2) */
-	uint64_t seq, generation;
+	uint64_t seq;
 	/* What it asks of the controller, with copies of what that points to. */
 	struct mdc_request request;
 	struct mdc_cred cred;
@@ -132,10 +133,13 @@ struct mdc_inode {
 	bool exact; /* the last grant failed for want of space: ask for no more than needed */
 	bool dense; /* as far as known, no holes below the end */
 
-	/* size_seen: of what was completed; size_next: of what was submitted. size_server: as told
-	 * at change. */
-	uint64_t size_server, size_seen, size_next, change;
-	bool known; /* size_server and change are */
+	/* size_seen: of what was completed; size_server: as told at change. Nothing is chosen by them
+	 * but while leased: without a layout another client may make it another. */
+	uint64_t size_server, size_seen, change;
+	bool known;	    /* size_server and change are */
+	bool leased;	    /* the size is right as long as the layout is held */
+	uint64_t clean_end; /* 0, or size_seen if its block is zero behind it */
+	bool cleaning;	    /* such zeros are on their way for writes that wait */
 	bool size_dirty, mtime_dirty, killpriv;
 	int64_t mtime_ns;
 	struct cl_ranges dirty, sending;
@@ -199,14 +203,21 @@ bool mdc_files_idle(struct mdc *);  /* nothing under way on the LUNs */
 int mdc_io_start(struct mdc_inode *, struct mdc_io *);
 bool mdc_io_cancel(struct mdc_inode *,
 		   struct mdc_io *); /* false: it is under way on the LUN and ends by itself */
-/* Zeros within one block, for a task. */
-int mdc_io_zero(struct mdc_inode *, uint64_t offset, uint64_t bytes, bool own, mdc_io_done,
-		void *user);
+bool mdc_io_leave(struct mdc_inode *, struct mdc_io *, ssize_t result); /* it waited; true */
+/* For a task: the size becomes leased; zeros within one block; zeros from the end to the end of its
+ * block. */
+int mdc_io_look(struct mdc_inode *, mdc_io_done, void *user);
+int mdc_io_zero(struct mdc_inode *, uint64_t offset, uint64_t bytes, mdc_io_done, void *user);
+int mdc_io_zero_tail(struct mdc_inode *, mdc_io_done, void *user);
 void mdc_io_run(struct mdc_inode *); /* starts what can be started */
 bool mdc_io_quiet(const struct mdc_inode *);
-void mdc_io_end_again(struct mdc_inode *); /* size_next, from what is there or on its way */
 bool mdc_io_write_before(const struct mdc_inode *,
 			 uint64_t seq); /* a write up to seq is not complete */
+
+/* mdc_layout.c */
+/* Asks for what io needs from this block on, and more where that helps, unless an answer is awaited
+ * already. */
+int mdc_layout_get(struct mdc_inode *, const struct mdc_io *, uint64_t from, bool writing);
 
 /* mdc_commit.c */
 void mdc_commit_run(struct mdc_inode *);
@@ -220,6 +231,7 @@ void mdc_task_free(struct mdc_task *);		   /* one that was never added; NULL is 
 int mdc_task_carry(struct mdc_task *, const struct mdc_request *);
 bool mdc_tasks_hold_commit(const struct mdc_inode *);
 void mdc_tasks_run(struct mdc_inode *);
+void mdc_task_return(struct mdc_inode *); /* the layout is given back as soon as it can be */
 
 /* mdc_resize.c */
 bool mdc_resize_concerns(const struct mdc_request *);

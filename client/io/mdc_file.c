@@ -482,58 +482,73 @@ int mdc_file_allocate(struct mdc_file *file, const struct mdc_cred *cred, uint32
 
 /* ---- SEEK_DATA and SEEK_HOLE ---- */
 
-/* Reads nothing: a layout of what follows tells. One block's read makes sure that there is one. */
-static int know(struct mdc_file *file, uint64_t offset)
-{
-	uint8_t byte;
-	ssize_t n;
-	bool known;
+struct piece {
+	uint64_t size; /* of the file */
+	uint64_t end;  /* where another piece may begin */
+	bool data;
+};
 
-	mdc_lock(file->inode->mdc->loop);
-	known = cl_map_gap(&file->inode->map, offset / CL_BLOCK_BYTES, offset / CL_BLOCK_BYTES + 1,
-			   false) > offset / CL_BLOCK_BYTES;
-	mdc_unlock(file->inode->mdc->loop);
-	if (known)
-		return 0;
-	n = read_unasked(file, &byte, 1, offset);
-	return n < 0 ? (int)n : 0;
+/* What a layout tells of offset. False: none that does is held. */
+static bool piece_at(const struct mdc_inode *inode, uint64_t offset, struct piece *ret)
+{
+	uint64_t block = offset / CL_BLOCK_BYTES;
+	const struct cl_ext *e;
+
+	ret->size = inode->size_seen;
+	if (!inode->leased)
+		return false;
+	if (offset >= ret->size)
+		return true;
+	if (cl_map_gap(&inode->map, block, block + 1, false) == block)
+		return false;
+	e = cl_map_find(&inode->map, block);
+	ret->data = e->state == PR_EXTENT_WRITTEN;
+	ret->end = (e->file_block + e->blocks) * CL_BLOCK_BYTES;
+	return true;
+}
+
+/* A read of one byte brings the layout. */
+static int know(struct mdc_file *file, uint64_t offset, struct piece *ret)
+{
+	struct mdc_loop *loop = file->inode->mdc->loop;
+
+	for (;;) {
+		uint8_t byte;
+		ssize_t n;
+		bool known;
+
+		mdc_lock(loop);
+		known = piece_at(file->inode, offset, ret);
+		mdc_unlock(loop);
+		if (known)
+			return 0;
+		n = read_unasked(file, &byte, 1, offset);
+		if (n < 0)
+			return (int)n;
+	}
 }
 
 int64_t mdc_file_seek(struct mdc_file *file, uint64_t offset, int whence)
 {
-	struct mdc_inode *inode = file->inode;
 	bool data = whence == SEEK_DATA;
+	uint64_t at = offset;
+	struct piece piece = {0};
 
 	if (whence != SEEK_DATA && whence != SEEK_HOLE)
 		return mdc_fail(-EINVAL, "neither SEEK_DATA nor SEEK_HOLE");
-	if (offset >= mdc_file_size(file))
+	if (offset >= INT64_MAX)
 		return mdc_fail(-ENXIO, "beyond the end of the file");
-	for (;;) {
-		uint64_t size, end = 0;
-		bool found = false, known = false;
-		int r;
+	for (;; at = piece.end) {
+		int r = know(file, at, &piece);
 
-		size = mdc_file_size(file);
-		if (offset >= size)
-			return data ? mdc_fail(-ENXIO, "no data follows") : (int64_t)size;
-		r = know(file, offset);
 		if (r < 0)
 			return r;
-		mdc_lock(inode->mdc->loop);
-		if (cl_map_gap(&inode->map, offset / CL_BLOCK_BYTES, offset / CL_BLOCK_BYTES + 1,
-			       false) > offset / CL_BLOCK_BYTES) {
-			const struct cl_ext *e = cl_map_find(&inode->map, offset / CL_BLOCK_BYTES);
-
-			known = true;
-			found = (e->state == PR_EXTENT_WRITTEN) == data;
-			end = (e->file_block + e->blocks) * CL_BLOCK_BYTES;
-		}
-		mdc_unlock(inode->mdc->loop);
-		if (found)
-			return (int64_t)offset;
-		if (known)
-			offset = end;
-		if (known && offset >= size)
-			return data ? mdc_fail(-ENXIO, "no data follows") : (int64_t)size;
+		if (at >= piece.size)
+			break;
+		if (piece.data == data)
+			return (int64_t)at;
 	}
+	if (offset >= piece.size)
+		return mdc_fail(-ENXIO, "beyond the end of the file");
+	return data ? mdc_fail(-ENXIO, "no data follows") : (int64_t)piece.size;
 }

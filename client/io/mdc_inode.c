@@ -139,9 +139,10 @@ void mdc_inode_told(struct mdc_inode *inode, const struct mdc_attr *attr)
 	inode->change = attr->change;
 	inode->size_server = attr->size;
 	inode->dense = attr->blocks * 512 / CL_BLOCK_BYTES - attr->size / CL_BLOCK_BYTES <= 1;
-	if (inode->size_dirty || inode->running || inode->waiting)
+	if (inode->size_dirty || inode->running || inode->waiting || inode->size_seen == attr->size)
 		return;
-	inode->size_seen = inode->size_next = attr->size;
+	inode->size_seen = attr->size;
+	inode->clean_end = 0;
 }
 
 /* ---- closing ---- */
@@ -249,6 +250,7 @@ static void for_all(struct mdc *mdc, void (*act)(struct mdc_inode *))
  * commit. */
 static void lost(struct mdc_inode *inode)
 {
+	inode->leased = false;
 	if (mdc_inode_is_dirty(inode) || is_busy(inode))
 		return;
 	cl_map_free(&inode->map);
@@ -293,17 +295,10 @@ bool mdc_files_idle(struct mdc *mdc)
 void mdc_files_recall(struct mdc *mdc, uint64_t ino, uint64_t generation)
 {
 	struct mdc_inode *inode = mdc_inode_find(mdc->files, ino);
-	struct mdc_task *task;
 
 	mdc_tell(mdc, &(struct mdc_event){.type = MDC_EVENT_INVALIDATE, .ino = ino});
-	if (!inode || inode->layout == PR_LAYOUT_NONE)
-		return;
-	for (task = inode->tasks; task; task = task->next)
-		if (task->kind == MDC_TASK_RETURN && !task->started)
-			return;
-	task = mdc_task_new(MDC_TASK_RETURN);
-	if (task)
-		mdc_task_add(inode, task);
+	if (inode)
+		mdc_task_return(inode);
 }
 
 /* ---- attributes, as this client has made them ---- */

@@ -14,10 +14,7 @@
 #include "lun/aio.h"
 
 enum {
-	PIECE_BYTES = 1 << 20,	       /* of one transfer */
-	WINDOW_MIN = (1 << 20) / 4096, /* blocks */
-	WINDOW_MAX = (64 << 20) / 4096,
-	READ_WINDOW = (1 << 30) / 4096,
+	PIECE_BYTES = 1 << 20, /* of one transfer */
 	DIRTY_BLOCKS_MAX = (256 << 20) / 4096,
 };
 
@@ -87,27 +84,10 @@ bool mdc_io_write_before(const struct mdc_inode *inode, uint64_t seq)
 
 /* ---- the end of one ---- */
 
-/* A write that failed does not move the end: appends follow what is there, or on its way. */
-void mdc_io_end_again(struct mdc_inode *inode)
-{
-	const struct mdc_io *lists[] = {inode->running, inode->waiting};
-
-	inode->size_next = max_u64(inode->size_seen, inode->size_server);
-	for (int i = 0; i < 2; i++)
-		for (const struct mdc_io *io = lists[i]; io; io = io->next)
-			if (io->kind == MDC_IO_WRITE)
-				inode->size_next =
-					max_u64(inode->size_next, io->offset + io->bytes);
-}
-
 static void io_over(struct mdc_io *io, ssize_t result)
 {
-	struct mdc_inode *inode = io->inode;
-	struct mdc *mdc = inode->mdc;
+	struct mdc *mdc = io->inode->mdc;
 	bool kept = io->copy_late; /* its owner may be gone once it is done */
-
-	if (result < 0 && io->kind == MDC_IO_WRITE)
-		mdc_io_end_again(inode);
 
 	if (io->bounce && !kept)
 		mdc_buffer_put(io->bounce, io->bounce_bytes);
@@ -116,6 +96,13 @@ static void io_over(struct mdc_io *io, ssize_t result)
 		io->done(io->user, result);
 	if (!kept)
 		free(io);
+}
+
+bool mdc_io_leave(struct mdc_inode *inode, struct mdc_io *io, ssize_t result)
+{
+	io_unlink(inode, io);
+	io_over(io, result);
+	return true;
 }
 
 static void wrote(struct mdc_inode *inode, struct mdc_io *io)
@@ -133,11 +120,14 @@ static void wrote(struct mdc_inode *inode, struct mdc_io *io)
 		io->error = -ENOMEM;
 		return;
 	}
-	if (io->kind == MDC_IO_ZERO)
+	if (io->kind == MDC_IO_ZERO) {
+		if (io->tail && io->offset == inode->size_seen)
+			inode->clean_end = io->offset;
 		return;
+	}
 	inode->dirty_blocks += cl_ranges_blocks(&inode->dirty) - before;
 	if (end > inode->size_seen) {
-		inode->size_seen = end;
+		inode->size_seen = inode->clean_end = end;
 		inode->size_dirty = true;
 	}
 	inode->killpriv |= io->flags & MDC_WRITE_KILLPRIV;
@@ -399,145 +389,6 @@ static void io_write_begin(struct mdc_io *io)
 		io_write(io);
 }
 
-/* ---- layouts ---- */
-
-static void layout_got(struct mdc_pending *pending, int error, const uint8_t *p, uint32_t len);
-
-static int layout_send(struct mdc_inode *inode)
-{
-	struct mdc *mdc = inode->mdc;
-	struct pr_layout_get get = {.ino = inode->ino,
-				    .file_block = inode->get_from,
-				    .blocks = inode->get_to - inode->get_from,
-				    .mode = inode->get_mode};
-	struct pr_buf *b = cl_prepare(mdc->cl, pr_layout_get_size(&get));
-	int r;
-
-	if (!b)
-		return -ENOMEM;
-	r = pr_layout_get_encode(b, &get);
-	ASSERT(r == 0);
-	if (!mdc_raw_submit(mdc, PR_T_LAYOUT_GET, layout_got, inode))
-		return -ENOMEM;
-	inode->getting = true;
-	return 0;
-}
-
-/* Goes on where the last write or the file ended, in the last block or behind it. */
-static bool follows(const struct mdc_inode *inode, const struct mdc_io *io, uint64_t eof)
-{
-	return io->from == inode->next_block || io->from + 1 == inode->next_block ||
-	       io->from == eof || io->from + 1 == eof;
-}
-
-/*
- * Reading: as much of the file as one answer holds. Writing: just what is needed, at first (most
- * files are written once) and for writes here and there, since what is allocated in a hole and not
- * written stays there for nothing. Writes that follow each other get a window that doubles; what of
- * it lies beyond the end is trimmed when the layout is given back. Where there are no holes, the whole.
- */
-static int layout_get(struct mdc_inode *inode, const struct mdc_io *io, uint64_t from, bool writing)
-{
-	uint64_t eof = blocks_up(max_u64(inode->size_seen, inode->size_server)), to = io->to;
-
-	if (inode->getting)
-		return 0;
-	if (!writing) {
-		to = max_u64(to, min_u64(from + READ_WINDOW, eof));
-	} else if (inode->exact) {
-		inode->exact = false;
-	} else if (to <= eof && inode->dense) {
-		to = max_u64(to, min_u64(from + READ_WINDOW, eof));
-	} else if (!follows(inode, io, eof)) {
-		inode->window = 0;
-	} else {
-		to = max_u64(to,
-			     to <= eof ? min_u64(from + inode->window, eof) : from + inode->window);
-		inode->window = min_u64(max_u64(inode->window * 2, WINDOW_MIN), WINDOW_MAX);
-	}
-	inode->get_from = from;
-	inode->get_to = to;
-	inode->get_mode = writing ? PR_LAYOUT_WRITE : PR_LAYOUT_READ;
-	return layout_send(inode);
-}
-
-static int take_grant(struct mdc_inode *inode, const struct pr_layout_get_r *r)
-{
-	struct pr_list it = r->extents;
-	struct pr_extent e;
-
-	if (r->generation > inode->generation)
-		inode->generation = r->generation;
-	if (inode->get_mode > inode->layout)
-		inode->layout = inode->get_mode;
-	if (r->change > inode->change && !inode->size_dirty && !inode->running) {
-		inode->change = r->change;
-		inode->size_server = inode->size_seen = r->size;
-		inode->size_next = max_u64(inode->size_next, r->size);
-	}
-	if (it.count == 0)
-		return -EPROTO;
-	while (pr_extent_next(&it, &e)) {
-		struct cl_ext ext = {.file_block = e.file_block,
-				     .lun_block = e.lun_block,
-				     .blocks = e.blocks,
-				     .lun = e.lun,
-				     .state = e.state,
-				     .writable = inode->get_mode == PR_LAYOUT_WRITE};
-
-		if (e.state != PR_EXTENT_HOLE && !mdc_disk_of(inode->mdc->files, e.lun))
-			return -ENXIO;
-		if (e.blocks && !cl_map_grant(&inode->map, &ext))
-			return -ENOMEM;
-	}
-	if (cl_map_gap(&inode->map, inode->get_from, inode->get_from + 1,
-		       inode->get_mode == PR_LAYOUT_WRITE) == inode->get_from)
-		return -EPROTO;
-	return 0;
-}
-
-/* The one that asked gets the error; others ask again. */
-static void fail_waiting(struct mdc_inode *inode, int error)
-{
-	struct mdc_io *io, *next;
-
-	for (io = inode->waiting; io; io = next) {
-		bool writing = io->kind != MDC_IO_READ;
-
-		next = io->next;
-		if (io->from >= inode->get_to || io->to <= inode->get_from ||
-		    (writing && inode->get_mode != PR_LAYOUT_WRITE))
-			continue;
-		io_unlink(inode, io);
-		io_over(io, error);
-		/* The callback may have changed the list. */
-		next = inode->waiting;
-	}
-}
-
-static void layout_got(struct mdc_pending *pending, int error, const uint8_t *p, uint32_t len)
-{
-	struct mdc_inode *inode = pending->object;
-	struct pr_layout_get_r r;
-
-	inode->getting = false;
-	inode->pins++;
-	if (!error && pr_layout_get_r_decode(&r, p, len) < 0)
-		error = -EPROTO;
-	if (!error)
-		error = take_grant(inode, &r);
-	if (error == -ENOSPC && inode->window) {
-		inode->window = 0;
-		inode->exact = true;
-	} else if (error) {
-		fail_waiting(inode, error);
-	}
-	mdc_io_run(inode);
-	mdc_tasks_run(inode);
-	inode->pins--;
-	mdc_inode_settle(inode);
-}
-
 /* ---- starting ---- */
 
 static bool overlaps_running(const struct mdc_inode *inode, const struct mdc_io *io)
@@ -548,18 +399,7 @@ static bool overlaps_running(const struct mdc_inode *inode, const struct mdc_io 
 	return false;
 }
 
-static bool behind_zero(const struct mdc_inode *inode, const struct mdc_io *io)
-{
-	const struct mdc_io *lists[] = {inode->running, inode->waiting};
-
-	for (int i = 0; i < 2; i++)
-		for (const struct mdc_io *other = lists[i]; other; other = other->next)
-			if (other->kind == MDC_IO_ZERO && other->seq < io->seq)
-				return true;
-	return false;
-}
-
-/* The rest of a block behind the end of the file, if the block is on the LUN at all. */
+/* The block is not on the LUN at all. */
 static bool zero_is_needless(const struct mdc_inode *inode, const struct mdc_io *io)
 {
 	return io->kind == MDC_IO_ZERO &&
@@ -567,51 +407,123 @@ static bool zero_is_needless(const struct mdc_inode *inode, const struct mdc_io 
 	       cl_map_find(&inode->map, io->from)->state != PR_EXTENT_WRITTEN;
 }
 
+/* Where an append stands: behind what is there and what is on its way before it. */
+static uint64_t end_before(const struct mdc_inode *inode, const struct mdc_io *io)
+{
+	uint64_t end = inode->size_seen;
+
+	for (const struct mdc_io *other = inode->running; other; other = other->next)
+		if (other->kind == MDC_IO_WRITE)
+			end = max_u64(end, other->offset + other->bytes);
+	for (const struct mdc_io *other = inode->waiting; other != io; other = other->next)
+		if (other->kind == MDC_IO_WRITE)
+			end = max_u64(end, other->offset + other->bytes);
+	return end;
+}
+
+/* What hangs on the size: to be done again as long as it waits, for the size may change. */
+static void place(struct mdc_inode *inode, struct mdc_io *io)
+{
+	uint64_t eof = inode->size_seen;
+
+	if (io->kind == MDC_IO_READ && inode->leased) {
+		io->got = io->offset >= eof ? 0 : (size_t)min_u64(io->bytes, eof - io->offset);
+		io->to = blocks_up(io->offset + io->got);
+	} else if (io->tail) {
+		io->offset = eof;
+		io->bytes = io->got = CL_BLOCK_BYTES - eof % CL_BLOCK_BYTES;
+		io->from = block_of(eof);
+		io->to = io->from + 1;
+	} else if (io->flags & MDC_WRITE_APPEND) {
+		io->offset = end_before(inode, io);
+		io->from = block_of(io->offset);
+		io->to = blocks_up(io->offset + io->bytes);
+	}
+}
+
+static bool tail_is_clean(const struct mdc_inode *inode)
+{
+	return inode->size_seen % CL_BLOCK_BYTES == 0 || inode->clean_end == inode->size_seen;
+}
+
+/* Nothing is left to do on the LUN. */
+static bool is_needless(const struct mdc_inode *inode, const struct mdc_io *io)
+{
+	if (io->kind == MDC_IO_READ)
+		return io->got == 0;
+	return (io->tail && tail_is_clean(inode)) || zero_is_needless(inode, io);
+}
+
+/* What lies behind the end in its block would become part of the file. */
+static bool wants_clean_tail(const struct mdc_inode *inode, const struct mdc_io *io)
+{
+	return io->kind == MDC_IO_WRITE && io->offset + io->bytes > inode->size_seen &&
+	       io->from > block_of(inode->size_seen) && !tail_is_clean(inode);
+}
+
+static void tail_over(void *user, ssize_t result)
+{
+	struct mdc_inode *inode = user;
+	struct mdc_io *io, *next;
+
+	inode->cleaning = false;
+	for (io = inode->waiting; result < 0 && io; io = next) {
+		next = io->next;
+		if (!wants_clean_tail(inode, io))
+			continue;
+		mdc_io_leave(inode, io, result);
+		next = inode->waiting;
+	}
+}
+
+static int zero_tail(struct mdc_inode *inode, bool own, mdc_io_done done, void *user);
+
+static int clean_tail(struct mdc_inode *inode)
+{
+	int r = inode->cleaning ? 0 : zero_tail(inode, false, tail_over, inode);
+
+	if (r == 0)
+		inode->cleaning = true;
+	return r;
+}
+
 /* True: it left the queue. */
 static bool io_try(struct mdc_inode *inode, struct mdc_io *io)
 {
 	bool writing = io->kind != MDC_IO_READ;
 	uint64_t gap;
+	int r = 0;
 
 	if (mdc_tasks_freeze(inode) && !io->own)
 		return false;
-	if (inode->mdc->failed) {
-		io_unlink(inode, io);
-		io_over(io, inode->mdc->failed == -ESTALE ? -ESTALE : -EIO);
-		return true;
-	}
-	if (!writing) {
-		uint64_t eof = inode->size_seen;
-
-		io->got = io->offset >= eof ? 0 : (size_t)min_u64(io->bytes, eof - io->offset);
-		if (io->got == 0) {
-			io_unlink(inode, io);
-			io_over(io, 0);
-			return true;
+	if (inode->mdc->failed)
+		return mdc_io_leave(inode, io, inode->mdc->failed == -ESTALE ? -ESTALE : -EIO);
+	place(inode, io);
+	if (io->kind == MDC_IO_WRITE && io->offset + io->bytes > INT64_MAX)
+		return mdc_io_leave(inode, io, -EFBIG);
+	gap = io->from;
+	if (inode->leased) {
+		if (is_needless(inode, io)) {
+			if (io->tail)
+				inode->clean_end = inode->size_seen;
+			return mdc_io_leave(inode, io, 0);
 		}
-		io->to = blocks_up(io->offset + io->got);
+		gap = cl_map_gap(&inode->map, io->from, io->to, writing);
 	}
-	if (zero_is_needless(inode, io)) {
-		io_unlink(inode, io);
-		io_over(io, 0);
-		return true;
-	}
-	gap = cl_map_gap(&inode->map, io->from, io->to, writing);
-	if (gap < io->to) {
-		/* The rest of a block is zeroed only if the block is on the LUN: a look comes
-		 * first. */
+	if (gap < io->to || !inode->leased) {
+		/* Zeros are written only if the block is on the LUN: a look comes first. */
 		bool look = io->kind == MDC_IO_ZERO &&
 			    cl_map_gap(&inode->map, io->from, io->to, false) < io->to;
-		int r = layout_get(inode, io, gap, writing && !look);
 
-		if (r == 0)
-			return false;
-		io_unlink(inode, io);
-		io_over(io, r);
-		return true;
+		r = mdc_layout_get(inode, io, gap, writing && !look);
+		return r < 0 ? mdc_io_leave(inode, io, r) : false;
 	}
-	if (writing && (overlaps_running(inode, io) || behind_zero(inode, io)))
+	if (writing && overlaps_running(inode, io))
 		return false;
+	if (wants_clean_tail(inode, io)) {
+		r = clean_tail(inode);
+		return r < 0 ? mdc_io_leave(inode, io, r) : false;
+	}
 	io_unlink(inode, io);
 	io_push_running(inode, io);
 	if (io->kind == MDC_IO_WRITE)
@@ -628,62 +540,77 @@ void mdc_io_run(struct mdc_inode *inode)
 	struct mdc_io *io = inode->waiting;
 
 	inode->pins++;
-	while (io) {
-		struct mdc_io *next = io->next;
-
-		/* A callback may have changed the list: from its start again. */
-		io = io_try(inode, io) ? inode->waiting : next;
-	}
+	/* A callback may have changed the list: from its start again. */
+	while (io)
+		io = io_try(inode, io) ? inode->waiting : io->next;
 	inode->pins--;
 }
 
-int mdc_io_zero(struct mdc_inode *inode, uint64_t offset, uint64_t bytes, bool own,
-		mdc_io_done done, void *user)
+static int io_add(struct mdc_inode *inode, const struct mdc_io *like)
 {
-	struct mdc_io *io = calloc(1, sizeof(*io));
+	struct mdc_io *io = malloc(sizeof(*io));
 
 	if (!io)
 		return -ENOMEM;
-	*io = (struct mdc_io){.inode = inode,
-			      .kind = MDC_IO_ZERO,
-			      .offset = offset,
-			      .bytes = bytes,
-			      .got = bytes,
-			      .from = block_of(offset),
-			      .to = block_of(offset) + 1,
-			      .seq = ++inode->seq,
-			      .own = own,
-			      .done = done,
-			      .user = user};
+	*io = *like;
+	io->inode = inode;
+	io->seq = inode->seq;
 	io_append(inode, io);
 	return 0;
 }
 
-static int zero_tail(struct mdc_inode *inode)
+static int zero_tail(struct mdc_inode *inode, bool own, mdc_io_done done, void *user)
 {
-	uint64_t eof = inode->size_next;
+	struct mdc_io io = {
+		.kind = MDC_IO_ZERO, .tail = true, .own = own, .done = done, .user = user};
 
-	return mdc_io_zero(inode, eof, CL_BLOCK_BYTES - eof % CL_BLOCK_BYTES, false, NULL, NULL);
+	return io_add(inode, &io);
+}
+
+int mdc_io_zero_tail(struct mdc_inode *inode, mdc_io_done done, void *user)
+{
+	return zero_tail(inode, true, done, user);
+}
+
+int mdc_io_zero(struct mdc_inode *inode, uint64_t offset, uint64_t bytes, mdc_io_done done,
+		void *user)
+{
+	struct mdc_io io = {.kind = MDC_IO_ZERO,
+			    .offset = offset,
+			    .bytes = bytes,
+			    .got = bytes,
+			    .from = block_of(offset),
+			    .to = block_of(offset) + 1,
+			    .own = true,
+			    .done = done,
+			    .user = user};
+
+	return io_add(inode, &io);
+}
+
+/* A read of nothing at the start of the file. */
+int mdc_io_look(struct mdc_inode *inode, mdc_io_done done, void *user)
+{
+	struct mdc_io io = {.kind = MDC_IO_READ, .to = 1, .own = true, .done = done, .user = user};
+
+	return io_add(inode, &io);
 }
 
 bool mdc_io_cancel(struct mdc_inode *inode, struct mdc_io *io)
 {
 	for (struct mdc_io *other = inode->waiting; other; other = other->next)
-		if (other == io) {
-			io_unlink(inode, io);
-			io_over(io, -EINTR);
-			return true;
-		}
+		if (other == io)
+			return mdc_io_leave(inode, io, -EINTR);
 	return false;
 }
 
 int mdc_io_start(struct mdc_inode *inode, struct mdc_io *io)
 {
-	uint64_t eof = inode->size_next, end;
+	uint64_t end;
 
 	io->inode = inode;
 	if (io->kind == MDC_IO_WRITE && (io->flags & MDC_WRITE_APPEND))
-		io->offset = eof;
+		io->offset = 0;
 	end = io->offset + io->bytes;
 	if (end < io->offset || end > INT64_MAX)
 		return -EFBIG;
@@ -691,12 +618,6 @@ int mdc_io_start(struct mdc_inode *inode, struct mdc_io *io)
 	io->to = blocks_up(end);
 	if (io->kind != MDC_IO_READ) {
 		io->got = io->bytes;
-		if (end > eof) {
-			if (eof % CL_BLOCK_BYTES && block_of(eof) < io->from &&
-			    zero_tail(inode) < 0)
-				return -ENOMEM;
-			inode->size_next = end;
-		}
 		io->seq = ++inode->seq;
 	}
 	io_append(inode, io);

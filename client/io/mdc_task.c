@@ -115,36 +115,103 @@ static void next_step(struct mdc_inode *inode)
 
 /* ---- giving back the layout ---- */
 
-static void returned(struct mdc_pending *pending, int error, const uint8_t *p, uint32_t len)
+/* An error means that the controller knows of no such layout: just as well. A grant may have come
+ * since. */
+static void layout_gone(const struct mdc_pending *pending)
 {
 	struct mdc_inode *inode = pending->object;
 
-	/* An error means that the controller knows of no such layout: just as well. A grant may
-	 * have come since. */
-	if (inode->generation <= inode->tasks->generation) {
-		inode->layout = PR_LAYOUT_NONE;
-		inode->generation = 0;
-	}
-	next_step(inode);
+	if (inode->generation > pending->number)
+		return;
+	inode->layout = PR_LAYOUT_NONE;
+	inode->generation = 0;
+}
+
+static void returned(struct mdc_pending *pending, int error, const uint8_t *p, uint32_t len)
+{
+	layout_gone(pending);
+	next_step(pending->object);
+}
+
+static void returned_aside(struct mdc_pending *pending, int error, const uint8_t *p, uint32_t len)
+{
+	struct mdc_inode *inode = pending->object;
+
+	layout_gone(pending);
+	inode->pins--;
+	mdc_inode_settle(inode);
+}
+
+static bool send_return(struct mdc_inode *inode, void (*done)(struct mdc_pending *, int error,
+							      const uint8_t *p, uint32_t len))
+{
+	struct pr_layout_return back = {.ino = inode->ino, .generation = inode->generation};
+	struct pr_buf *b = cl_prepare(inode->mdc->cl, pr_layout_return_size(&back));
+	struct mdc_pending *pending;
+
+	if (!b || pr_layout_return_encode(b, &back) < 0)
+		return false;
+	pending = mdc_raw_submit(inode->mdc, PR_T_LAYOUT_RETURN, done, inode);
+	if (!pending)
+		return false;
+	pending->number = inode->generation;
+	return true;
+}
+
+static void forget_layout(struct mdc_inode *inode)
+{
+	cl_map_free(&inode->map);
+	inode->window = 0;
+	inode->leased = false;
 }
 
 static void give_back(struct mdc_inode *inode)
 {
-	struct pr_layout_return back = {.ino = inode->ino, .generation = inode->generation};
-	struct mdc *mdc = inode->mdc;
-	struct pr_buf *b;
-
-	inode->tasks->generation = inode->generation;
-	cl_map_free(&inode->map);
-	inode->window = 0;
-	if (inode->layout == PR_LAYOUT_NONE) {
+	forget_layout(inode);
+	if (inode->layout == PR_LAYOUT_NONE)
 		next_step(inode);
-		return;
-	}
-	b = cl_prepare(mdc->cl, pr_layout_return_size(&back));
-	if (!b || pr_layout_return_encode(b, &back) < 0 ||
-	    !mdc_raw_submit(mdc, PR_T_LAYOUT_RETURN, returned, inode))
+	else if (!send_return(inode, returned))
 		task_fail(inode, -ENOMEM);
+}
+
+/*
+ * A task that waits for the controller may wait for what another client holds, while that one's
+ * waits for this layout: then it goes aside from the task. Nothing runs or is dirty at that point.
+ */
+static bool give_aside(struct mdc_inode *inode)
+{
+	if (!mdc_tasks_freeze(inode) || !inode->tasks->started || inode->running ||
+	    inode->commit != MDC_COMMIT_IDLE || mdc_inode_is_dirty(inode))
+		return false;
+	if (inode->tasks->kind == MDC_TASK_RETURN)
+		return true;
+	forget_layout(inode);
+	if (send_return(inode, returned_aside))
+		inode->pins++;
+	return true;
+}
+
+/* Before others that have not begun: they may wait for an answer that waits for this layout. */
+static void queue_return(struct mdc_inode *inode)
+{
+	struct mdc_task **at = &inode->tasks, *task;
+
+	if (*at && (*at)->started)
+		at = &(*at)->next;
+	if (*at && (*at)->kind == MDC_TASK_RETURN)
+		return;
+	task = mdc_task_new(MDC_TASK_RETURN);
+	if (!task)
+		return;
+	task->next = *at;
+	*at = task;
+	mdc_tasks_run(inode);
+}
+
+void mdc_task_return(struct mdc_inode *inode)
+{
+	if (inode->layout != PR_LAYOUT_NONE && !give_aside(inode))
+		queue_return(inode);
 }
 
 /* ---- pieces of the others ---- */
@@ -155,7 +222,7 @@ static void resized(struct mdc_inode *inode, const struct mdc_attr *attr)
 	mdc_inode_told(inode, attr);
 	inode->size_dirty = false;
 	inode->size_server = inode->size_seen = attr->size;
-	mdc_io_end_again(inode);
+	inode->clean_end = 0;
 }
 
 /* The library's own part of a reply comes first, then the caller's. */
@@ -185,40 +252,6 @@ static void ask(struct mdc_inode *inode)
 		task_fail(inode, r);
 }
 
-static void looked(struct mdc_pending *pending, int error, const uint8_t *p, uint32_t len)
-{
-	struct mdc_inode *inode = pending->object;
-	struct pr_getattr_r r;
-	struct mdc_attr attr;
-
-	if (!error && pr_getattr_r_decode(&r, p, len) < 0)
-		error = -EPROTO;
-	if (error) {
-		task_fail(inode, error);
-		return;
-	}
-	mdc_attr_from(&attr, &r.attr);
-	mdc_inode_told(inode, &attr);
-	next_step(inode);
-}
-
-/* A size must be known before it can be decided what lies behind it. */
-static void look(struct mdc_inode *inode)
-{
-	struct pr_getattr get = {.ino = inode->ino};
-	struct mdc *mdc = inode->mdc;
-	struct pr_buf *b;
-
-	if (inode->known) {
-		next_step(inode);
-		return;
-	}
-	b = cl_prepare(mdc->cl, pr_getattr_size(&get));
-	if (!b || pr_getattr_encode(b, &get) < 0 ||
-	    !mdc_raw_submit(mdc, PR_T_GETATTR, looked, inode))
-		task_fail(inode, -ENOMEM);
-}
-
 static void zeroed(void *user, ssize_t result)
 {
 	struct mdc_inode *inode = user;
@@ -229,20 +262,38 @@ static void zeroed(void *user, ssize_t result)
 		next_step(inode);
 }
 
+static void io_added(struct mdc_inode *inode, int error)
+{
+	if (error < 0)
+		task_fail(inode, error);
+	else
+		mdc_io_run(inode);
+}
+
+/* A size must be known before it can be decided what lies behind it. */
+static void look(struct mdc_inode *inode)
+{
+	if (inode->leased)
+		next_step(inode);
+	else
+		io_added(inode, mdc_io_look(inode, zeroed, inode));
+}
+
 /* Zeros [from, to), which lies in one block. */
 static void zero(struct mdc_inode *inode, uint64_t from, uint64_t to)
 {
-	int r;
-
-	if (from >= to) {
+	if (from >= to)
 		next_step(inode);
-		return;
-	}
-	r = mdc_io_zero(inode, from, to - from, true, zeroed, inode);
-	if (r < 0)
-		task_fail(inode, r);
 	else
-		mdc_io_run(inode);
+		io_added(inode, mdc_io_zero(inode, from, to - from, zeroed, inode));
+}
+
+static void zero_tail(struct mdc_inode *inode, bool grows)
+{
+	if (!grows)
+		next_step(inode);
+	else
+		io_added(inode, mdc_io_zero_tail(inode, zeroed, inode));
 }
 
 static uint64_t up(uint64_t offset)
@@ -277,11 +328,14 @@ static void size_step(struct mdc_inode *inode, struct mdc_task *task)
 
 	switch (task->step) {
 	case 0:
-		look(inode);
+		/* Emptied, it is the same whatever it was. */
+		if (task->size)
+			look(inode);
+		else
+			next_step(inode);
 		break;
 	case 1:
-		zero(inode, inode->size_seen,
-		     task->size > inode->size_seen ? up(inode->size_seen) : inode->size_seen);
+		zero_tail(inode, task->size > inode->size_seen);
 		break;
 	case 2:
 		settle_writes(inode);
@@ -312,6 +366,9 @@ static void allocated(struct mdc_pending *pending, int error, const uint8_t *p, 
 		mdc_attr_from(&reply.attr, &r.attr);
 		resized(inode, &reply.attr);
 	}
+	/* What was freed is reused when nobody holds a layout of it any more. */
+	cl_map_free(&inode->map);
+	queue_return(inode);
 	task_over(inode, &reply);
 }
 
@@ -346,7 +403,7 @@ static void allocate_step(struct mdc_inode *inode, struct mdc_task *task)
 		look(inode);
 		break;
 	case 1:
-		zero(inode, eof, grows ? up(eof) : eof);
+		zero_tail(inode, grows);
 		break;
 	case 2:
 		zero(inode, from, zeroes ? least(least(up(from), to), eof) : from);
@@ -362,9 +419,6 @@ static void allocate_step(struct mdc_inode *inode, struct mdc_task *task)
 		break;
 	case 4:
 		settle_writes(inode);
-		break;
-	case 5:
-		give_back(inode);
 		break;
 	default:
 		allocate(inode, task);

@@ -83,7 +83,7 @@ static struct mdc *mounted(struct mdc_info *ret)
 
 struct model {
 	struct mdc *mdc;
-	struct mdc_file *file;
+	struct mdc_file *file, *other; /* other: of another session, or NULL */
 	uint64_t ino, size;
 	uint8_t *bytes, *buf;
 	unsigned int seed;
@@ -169,6 +169,8 @@ static void model_reopen(struct model *m)
 {
 	struct mdc_attr attr;
 
+	if (m->other)
+		OK(m, mdc_file_fsync(m->other));
 	if (any(m, 2))
 		OK(m, mdc_file_close(m->file));
 	else
@@ -181,6 +183,8 @@ static void model_look(struct model *m)
 {
 	struct mdc_attr attr;
 
+	if (m->other)
+		OK(m, mdc_file_fsync(m->other));
 	OK(m, mdc_getattr(m->mdc, m->ino, &attr));
 	cr_assert_eq(attr.size, m->size, "step %d", m->step);
 }
@@ -249,6 +253,92 @@ Test(cl_files, a_file_agrees_with_its_copy_in_memory)
 		model_close(&m);
 	}
 	cr_assert_eq(mdc_close_volume(mdc, 10000), 0, "%s", mdc_error());
+}
+
+/* What one has made of it, the other finds, its end above all: appends go there. */
+Test(cl_files, two_sessions_take_turns)
+{
+	struct mdc_info info;
+	struct mdc *mdc[2] = {mounted(&info), mounted(&info)};
+	struct mdc_file *other;
+	struct model m;
+
+	model_open(&m, mdc[0], info.root, 9);
+	OK(&m, mdc_file_open(mdc[1], NULL, m.ino, MDC_O_READ | MDC_O_WRITE, &m.other, NULL));
+	for (m.step = 0; m.step < 400; m.step++) {
+		if (any(&m, 2)) {
+			m.mdc = m.mdc == mdc[0] ? mdc[1] : mdc[0];
+			other = m.other;
+			m.other = m.file;
+			m.file = other;
+		}
+		model_step(&m);
+	}
+	OK(&m, mdc_file_close(m.other));
+	model_close(&m);
+	for (int i = 0; i < 2; i++)
+		cr_assert_eq(mdc_close_volume(mdc[i], 10000), 0, "%s", mdc_error());
+}
+
+struct rival {
+	pthread_t thread;
+	struct mdc *mdc;
+	struct mdc_file *file;
+	unsigned int seed;
+};
+
+static void *rival(void *arg)
+{
+	struct rival *r = arg;
+	char bytes[8192] = "";
+	long error = 0;
+
+	for (int i = 0; i < 60 && error >= 0; i++) {
+		uint64_t at = (uint64_t)rand_r(&r->seed) % 9000;
+
+		switch (rand_r(&r->seed) % 4) {
+		case 0:
+			error = mdc_file_read(r->file, bytes, sizeof(bytes), 0);
+			break;
+		case 1:
+			error = mdc_file_write(r->file, bytes, 100, at, 0);
+			break;
+		case 2:
+			error = mdc_file_truncate(r->file, NULL, at);
+			break;
+		default:
+			error = mdc_file_allocate(r->file, NULL, 0, at, 5000);
+		}
+	}
+	return error < 0 ? (void *)-error : NULL;
+}
+
+/* Each wants to change the size, and waits for what the others hold: nobody is fenced for it. */
+Test(cl_files, sessions_do_not_wait_for_each_other)
+{
+	struct rival rivals[3];
+	struct mdc_info info;
+	struct mdc_attr attr;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		rivals[i] = (struct rival){.mdc = mounted(&info), .seed = i + 1};
+		cr_assert_eq(mdc_file_create(rivals[i].mdc, NULL, info.root, "wanted", 0100644,
+					     MDC_O_READ | MDC_O_WRITE, &rivals[i].file, &attr,
+					     NULL),
+			     0, "%s", mdc_error());
+	}
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(pthread_create(&rivals[i].thread, NULL, rival, &rivals[i]), 0);
+	for (int i = 0; i < 3; i++) {
+		void *error;
+
+		pthread_join(rivals[i].thread, &error);
+		cr_assert_eq(error, NULL, "error %ld", (long)error);
+	}
+	for (int i = 0; i < 3; i++) {
+		mdc_file_close(rivals[i].file);
+		mdc_close_volume(rivals[i].mdc, 10000);
+	}
 }
 
 Test(cl_files, a_kill_of_the_active_is_not_noticed)
@@ -346,6 +436,52 @@ Test(cl_files, blocks_are_taken_where_they_are_written)
 	mdc_file_close(grown);
 	mdc_file_close(row);
 	cr_assert_eq(mdc_close_volume(mdc, 10000), 0, "%s", mdc_error());
+}
+
+static void fill_up(struct mdc_file *file)
+{
+	uint64_t at = 0;
+
+	for (uint64_t bytes = 256 << 20; bytes >= 4096; bytes /= 2)
+		while (mdc_file_allocate(file, NULL, 0, at, bytes) == 0)
+			at += bytes;
+}
+
+static void keep_result(void *user, ssize_t result)
+{
+	*(_Atomic ssize_t *)user = result;
+}
+
+/* A write that would have gone over the rest of the last block, and finds no room, and one beyond it. */
+Test(cl_files, what_was_cut_off_is_not_brought_back_by_a_write_that_fails)
+{
+	struct mdc_info info;
+	struct mdc *mdc = mounted(&info);
+	struct mdc_file *file = made(mdc, info.root, "cut"),
+			*other = made(mdc, info.root, "the others");
+	static char bytes[9010], want[9010];
+	_Atomic ssize_t first = 0, second = 0;
+
+	memset(bytes, 'X', sizeof(bytes));
+	cr_assert_eq(mdc_file_write(file, bytes, 4096, 0, MDC_WRITE_DSYNC), 4096);
+	cr_assert_eq(mdc_file_truncate(file, NULL, 100), 0);
+	cr_assert_eq(mdc_file_allocate(file, NULL, FALLOC_FL_KEEP_SIZE, 8192, 4096), 0);
+	fill_up(other);
+	memcpy(want, bytes, 100);
+	memcpy(want + 9000, bytes, 10);
+	cr_assert_eq(mdc_file_write_start(file, bytes, 4900, 100, 0, keep_result, (void *)&first),
+		     0);
+	cr_assert_eq(mdc_file_write_start(file, bytes, 10, 9000, 0, keep_result, (void *)&second),
+		     0);
+	while (!first || !second)
+		usleep(1000);
+	cr_assert_eq(first, -ENOSPC);
+	cr_assert_eq(second, 10);
+	cr_assert_eq(mdc_file_read(file, bytes, sizeof(bytes), 0), 9010);
+	cr_assert_eq(memcmp(bytes, want, sizeof(want)), 0, "what was cut off is back");
+	mdc_file_close(file);
+	mdc_file_close(other);
+	mdc_close_volume(mdc, 10000);
 }
 
 static void close_it(void *user, ssize_t result)

@@ -118,7 +118,7 @@ static void done(void *user, long error)
 	fsync_error = error;
 }
 
-static void written(void)
+static void written_beside(struct mdc_io *other)
 {
 	loop = (struct mdc_loop){0};
 	files = (struct mdc_files){.mdc = &mdc, .disks = disks, .disk_count = 3};
@@ -130,9 +130,15 @@ static void written(void)
 	inode.dirty.count = 1;
 	inode.size_seen = 9 * 4096;
 	inode.size_dirty = true;
+	inode.running = other;
 	memset(flush, 0, sizeof(flush));
 	sent = fsyncs = 0;
 	cr_assert_eq(mdc_fsync_add(&inode, done, NULL), 0);
+}
+
+static void written(void)
+{
+	written_beside(NULL);
 }
 
 static void flushed(unsigned disk, int error)
@@ -177,4 +183,18 @@ Test(mdc_commit, is_not_told_when_a_flush_failed)
 	cr_assert(!flush[0] && !flush[1] && !flush[2]);
 	cr_assert_eq(fsyncs, 1);
 	cr_assert_eq(fsync_error, -EIO);
+}
+
+/* What is written again meanwhile is a part of the file already. */
+Test(mdc_commit, tells_the_size_though_a_write_below_it_is_under_way)
+{
+	struct mdc_io again = {.kind = MDC_IO_WRITE, .bytes = 100, .seq = 2};
+	struct pr_layout_commit m;
+
+	written_beside(&again);
+	flushed(0, 0);
+	flushed(2, 0);
+	cr_assert_eq(pr_layout_commit_decode(&m, message, (uint32_t)buf.len), 0);
+	cr_assert(m.flags & PR_LC_SIZE);
+	cr_assert_eq(m.size, 9 * 4096);
 }
