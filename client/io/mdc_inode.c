@@ -246,14 +246,12 @@ static void for_all(struct mdc *mdc, void (*act)(struct mdc_inode *))
 		}
 }
 
-/* A layout that the controller has forgotten is asked for anew; what is dirty finds out by its
- * commit. */
+/* Which of the layouts the controller has forgotten is not told: each is asked for anew. What is dirty
+ * finds out by its commit. */
 static void lost(struct mdc_inode *inode)
 {
 	inode->leased = false;
-	if (mdc_inode_is_dirty(inode) || is_busy(inode))
-		return;
-	cl_map_free(&inode->map);
+	mdc_task_return(inode);
 }
 
 void mdc_files_lost(struct mdc *mdc)

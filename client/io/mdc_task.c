@@ -142,6 +142,7 @@ static void returned_aside(struct mdc_pending *pending, int error, const uint8_t
 	mdc_inode_settle(inode);
 }
 
+/* From here on others may change the file, and no recall tells of it. */
 static bool send_return(struct mdc_inode *inode, void (*done)(struct mdc_pending *, int error,
 							      const uint8_t *p, uint32_t len))
 {
@@ -155,6 +156,9 @@ static bool send_return(struct mdc_inode *inode, void (*done)(struct mdc_pending
 	if (!pending)
 		return false;
 	pending->number = inode->generation;
+	if (inode->files)
+		mdc_tell(inode->mdc,
+			 &(struct mdc_event){.type = MDC_EVENT_INVALIDATE, .ino = inode->ino});
 	return true;
 }
 

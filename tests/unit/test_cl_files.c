@@ -484,6 +484,34 @@ Test(cl_files, what_was_cut_off_is_not_brought_back_by_a_write_that_fails)
 	mdc_close_volume(mdc, 10000);
 }
 
+static void count_drops(void *user, const struct mdc_event *event)
+{
+	if (event->type == MDC_EVENT_INVALIDATE)
+		++*(_Atomic int *)user;
+}
+
+/* Without a layout no recall tells of what others write: what a program has of the file goes with it. */
+Test(cl_files, a_layout_given_back_unasked_is_told)
+{
+	_Atomic int drops = 0;
+	struct mdc_options options = {.event = count_drops, .user = (void *)&drops};
+	struct mdc_file *file;
+	struct mdc_info info;
+	struct mdc *mdc;
+
+	cr_assert_eq(mdc_open_volume(spec, &options, &mdc), 0, "%s", mdc_error());
+	mdc_get_info(mdc, &info);
+	file = made(mdc, info.root, "kept open");
+	cr_assert_eq(mdc_file_write(file, "hello", 5, 0, MDC_WRITE_DSYNC), 5);
+	cr_assert_eq(drops, 0);
+	cr_assert_eq(mdc_file_allocate(file, NULL, 0, 0, 8192), 0);
+	cr_assert_eq(mdc_file_write(file, "hello", 5, 0, 0), 5);
+	cr_assert_eq(drops, 1);
+	mdc_file_close(file);
+	mdc_close_volume(mdc, 10000);
+	cr_assert_eq(drops, 1, "told of the last close");
+}
+
 static void close_it(void *user, ssize_t result)
 {
 	cr_assert_eq(result, 0);
