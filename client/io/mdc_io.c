@@ -127,6 +127,7 @@ static void wrote(struct mdc_inode *inode, struct mdc_io *io)
 	}
 	inode->dirty_blocks += cl_ranges_blocks(&inode->dirty) - before;
 	if (end > inode->size_seen) {
+		inode->dense &= io->from <= blocks_up(inode->size_seen);
 		inode->size_seen = inode->clean_end = end;
 		inode->size_dirty = true;
 	}

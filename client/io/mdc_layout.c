@@ -92,6 +92,7 @@ static void take_size(struct mdc_inode *inode, const struct pr_layout_get_r *r)
 	if (!inode->known || r->change > inode->change) {
 		inode->change = r->change;
 		inode->size_server = r->size;
+		inode->dense = false;
 	}
 	inode->known = inode->leased = true;
 	if (!inode->size_dirty || inode->size_seen < inode->size_server)

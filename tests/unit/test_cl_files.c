@@ -416,7 +416,8 @@ Test(cl_files, blocks_are_taken_where_they_are_written)
 	struct mdc_stats before, after;
 	struct mdc *mdc = mounted(&info);
 	struct mdc_file *sparse = made(mdc, info.root, "sparse"),
-			*grown = made(mdc, info.root, "grown"), *row = made(mdc, info.root, "row");
+			*grown = made(mdc, info.root, "grown"),
+			*leapt = made(mdc, info.root, "leapt"), *row = made(mdc, info.root, "row");
 	static char block[65536];
 
 	cr_assert_eq(mdc_file_truncate(sparse, NULL, 2ull << 30), 0);
@@ -424,9 +425,11 @@ Test(cl_files, blocks_are_taken_where_they_are_written)
 		cr_assert_eq(mdc_file_write(sparse, block, 4096, (i * 37 % 100) << 20, 0), 4096,
 			     "%s", mdc_error());
 		cr_assert_eq(mdc_file_write(grown, block, 4096, i << 16, 0), 4096);
+		cr_assert_eq(mdc_file_write(leapt, block, 4096, (i * 37 % 100) << 16, 0), 4096);
 	}
 	cr_assert_eq(blocks_of(mdc, sparse), 100);
 	cr_assert_eq(blocks_of(mdc, grown), 100);
+	cr_assert_eq(blocks_of(mdc, leapt), 100);
 	mdc_get_stats(mdc, &before);
 	for (uint64_t i = 0; i < 128; i++)
 		cr_assert_eq(mdc_file_write(row, block, 65536, i << 16, 0), 65536);
@@ -434,6 +437,7 @@ Test(cl_files, blocks_are_taken_where_they_are_written)
 	cr_assert_lt(after.requests - before.requests, 12);
 	mdc_file_close(sparse);
 	mdc_file_close(grown);
+	mdc_file_close(leapt);
 	mdc_file_close(row);
 	cr_assert_eq(mdc_close_volume(mdc, 10000), 0, "%s", mdc_error());
 }
