@@ -515,11 +515,11 @@ int mdc_close_volume(struct mdc *mdc, uint32_t wait_ms)
 			r = mdc_fail(-ETIMEDOUT, "%s: not everything could be written back",
 				     mdc->volume);
 	}
-	/* One that could not be used is not left behind for its lease to end. */
-	if (!mdc->ready && end_ms < mdc_now_ms() + UNUSED_CLOSE_MS)
-		end_ms = mdc_now_ms() + UNUSED_CLOSE_MS;
+	/* One that could not be used is not left behind for its lease to end. The loop may have been busy with LUNs all the time until here. */
 	if (!mdc->session && any_answered(mdc))
 		wait_until(mdc, has_session, mdc_now_ms() + UNUSED_OPEN_MS);
+	if (!mdc->ready && end_ms < mdc_now_ms() + UNUSED_CLOSE_MS)
+		end_ms = mdc_now_ms() + UNUSED_CLOSE_MS;
 	if (mdc->session && !is_closed(mdc)) {
 		mdc_lock(loop);
 		mdc_step(mdc, &(struct cl_event){.type = CL_EV_CLOSE});
