@@ -407,7 +407,8 @@ int mdc_open_volume(const char *spec, const struct mdc_options *options, struct 
 	}
 	mdc_fail(opening.error, "%s: %s", spec, mdc->why);
 	r = opening.error;
-	mdc_close_volume(mdc, 0);
+	/* It may have become ready just now. */
+	mdc_close_volume(mdc, UNUSED_CLOSE_MS);
 	return r;
 }
 
@@ -501,11 +502,13 @@ int mdc_close_volume(struct mdc *mdc, uint32_t wait_ms)
 {
 	struct mdc_loop *loop;
 	uint64_t end_ms = mdc_now_ms() + wait_ms;
+	bool unused;
 	int r = 0;
 
 	if (!mdc)
 		return 0;
 	loop = mdc->loop;
+	unused = !mdc->ready;
 	if (mdc->ready && !mdc->failed) {
 		mdc_lock(loop);
 		mdc->closing = true;
@@ -515,10 +518,10 @@ int mdc_close_volume(struct mdc *mdc, uint32_t wait_ms)
 			r = mdc_fail(-ETIMEDOUT, "%s: not everything could be written back",
 				     mdc->volume);
 	}
-	/* One that could not be used is not left behind for its lease to end. The loop may have been busy with LUNs all the time until here. */
+	/* One that could not be used is not left behind for its lease to end. */
 	if (!mdc->session && any_answered(mdc))
 		wait_until(mdc, has_session, mdc_now_ms() + UNUSED_OPEN_MS);
-	if (!mdc->ready && end_ms < mdc_now_ms() + UNUSED_CLOSE_MS)
+	if (unused && end_ms < mdc_now_ms() + UNUSED_CLOSE_MS)
 		end_ms = mdc_now_ms() + UNUSED_CLOSE_MS;
 	if (mdc->session && !is_closed(mdc)) {
 		mdc_lock(loop);
