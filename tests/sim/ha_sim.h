@@ -37,6 +37,7 @@ struct hs_node {
 	bool up;
 	uint64_t incarnation;
 	struct ha *ha;
+	uint64_t linked; /* the connection that it was told of, and not yet of its end; 0: none */
 	/* on disk */
 	struct hs_log log;
 	uint8_t state[HA_STATE_BYTES];

@@ -4,7 +4,7 @@
 
 /*
  * I5: who commits by himself is the only member in the record. Both are named only while acks are required, which an active that stands
- * alone does from the barrier of T6 on: then the other one holds all that is committed.
+ * alone does from the barrier of T6 on, until it is told that the link is gone: then the other one holds all that is committed.
  */
 static void check_alone(const struct hs_node *n)
 {
@@ -13,7 +13,7 @@ static void check_alone(const struct hs_node *n)
 	if (ha_mode(n->ha) != HA_ALONE || world.arb.epoch != ha_epoch(n->ha) ||
 	    world.arb.members == 1u << hs_index(n))
 		return;
-	if (world.arb.members != 3 || !world.conn_up[hs_index(n)] ||
+	if (world.arb.members != 3 || !n->linked ||
 	    (!o->log.damaged && world.committed_lsn &&
 	     !hs_log_holds(&o->log, world.committed_lsn, &world.committed_hash)))
 		hs_fail("I5: node %u is ALONE in epoch %llu, members are %u", n->id,

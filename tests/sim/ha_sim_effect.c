@@ -12,6 +12,8 @@ void hs_effect(struct hs_node *n, struct ha_effect *fx)
 		hs_link_send(n, fx);
 		break;
 	case HA_FX_CLOSE_LINK:
+		if (n->linked == fx->conn)
+			n->linked = 0;
 		if (fx->conn == world.conn)
 			hs_link_reset();
 		break;

@@ -56,9 +56,12 @@ void hs_happen(struct hs_event *e)
 		break;
 	case HS_LINK_UP:
 		if (e->flag) {
+			if (n->linked == e->a)
+				n->linked = 0;
 			hs_step(n, (struct ha_event){.type = HA_EV_LINK_DOWN, .conn = e->a});
 		} else if (e->a == world.conn && world.conn_up[e->node]) {
 			hs_say("node %u: link up %llu", n->id, (ull)e->a);
+			n->linked = e->a;
 			hs_step(n, (struct ha_event){.type = HA_EV_LINK_UP, .conn = e->a});
 		}
 		break;

@@ -37,6 +37,7 @@ void hs_die(struct hs_node *n)
 	ha_free(n->ha);
 	n->ha = NULL;
 	n->score = 0;
+	n->linked = 0;
 	world.conn_up[0] = world.conn_up[1] = false;
 	/* the survivor's end of the connection closes, unless the way is cut */
 	struct hs_node *o = hs_other(n);
