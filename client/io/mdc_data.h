@@ -233,6 +233,23 @@ bool mdc_tasks_hold_commit(const struct mdc_inode *);
 void mdc_tasks_run(struct mdc_inode *);
 void mdc_task_return(struct mdc_inode *); /* the layout is given back as soon as it can be */
 
+/* ---- what they share of arithmetic ---- */
+
+static inline uint64_t blocks_up(uint64_t bytes)
+{
+	return (bytes + CL_BLOCK_BYTES - 1) / CL_BLOCK_BYTES;
+}
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* mdc_resize.c */
 bool mdc_resize_concerns(const struct mdc_request *);
 int mdc_resize_submit(struct mdc *, const struct mdc_request *, uint64_t *ret_id);

@@ -23,21 +23,6 @@ static uint64_t block_of(uint64_t offset)
 	return offset / CL_BLOCK_BYTES;
 }
 
-static uint64_t blocks_up(uint64_t bytes)
-{
-	return (bytes + CL_BLOCK_BYTES - 1) / CL_BLOCK_BYTES;
-}
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 /* ---- lists ---- */
 
 static void io_append(struct mdc_inode *inode, struct mdc_io *io)

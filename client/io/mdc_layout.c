@@ -10,21 +10,6 @@ enum {
 	READ_WINDOW = (1 << 30) / 4096,
 };
 
-static uint64_t blocks_up(uint64_t bytes)
-{
-	return (bytes + CL_BLOCK_BYTES - 1) / CL_BLOCK_BYTES;
-}
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 static void layout_got(struct mdc_pending *pending, int error, const uint8_t *p, uint32_t len);
 
 static int layout_send(struct mdc_inode *inode)
