@@ -87,6 +87,9 @@ void mb_pair_wait_insync(struct mb_pair *ret);
 pid_t mb_spawn(const char *program, const char *a, const char *b, const char *c);
 /* Zero without -C. */
 void mb_usage_get(struct mb_usage *ret);
+/* What was used in between, of processes that are still the same. */
+void mb_usage_add(struct mb_usage *sum, const struct mb_usage *before,
+		  const struct mb_usage *after);
 
 /* ---- the floor ---- */
 
@@ -128,7 +131,8 @@ struct mb_load {
 	void (*tick)(struct mb_load *);					     /* may be NULL */
 	uint64_t ino;							     /* the directory */
 	uint64_t first, limit; /* numbers of the operations */
-	double seconds;	       /* 0: until limit */
+	uint64_t pause;	       /* 0, or how many of them a run ends at before its limit */
+	double seconds;	       /* of a run; 0: until limit */
 	bool cleanup;	       /* not stopped by a signal */
 	uint64_t *inos;	       /* of the files by number */
 	uint64_t files;
@@ -140,7 +144,7 @@ struct mb_load {
 	double elapsed_s;
 	uint64_t last_ns, longest_ns; /* between answers to anybody */
 	struct mb_hist hist;
-	struct mb_usage before, after;
+	struct mb_usage used, after; /* in all runs; when the last one had ended */
 	uint32_t lane_count;
 	struct mb_lane *lanes;
 };
@@ -148,19 +152,23 @@ struct mb_load {
 void mb_clients_open(struct mb_clients *, uint32_t count, uint32_t slots, bool data);
 void mb_clients_close(struct mb_clients *);
 /* Runs it with lanes requests in flight on each session. Dies when an operation fails. After a signal it starts nothing more and
- * ends when all is answered. */
+ * ends when all is answered. Again with the same clients and lanes it goes on: what is measured adds up. The caller frees load->lanes. */
 void mb_load_run(struct mb_load *, struct mb_clients *, uint32_t lanes);
 
 /* ---- what is run ---- */
 
+enum { MB_TURNS = 5 };
+
 struct mb_report {
 	struct mb_floor floor, floor_end; /* of the whole run: at its start and its end */
-	struct mb_floor floor_before,
-		floor_after; /* of what was run last: right before and behind */
+	double f_sum_us;  /* of what was run last: before it, in its pauses, behind it */
+	uint32_t f_count; /* 0: without a disk */
 	json_t *results;
 };
 
 bool mb_is_namespace(const char *name);
+/* Runs it in MB_TURNS turns, with the floor measured before, between and behind them, or as one. */
+void mb_run_beside_floor(struct mb_report *, struct mb_load *, struct mb_clients *, uint32_t lanes);
 void mb_run_namespace(struct mb_report *, const char *const *names, size_t count);
 void mb_run_million(struct mb_report *);
 void mb_run_failover(struct mb_report *);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What reads of a store that is in no memory do to creates: their p99 alone, and beside random stats of other sessions. */
+/* What reads of a store that is in no memory do to creates: their p99 alone, and beside random stats of other sessions, in turns. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -86,13 +86,12 @@ static void hand_over(void)
 		mb_die("mdcctl -C %s switchover failed", mb_options.pair);
 }
 
-static void run(struct mb_load *load, struct mb_clients *c)
+static void run(struct mb_load *load, struct mb_clients *c, double seconds)
 {
 	load->limit = UINT64_MAX;
-	load->seconds = mb_options.seconds > 0 ? mb_options.seconds : SECONDS;
+	load->seconds = seconds;
 	load->files = mb_options.inodes;
 	mb_load_run(load, c, LANES);
-	free(load->lanes);
 }
 
 static void print_kind(const char *what, const struct mb_hist *hist, double elapsed_s)
@@ -125,6 +124,7 @@ void mb_run_cold(struct mb_report *report)
 	struct mb_load beside = {.label = "cold", .next = next_mix, .got = got_mix, .inos = inos};
 	struct mb_clients all, half;
 	char name[256];
+	double seconds = mb_options.seconds > 0 ? mb_options.seconds : SECONDS;
 	uint64_t made;
 
 	if (!inos)
@@ -137,12 +137,16 @@ void mb_run_cold(struct mb_report *report)
 	chill_standby();
 	hand_over();
 	chill_standby();
-	run(&alone, &half);
-	run(&beside, &all);
+	for (int i = 0; i < MB_TURNS; i++) {
+		run(&alone, &half, seconds / MB_TURNS);
+		run(&beside, &all, seconds / MB_TURNS);
+	}
 	if (!mb_stopped())
 		report_both(report, &alone, &beside);
 	mb_remove_files(&all, alone.ino, 0, made + mix.created);
 	mdc_rmdir(all.mdc[0], NULL, all.root, name);
 	mb_clients_close(&all);
+	free(alone.lanes);
+	free(beside.lanes);
 	free(inos);
 }

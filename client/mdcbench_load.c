@@ -122,7 +122,8 @@ static void lane_go(struct mb_lane *lane)
 				      .done = lane_done,
 				      .user = lane};
 
-	if (load->stop || load->started >= load->limit || (mb_stopped() && !load->cleanup))
+	if (load->stop || load->started >= (load->pause ? load->pause : load->limit) ||
+	    (mb_stopped() && !load->cleanup))
 		return;
 	lane->n = load->first + load->started++;
 	if (load->next)
@@ -145,21 +146,32 @@ static void load_tick(struct mb_load *load, uint64_t begun, uint64_t now)
 		load->tick(load);
 }
 
-void mb_load_run(struct mb_load *load, struct mb_clients *c, uint32_t lanes)
+static void make_lanes(struct mb_load *load, struct mb_clients *c, uint32_t lanes)
 {
-	uint64_t begun, now, next_tick, finished = 0;
-
 	load->lane_count = c->count * lanes;
 	load->lanes = calloc(load->lane_count, sizeof(*load->lanes));
 	if (!load->lanes)
 		mb_die("out of memory");
+	for (uint32_t i = 0; i < load->lane_count; i++)
+		load->lanes[i] =
+			(struct mb_lane){.load = load, .mdc = c->mdc[i % c->count], .index = i};
+}
+
+void mb_load_run(struct mb_load *load, struct mb_clients *c, uint32_t lanes)
+{
+	uint64_t begun, now, next_tick, finished = load->finished;
+	struct mb_usage before;
+
+	if (!load->lanes)
+		make_lanes(load, c, lanes);
 	if (!mb_stopped())
-		mb_usage_get(&load->before);
+		mb_usage_get(&before);
+	load->stop = false;
+	load->last_ns = 0;
 	begun = mb_now_ns();
 	next_tick = begun;
 	for (uint32_t i = 0; i < load->lane_count; i++) {
-		load->lanes[i] =
-			(struct mb_lane){.load = load, .mdc = c->mdc[i % c->count], .index = i};
+		load->lanes[i].last_ns = 0;
 		lane_go(&load->lanes[i]);
 	}
 	while (load->finished < load->started) {
@@ -174,9 +186,11 @@ void mb_load_run(struct mb_load *load, struct mb_clients *c, uint32_t lanes)
 		load_tick(load, begun, now);
 		next_tick = now + (load->tick ? TICK_NS / 20 : TICK_NS);
 	}
-	load->elapsed_s = (double)(mb_now_ns() - begun) / 1e9;
-	if (!mb_stopped())
+	load->elapsed_s += (double)(mb_now_ns() - begun) / 1e9;
+	if (!mb_stopped()) {
 		mb_usage_get(&load->after);
+		mb_usage_add(&load->used, &before, &load->after);
+	}
 	mb_progress_end();
 	if (load->failed)
 		mb_die("%s: %llu operations failed, the first with %s", load->label,

@@ -264,6 +264,32 @@ static void set_limit(struct mb_load *load, const struct kind *kind)
 	}
 }
 
+static void take_floor(struct mb_report *report)
+{
+	struct mb_floor floor;
+
+	mb_floor_measure(&floor);
+	if (!floor.with_disk)
+		return;
+	report->f_sum_us += floor.f_us;
+	report->f_count++;
+}
+
+void mb_run_beside_floor(struct mb_report *report, struct mb_load *load, struct mb_clients *c,
+			 uint32_t lanes)
+{
+	/* Only the latency of one in flight is compared with F. */
+	uint32_t turns = c->count * lanes == 1 && load->seconds == 0 ? MB_TURNS : 1;
+
+	report->f_sum_us = report->f_count = 0;
+	take_floor(report);
+	for (uint32_t i = 1; i <= turns && !mb_stopped(); i++) {
+		load->pause = i < turns ? load->limit / turns * i : 0;
+		mb_load_run(load, c, lanes);
+		take_floor(report);
+	}
+}
+
 static void run_kind(struct mb_report *report, struct state *s, const struct kind *kind)
 {
 	struct mb_load load = {.label = kind->name,
@@ -283,9 +309,7 @@ static void run_kind(struct mb_report *report, struct state *s, const struct kin
 		load.first = s->made;
 		load.inos = NULL;
 	}
-	mb_floor_measure(&report->floor_before);
-	mb_load_run(&load, &s->clients, mb_options.inflight);
-	mb_floor_measure(&report->floor_after);
+	mb_run_beside_floor(report, &load, &s->clients, mb_options.inflight);
 	if (kind->makes) {
 		mb_remove_files(&s->clients, s->dir, load.first, load.finished);
 	} else if (kind->next == next_unlink) {

@@ -198,3 +198,16 @@ void mb_usage_get(struct mb_usage *ret)
 	ret->own_us = (double)(own.ru_utime.tv_sec + own.ru_stime.tv_sec) * 1e6 +
 		      (double)(own.ru_utime.tv_usec + own.ru_stime.tv_usec);
 }
+
+void mb_usage_add(struct mb_usage *sum, const struct mb_usage *before, const struct mb_usage *after)
+{
+	sum->own_us += after->own_us - before->own_us;
+	for (int i = 0; i < 2; i++) {
+		const struct mb_process *b = &before->node[i], *a = &after->node[i];
+
+		if (a->pid != b->pid)
+			continue;
+		sum->node[i].cpu_us += a->cpu_us - b->cpu_us;
+		sum->node[i].write_bytes += a->write_bytes - b->write_bytes;
+	}
+}

@@ -53,17 +53,15 @@ static double per_op(double total, const struct mb_load *load)
 static json_t *costs_json(const struct mb_load *load)
 {
 	json_t *o = json_object(), *disks = json_array(), *rss = json_array();
-	double own = load->after.own_us - load->before.own_us, cpu = own;
+	double cpu = load->used.own_us;
 
-	json_object_set_new(o, "own_cpu_us_per_op", json_real(per_op(own, load)));
+	json_object_set_new(o, "own_cpu_us_per_op", json_real(per_op(cpu, load)));
 	for (int i = 0; i < 2; i++) {
-		const struct mb_process *before = &load->before.node[i];
-		const struct mb_process *after = &load->after.node[i];
-		double bytes = (double)after->write_bytes - (double)before->write_bytes;
+		const struct mb_process *used = &load->used.node[i];
 
-		cpu += after->cpu_us - before->cpu_us;
-		json_array_append_new(disks, json_real(per_op(bytes, load)));
-		json_array_append_new(rss, json_integer((json_int_t)after->rss_anon));
+		cpu += used->cpu_us;
+		json_array_append_new(disks, json_real(per_op((double)used->write_bytes, load)));
+		json_array_append_new(rss, json_integer((json_int_t)load->after.node[i].rss_anon));
 	}
 	if (mb_options.pair) {
 		json_object_set(o, "disk_bytes_per_op", disks);
@@ -105,8 +103,8 @@ void mb_report_load(struct mb_report *report, const struct mb_load *load, uint32
 	if (load->entries)
 		json_object_set_new(o, "entries_per_s",
 				    json_real((double)load->entries / load->elapsed_s));
-	if (report->floor_after.with_disk) {
-		double f = (report->floor_before.f_us + report->floor_after.f_us) / 2;
+	if (report->f_count) {
+		double f = report->f_sum_us / report->f_count;
 
 		json_object_set_new(o, "f_us", json_real(f));
 		json_object_set_new(o, "p50_per_f", json_real(p50 / f));
