@@ -70,7 +70,7 @@ static void done(void *user, const struct crash_run *run, const struct crash_res
 	char text[200];
 
 	s->runs++;
-	s->struck += r->struck;
+	s->struck += r->struck || r->denied || r->changed;
 	s->crashes += r->crashes;
 	s->promotions += r->promotions;
 	s->copies += r->full_copies;
