@@ -272,6 +272,18 @@ static int open_volume(void (*on_wait)(void))
 	return r;
 }
 
+/*
+ * What is dirty is still to be written back then, and the session to be ended: a SIGTERM that follows
+ * the kernel's unmount must not cut that short.
+ */
+static void end_signals(void)
+{
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	fuse_remove_signal_handlers(mf.session);
+}
+
 static int mount_session(void)
 {
 	char *argv[] = {"mdcfs", "-o", mf.conf.fuse_options, "-d", NULL};
@@ -281,9 +293,10 @@ static int mount_session(void)
 	fuse_opt_free_args(&args);
 	if (!mf.session)
 		return -EINVAL;
-	if (mf_init_hook(mf.session) < 0 || fuse_set_signal_handlers(mf.session) < 0 ||
+	if (fuse_set_signal_handlers(mf.session) < 0 || mf_init_hook(mf.session) < 0 ||
 	    fuse_session_mount(mf.session, mf.conf.mountpoint) < 0) {
 		mf_log(LOG_ERR, "mountpoint %s: could not be mounted", mf.conf.mountpoint);
+		end_signals();
 		fuse_session_destroy(mf.session);
 		mf.session = NULL;
 		return -EIO;
@@ -460,6 +473,7 @@ int main(int argc, char **argv)
 
 	if (r >= 0)
 		return r;
+	signal(SIGPIPE, SIG_IGN); /* the log may be a pipe without a reader */
 	fuse_set_log_func(fuse_log_line);
 	raise_limits();
 	prepare_end();
@@ -481,7 +495,7 @@ int main(int argc, char **argv)
 	mf_log(LOG_INFO, "mounted %s, session %llu, served by %s", mf.conf.spec,
 	       (unsigned long long)info.session, info.active);
 	serve();
-	fuse_remove_signal_handlers(mf.session);
+	end_signals();
 	fuse_session_unmount(mf.session);
 	mf_ops_stop();
 	r = finish();
