@@ -73,6 +73,7 @@ typedef void (*mf_finish)(struct mf_op *, struct mdc_reply *);
  */
 struct mf_op {
 	struct mf_op *next, **prev; /* among the waiting, oldest first */
+	struct mf_op *judged_next;  /* among those that the watcher looks at now */
 	fuse_req_t req;
 	_Atomic uint64_t id; /* the library's; 0: cannot be cancelled there */
 	atomic_uint refs;

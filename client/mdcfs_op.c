@@ -23,7 +23,6 @@ enum {
 	UNSEEN_MS = 10000, /* with a process that is not seen: longer than a failover takes */
 	GROUPS_FIRST = 32,
 	GROUPS_MAX = 4096,
-	BATCH = 32,
 };
 
 static struct {
@@ -261,12 +260,12 @@ static void give_up(struct mf_op *op)
 		mdc_cancel(mf.mdc, op->id);
 }
 
-/* Interrupted ops that have waited for a while; each with a reference. */
-static unsigned gather(struct mf_op *ops[BATCH], uint64_t now)
+/* All the interrupted ops that have waited for a while; each with a reference. */
+static struct mf_op *gather(uint64_t now)
 {
-	unsigned n = 0;
+	struct mf_op *first = NULL, **last = &first;
 
-	for (struct mf_op *op = waiting.first; op && n < BATCH; op = op->next) {
+	for (struct mf_op *op = waiting.first; op; op = op->next) {
 		if (op->started_ms + TICK_MS > now)
 			break;
 		if (!op->interrupted_ms && fuse_req_interrupted(op->req))
@@ -274,9 +273,11 @@ static unsigned gather(struct mf_op *ops[BATCH], uint64_t now)
 		if (!op->interrupted_ms)
 			continue;
 		mf_op_ref(op);
-		ops[n++] = op;
+		op->judged_next = NULL;
+		*last = op;
+		last = &op->judged_next;
 	}
-	return n;
+	return first;
 }
 
 static void judge(struct mf_op *op, uint64_t now)
@@ -314,18 +315,19 @@ static void sleep_a_tick(void)
 
 static void *watch(void *arg)
 {
-	struct mf_op *ops[BATCH];
+	struct mf_op *op, *next;
 	uint64_t now;
-	unsigned n;
 
 	pthread_mutex_lock(&waiting.lock);
 	while (!waiting.stop) {
 		sleep_a_tick();
 		now = now_ms();
-		n = gather(ops, now);
+		op = gather(now);
 		pthread_mutex_unlock(&waiting.lock);
-		for (unsigned i = 0; i < n; i++)
-			judge(ops[i], now);
+		for (; op; op = next) {
+			next = op->judged_next;
+			judge(op, now);
+		}
 		pthread_mutex_lock(&waiting.lock);
 	}
 	pthread_mutex_unlock(&waiting.lock);
