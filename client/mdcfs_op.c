@@ -219,34 +219,40 @@ static uint64_t signal_bit(int number)
 enum fate { GOES_ON, DYING, ASKED_TO_END, UNSEEN };
 
 /*
+ * A signal that ends the process is a SIGKILL of each thread by now, unless it makes it leave a core
+ * or somebody traces it: then it is pending until the thread comes back from its call.
  * UNSEEN: it is in no PID namespace that this process sees, or cannot be looked at: /proc hides it,
  * or no descriptor is left for that.
  */
-static enum fate fate_of(pid_t pid)
+static enum fate fate_of(pid_t thread)
 {
 	const uint64_t asks =
 		signal_bit(SIGINT) | signal_bit(SIGTERM) | signal_bit(SIGQUIT) | signal_bit(SIGHUP);
-	uint64_t own = 0, shared = 0, blocked = 0, ignored = 0;
+	const uint64_t harmless = signal_bit(SIGCHLD) | signal_bit(SIGCONT) | signal_bit(SIGURG) |
+				  signal_bit(SIGWINCH) | signal_bit(SIGSTOP) | signal_bit(SIGTSTP) |
+				  signal_bit(SIGTTIN) | signal_bit(SIGTTOU);
+	uint64_t own = 0, shared = 0, blocked = 0, ignored = 0, caught = 0, pending;
 	char path[64], line[256];
 	FILE *f;
 
-	if (pid <= 0)
+	if (thread <= 0)
 		return UNSEEN;
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)thread);
 	f = fopen(path, "re");
 	if (!f)
-		return kill(pid, 0) < 0 && errno == ESRCH ? DYING : UNSEEN;
+		return kill(thread, 0) < 0 && errno == ESRCH ? DYING : UNSEEN;
 	while (fgets(line, sizeof(line), f)) {
 		sscanf(line, "SigPnd: %" SCNx64, &own);
 		sscanf(line, "ShdPnd: %" SCNx64, &shared);
 		sscanf(line, "SigBlk: %" SCNx64, &blocked);
 		sscanf(line, "SigIgn: %" SCNx64, &ignored);
+		sscanf(line, "SigCgt: %" SCNx64, &caught);
 	}
 	fclose(f);
-	/* A signal that ends the process has become a SIGKILL of each thread by now. */
-	if (own & signal_bit(SIGKILL))
+	pending = (own | shared) & ~blocked & ~ignored;
+	if (pending & ~caught & ~harmless)
 		return DYING;
-	return (own | shared) & asks & ~blocked & ~ignored ? ASKED_TO_END : GOES_ON;
+	return pending & asks ? ASKED_TO_END : GOES_ON;
 }
 
 static void give_up(struct mf_op *op)
