@@ -12,6 +12,12 @@ unit_tests += tests/unit/test_mdc_commit
 tests_unit_test_mdc_commit_SOURCES = tests/unit/test_mdc_commit.c client/io/mdc_commit.c
 tests_unit_test_mdc_commit_CFLAGS = $(AM_CFLAGS) # objects of its own: the library has the others
 tests_unit_test_mdc_commit_LDADD = libmdccore.la $(CRITERION_LIBS)
+unit_tests += tests/unit/test_mdc_data
+tests_unit_test_mdc_data_SOURCES = tests/unit/test_mdc_data.c tests/unit/mdc_rig.c tests/unit/mdc_rig.h \
+	client/io/mdc_commit.c client/io/mdc_data.c client/io/mdc_inode.c client/io/mdc_io.c \
+	client/io/mdc_layout.c client/io/mdc_task.c
+tests_unit_test_mdc_data_CFLAGS = $(AM_CFLAGS)
+tests_unit_test_mdc_data_LDADD = libmdccore.la $(CRITERION_LIBS) -lpthread
 unit_tests += tests/unit/test_mdc_address
 tests_unit_test_mdc_address_SOURCES = tests/unit/test_mdc_address.c client/io/mdc_address.c
 tests_unit_test_mdc_address_CFLAGS = $(AM_CFLAGS)

@@ -13,9 +13,10 @@ enum { RANGES_PER_MESSAGE = 1024, TRIES_MAX = 5 };
 
 static void commit_send(struct mdc_inode *inode);
 
-static void end_fsyncs(struct mdc_inode *inode, int error)
+/* Those that are started by callbacks of these are not among them. */
+static struct mdc_fsync *take_covered(struct mdc_inode *inode)
 {
-	struct mdc_fsync **at = &inode->fsyncs, *f;
+	struct mdc_fsync **at = &inode->fsyncs, *over = NULL, **end = &over, *f;
 
 	while ((f = *at)) {
 		if (!f->covered) {
@@ -23,6 +24,19 @@ static void end_fsyncs(struct mdc_inode *inode, int error)
 			continue;
 		}
 		*at = f->next;
+		f->next = NULL;
+		*end = f;
+		end = &f->next;
+	}
+	return over;
+}
+
+static void end_fsyncs(struct mdc_inode *inode, struct mdc_fsync *over, int error)
+{
+	struct mdc_fsync *f;
+
+	while ((f = over)) {
+		over = f->next;
 		if (!error) {
 			error = inode->error;
 			inode->error = 0;
@@ -33,16 +47,10 @@ static void end_fsyncs(struct mdc_inode *inode, int error)
 	}
 }
 
-static bool any_covered(const struct mdc_inode *inode)
-{
-	for (const struct mdc_fsync *f = inode->fsyncs; f; f = f->next)
-		if (f->covered)
-			return true;
-	return false;
-}
-
 static void commit_over(struct mdc_inode *inode, int error)
 {
+	struct mdc_fsync *over = take_covered(inode);
+
 	inode->commit = MDC_COMMIT_IDLE;
 	cl_ranges_free(&inode->sending);
 	if (!error) {
@@ -52,14 +60,14 @@ static void commit_over(struct mdc_inode *inode, int error)
 	} else {
 		/* Never tried again: whoever asks next is told, once. */
 		inode->size_dirty = inode->mtime_dirty = false;
-		if (!any_covered(inode))
+		if (!over)
 			inode->error = error;
 	}
 	mdc_inode_set_clean(inode);
 	if (mdc_inode_is_dirty(inode))
 		mdc_inode_set_dirty(inode);
 	inode->pins++;
-	end_fsyncs(inode, error);
+	end_fsyncs(inode, over, error);
 	mdc_commit_run(inode);
 	mdc_tasks_run(inode);
 	inode->pins--;
@@ -292,12 +300,13 @@ void mdc_commit_run(struct mdc_inode *inode)
 	inode->pins++;
 	if (inode->mdc->failed) {
 		inode->commit_wanted = false;
-		end_fsyncs(inode, inode->mdc->failed == -ESTALE ? -ESTALE : -EIO);
+		end_fsyncs(inode, take_covered(inode),
+			   inode->mdc->failed == -ESTALE ? -ESTALE : -EIO);
 	} else if (mdc_inode_is_dirty(inode)) {
 		start(inode);
 	} else {
 		inode->commit_wanted = false;
-		end_fsyncs(inode, 0);
+		end_fsyncs(inode, take_covered(inode), 0);
 	}
 	inode->pins--;
 }

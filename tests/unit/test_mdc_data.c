@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The data of files where something fails or comes late. */
+#include "tests/unit/mdc_rig.h"
+
+#include <linux/falloc.h>
+
+enum { BLOCK = CL_BLOCK_BYTES };
+
+static struct mdc_inode *file;
+static struct rig_call first, second, third;
+
+/* A new file, and its first block written and not committed. */
+static void a_block_is_written(void)
+{
+	rig_up();
+	file = rig_file(7);
+	rig_write(file, &first, 0, BLOCK, 0);
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, 0);
+	lun_done(AIO_WRITE, 0, 0);
+	cr_assert_eq(first.result, BLOCK);
+	first = (struct rig_call){0};
+}
+
+/* ---- fsyncs ---- */
+
+static void write_and_sync(void)
+{
+	rig_write(file, &second, 0, BLOCK, 0);
+	lun_done(AIO_WRITE, 0, 0);
+	rig_fsync(file, &third);
+}
+
+Test(mdc_data, an_fsync_that_is_asked_for_when_another_ends_waits_for_its_own_flush)
+{
+	a_block_is_written();
+	first.then = write_and_sync;
+	rig_fsync(file, &first);
+	lun_done(AIO_FSYNC, 0, 0);
+	ctl_commit();
+	cr_assert_eq(first.ended, 1);
+	cr_assert_eq(second.ended, 1);
+	cr_assert_eq(third.ended, 0, "told before its flush");
+	lun_done(AIO_FSYNC, 0, 0);
+	ctl_commit();
+	cr_assert_eq(third.ended, 1);
+	cr_assert_eq(third.result, 0);
+}
