@@ -385,6 +385,17 @@ static bool overlaps_running(const struct mdc_inode *inode, const struct mdc_io 
 	return false;
 }
 
+/* An earlier append that waits is placed anew when it starts: what ran behind it by then would be in its way. */
+static bool follows_append(const struct mdc_inode *inode, const struct mdc_io *io)
+{
+	if (!(io->flags & MDC_WRITE_APPEND))
+		return false;
+	for (const struct mdc_io *other = inode->waiting; other != io; other = other->next)
+		if (other->flags & MDC_WRITE_APPEND)
+			return true;
+	return false;
+}
+
 /* The block is not on the LUN at all. */
 static bool zero_is_needless(const struct mdc_inode *inode, const struct mdc_io *io)
 {
@@ -504,7 +515,7 @@ static bool io_try(struct mdc_inode *inode, struct mdc_io *io)
 		r = mdc_layout_get(inode, io, gap, writing && !look);
 		return r < 0 ? mdc_io_leave(inode, io, r) : false;
 	}
-	if (writing && overlaps_running(inode, io))
+	if (writing && (overlaps_running(inode, io) || follows_append(inode, io)))
 		return false;
 	if (wants_clean_tail(inode, io)) {
 		r = clean_tail(inode);

@@ -21,6 +21,26 @@ static void a_block_is_written(void)
 	first = (struct rig_call){0};
 }
 
+/* ---- writes ---- */
+
+/* The second shares a block with the first, the third with none of what runs. */
+Test(mdc_data, an_append_does_not_run_before_an_earlier_one_that_waits)
+{
+	a_block_is_written();
+	rig_write(file, &first, 0, 5000, MDC_WRITE_APPEND);
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, 0);
+	rig_write(file, &second, 0, 5000, MDC_WRITE_APPEND);
+	rig_write(file, &third, 0, 5000, MDC_WRITE_APPEND);
+	for (int i = 0; i < 3; i++) {
+		if (ctl_waiting(PR_T_LAYOUT_GET))
+			ctl_grant(PR_EXTENT_UNWRITTEN, 0, 0);
+		while (first.ended + second.ended + third.ended == (unsigned)i)
+			lun_done(lun_waiting(AIO_READ) ? AIO_READ : AIO_WRITE, 0, 0);
+		cr_assert_eq(file->size_seen, BLOCK + 5000 * (uint64_t)(i + 1), "a hole is left");
+	}
+	cr_assert_eq(third.result, 5000);
+}
+
 /* ---- fsyncs ---- */
 
 static void write_and_sync(void)
