@@ -98,6 +98,7 @@ struct mdc_task {
 	enum mdc_task_kind kind;
 	bool started;
 	int step;
+	uint64_t generation; /* RETURN: what is given back */
 	uint64_t size; /* SIZE: the new one */
 	uint64_t offset, bytes;
 	uint32_t mode; /* ALLOCATE: as of fallocate(2) */

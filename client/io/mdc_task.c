@@ -172,6 +172,7 @@ static void forget_layout(struct mdc_inode *inode)
 static void give_back(struct mdc_inode *inode)
 {
 	forget_layout(inode);
+	inode->tasks->generation = inode->generation;
 	if (inode->layout == PR_LAYOUT_NONE)
 		next_step(inode);
 	else if (!send_return(inode, returned))
@@ -187,8 +188,9 @@ static bool give_aside(struct mdc_inode *inode)
 	if (!mdc_tasks_freeze(inode) || !inode->tasks->started || inode->running ||
 	    inode->commit != MDC_COMMIT_IDLE || mdc_inode_is_dirty(inode))
 		return false;
+	/* What was granted behind the one that is on its way back needs another. */
 	if (inode->tasks->kind == MDC_TASK_RETURN)
-		return true;
+		return inode->tasks->generation == inode->generation;
 	forget_layout(inode);
 	if (send_return(inode, returned_aside))
 		inode->pins++;

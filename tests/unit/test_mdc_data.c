@@ -41,6 +41,33 @@ Test(mdc_data, an_append_does_not_run_before_an_earlier_one_that_waits)
 	cr_assert_eq(third.result, 5000);
 }
 
+/* ---- layouts ---- */
+
+/* What was asked for before the first goes back is granted while that is on its way. */
+Test(mdc_data, a_layout_that_is_recalled_goes_back_though_an_older_one_is_on_its_way)
+{
+	uint64_t older;
+
+	a_block_is_written();
+	rig_fsync(file, &first);
+	lun_done(AIO_FSYNC, 0, 0);
+	ctl_commit();
+	rig_write(file, &third, 10 * BLOCK, BLOCK, 0);
+	cr_assert_eq(ctl_waiting(PR_T_LAYOUT_GET), 1);
+	mdc_files_recall(file->mdc, file->ino, file->generation);
+	cr_assert_eq(ctl_waiting(PR_T_LAYOUT_RETURN), 1);
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, BLOCK);
+	mdc_files_recall(file->mdc, file->ino, file->generation);
+	older = ctl_return();
+	cr_assert_eq(ctl_waiting(PR_T_LAYOUT_RETURN), 1, "the recall was not heard");
+	cr_assert_gt(ctl_return(), older);
+	cr_assert_eq(ctl_waiting(PR_T_LAYOUT_RETURN), 0);
+	cr_assert_eq(third.ended, 0);
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, BLOCK);
+	lun_done(AIO_WRITE, 0, 0);
+	cr_assert_eq(third.result, BLOCK);
+}
+
 /* ---- fsyncs ---- */
 
 static void write_and_sync(void)
