@@ -99,7 +99,7 @@ struct mdc_task {
 	bool started;
 	int step;
 	uint64_t generation; /* RETURN: what is given back */
-	uint64_t size; /* SIZE: the new one */
+	uint64_t size;	     /* SIZE: the new one */
 	uint64_t offset, bytes;
 	uint32_t mode; /* ALLOCATE: as of fallocate(2) */
 	uint64_t seq;
@@ -210,6 +210,7 @@ bool mdc_io_leave(struct mdc_inode *, struct mdc_io *, ssize_t result); /* it wa
 int mdc_io_look(struct mdc_inode *, mdc_io_done, void *user);
 int mdc_io_zero(struct mdc_inode *, uint64_t offset, uint64_t bytes, mdc_io_done, void *user);
 int mdc_io_zero_tail(struct mdc_inode *, mdc_io_done, void *user);
+bool mdc_io_asks_to_write(const struct mdc_inode *, const struct mdc_io *); /* of the layout */
 void mdc_io_run(struct mdc_inode *); /* starts what can be started */
 bool mdc_io_quiet(const struct mdc_inode *);
 bool mdc_io_write_before(const struct mdc_inode *,

@@ -484,6 +484,14 @@ static int clean_tail(struct mdc_inode *inode)
 	return r;
 }
 
+/* Zeros are written only if the block is on the LUN: a look comes first. */
+bool mdc_io_asks_to_write(const struct mdc_inode *inode, const struct mdc_io *io)
+{
+	return io->kind == MDC_IO_WRITE ||
+	       (io->kind == MDC_IO_ZERO &&
+		cl_map_gap(&inode->map, io->from, io->to, false) == io->to);
+}
+
 /* True: it left the queue. */
 static bool io_try(struct mdc_inode *inode, struct mdc_io *io)
 {
@@ -508,11 +516,7 @@ static bool io_try(struct mdc_inode *inode, struct mdc_io *io)
 		gap = cl_map_gap(&inode->map, io->from, io->to, writing);
 	}
 	if (gap < io->to || !inode->leased) {
-		/* Zeros are written only if the block is on the LUN: a look comes first. */
-		bool look = io->kind == MDC_IO_ZERO &&
-			    cl_map_gap(&inode->map, io->from, io->to, false) < io->to;
-
-		r = mdc_layout_get(inode, io, gap, writing && !look);
+		r = mdc_layout_get(inode, io, gap, mdc_io_asks_to_write(inode, io));
 		return r < 0 ? mdc_io_leave(inode, io, r) : false;
 	}
 	if (writing && (overlaps_running(inode, io) || follows_append(inode, io)))

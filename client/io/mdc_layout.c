@@ -123,11 +123,9 @@ static void fail_waiting(struct mdc_inode *inode, int error)
 	struct mdc_io *io, *next;
 
 	for (io = inode->waiting; io; io = next) {
-		bool writing = io->kind != MDC_IO_READ;
-
 		next = io->next;
 		if (io->from >= inode->get_to || io->to <= inode->get_from ||
-		    (writing && inode->get_mode != PR_LAYOUT_WRITE))
+		    (mdc_io_asks_to_write(inode, io) && inode->get_mode != PR_LAYOUT_WRITE))
 			continue;
 		mdc_io_leave(inode, io, error);
 		/* The callback may have changed the list. */

@@ -68,6 +68,19 @@ Test(mdc_data, a_layout_that_is_recalled_goes_back_though_an_older_one_is_on_its
 	cr_assert_eq(third.result, BLOCK);
 }
 
+/* Its end lies in a block that no layout is held of: that is looked at first. */
+Test(mdc_data, a_write_behind_an_end_that_cannot_be_looked_at_fails_and_does_not_ask_for_ever)
+{
+	rig_up();
+	file = rig_file(7);
+	rig_write(file, &first, 10 * BLOCK, BLOCK, 0);
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, 100);
+	cr_assert_eq(ctl_waiting(PR_T_LAYOUT_GET), 1);
+	ctl_refuse(PR_T_LAYOUT_GET, -ENXIO);
+	cr_assert_eq(ctl_waiting(PR_T_LAYOUT_GET), 0, "asked again");
+	cr_assert_eq(first.result, -ENXIO);
+}
+
 /* ---- fsyncs ---- */
 
 static void write_and_sync(void)
