@@ -492,6 +492,9 @@ int main(int argc, char **argv)
 	if (chdir("/") < 0)
 		mf_log(LOG_WARNING, "cannot leave the working directory: %s", strerror(errno));
 	tell_ready();
+	/* With -d all that the kernel asks is told, and waits for who reads it. */
+	if (!mf.conf.debug)
+		mf_log_start();
 	mf_log(LOG_INFO, "mounted %s, session %llu, served by %s", mf.conf.spec,
 	       (unsigned long long)info.session, info.active);
 	serve();
@@ -500,6 +503,7 @@ int main(int argc, char **argv)
 	mf_ops_stop();
 	r = finish();
 	mf_answers_stop();
+	mf_log_stop();
 	fuse_session_destroy(mf.session);
 	return r;
 }

@@ -54,6 +54,10 @@ void mf_tune(void);
  */
 void mf_log(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void mf_log_to_syslog(void);
+/* From here on nobody who has a line waits for who reads it. */
+void mf_log_start(void);
+/* Waits a second at most for what is not written yet. */
+void mf_log_stop(void);
 
 /* mdcfs_init.c: before the mount. 0 or a negative errno. */
 int mf_init_hook(struct fuse_session *);

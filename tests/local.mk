@@ -23,6 +23,12 @@ tests_unit_test_mdc_address_SOURCES = tests/unit/test_mdc_address.c client/io/md
 tests_unit_test_mdc_address_CFLAGS = $(AM_CFLAGS)
 tests_unit_test_mdc_address_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=getaddrinfo
 tests_unit_test_mdc_address_LDADD = $(CRITERION_LIBS) -lpthread
+if HAVE_FUSE
+unit_tests += tests/unit/test_mdcfs_log
+endif
+tests_unit_test_mdcfs_log_SOURCES = tests/unit/test_mdcfs_log.c client/mdcfs_log.c
+tests_unit_test_mdcfs_log_CFLAGS = $(AM_CFLAGS)
+tests_unit_test_mdcfs_log_LDADD = $(CRITERION_LIBS) -lpthread
 unit_tests += tests/unit/test_cl_files
 unit_tests += tests/unit/test_cl_version
 tests_unit_test_cl_version_LDADD = libmdcpair.la libmdccore.la $(CRITERION_LIBS) -lpthread
