@@ -190,7 +190,9 @@ uint64_t cl_map_gap(const struct cl_map *map, uint64_t from, uint64_t to, bool w
 	return to;
 }
 
-bool cl_map_written(struct cl_map *map, uint64_t from, uint64_t to, struct cl_ranges *dirty)
+/* Blocks of [from, to) whose state is was become is; those are added to changed, unless that is NULL. */
+static bool change(struct cl_map *map, uint64_t from, uint64_t to, uint8_t was, uint8_t is,
+		   struct cl_ranges *changed)
 {
 	if (!reserve(map))
 		return false;
@@ -199,14 +201,24 @@ bool cl_map_written(struct cl_map *map, uint64_t from, uint64_t to, struct cl_ra
 	for (uint32_t i = index_of(map, from); i < map->count && map->at[i].file_block < to; i++) {
 		struct cl_ext *e = &map->at[i];
 
-		if (e->state != PR_EXTENT_UNWRITTEN)
+		if (e->state != was)
 			continue;
-		if (!cl_ranges_add(dirty, e->file_block, end_of(e)))
+		if (changed && !cl_ranges_add(changed, e->file_block, end_of(e)))
 			return false;
-		e->state = PR_EXTENT_WRITTEN;
+		e->state = is;
 	}
 	join(map, from, to);
 	return true;
+}
+
+bool cl_map_written(struct cl_map *map, uint64_t from, uint64_t to, struct cl_ranges *dirty)
+{
+	return change(map, from, to, PR_EXTENT_UNWRITTEN, PR_EXTENT_WRITTEN, dirty);
+}
+
+bool cl_map_lost(struct cl_map *map, uint64_t from, uint64_t to)
+{
+	return change(map, from, to, PR_EXTENT_WRITTEN, PR_EXTENT_UNWRITTEN, NULL);
 }
 
 /* ---- ranges ---- */

@@ -44,6 +44,8 @@ uint64_t cl_map_gap(const struct cl_map *, uint64_t from, uint64_t to, bool writ
 /* [from, to) is on the LUN now: what was unwritten becomes written and is added to dirty. False: no
  * memory. */
 bool cl_map_written(struct cl_map *, uint64_t from, uint64_t to, struct cl_ranges *dirty);
+/* What was written to [from, to) is not there: it becomes unwritten. False: no memory. */
+bool cl_map_lost(struct cl_map *, uint64_t from, uint64_t to);
 /* Forgets [from, to). False: no memory. */
 bool cl_map_forget(struct cl_map *, uint64_t from, uint64_t to);
 

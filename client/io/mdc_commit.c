@@ -47,26 +47,43 @@ static void end_fsyncs(struct mdc_inode *inode, struct mdc_fsync *over, int erro
 	}
 }
 
+/*
+ * The file is what the controller has of it, and the blocks are to be written anew. What was written over them meanwhile, or
+ * behind the end that was to be told, is lost with them. Without memory for that the map stays as it is until it is given back.
+ */
+static void lose(struct mdc_inode *inode)
+{
+	for (uint32_t i = 0; i < inode->sending.count; i++)
+		cl_map_lost(&inode->map, inode->sending.at[i].from, inode->sending.at[i].to);
+	inode->size_seen = min_u64(inode->size_seen, inode->size_server);
+	inode->clean_end = 0;
+	inode->size_dirty = inode->mtime_dirty = false;
+	inode->lost |= inode->disks != 0;
+}
+
 static void commit_over(struct mdc_inode *inode, int error)
 {
 	struct mdc_fsync *over = take_covered(inode);
 
 	inode->commit = MDC_COMMIT_IDLE;
-	cl_ranges_free(&inode->sending);
 	if (!error) {
 		inode->size_dirty = inode->size_seen > inode->size_server;
 		inode->mtime_dirty = inode->mtime_ns != inode->commit_mtime_ns;
 		inode->mdc->stats.commits++;
 	} else {
 		/* Never tried again: whoever asks next is told, once. */
-		inode->size_dirty = inode->mtime_dirty = false;
+		lose(inode);
 		if (!over)
 			inode->error = error;
 	}
+	cl_ranges_free(&inode->sending);
 	mdc_inode_set_clean(inode);
 	if (mdc_inode_is_dirty(inode))
 		mdc_inode_set_dirty(inode);
 	inode->pins++;
+	/* What others see of the file, and the rest of what was believed of it, is asked for anew. */
+	if (error)
+		mdc_task_return(inode);
 	end_fsyncs(inode, over, error);
 	mdc_commit_run(inode);
 	mdc_tasks_run(inode);
@@ -282,6 +299,11 @@ static void start(struct mdc_inode *inode)
 	if (!inode->mtime_dirty)
 		inode->mtime_ns = mdc_real_ns();
 	inode->commit_mtime_ns = inode->mtime_ns;
+	if (inode->lost) {
+		inode->lost = false;
+		commit_over(inode, -EIO);
+		return;
+	}
 	flush_all(inode, disks);
 }
 

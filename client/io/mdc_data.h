@@ -153,6 +153,7 @@ struct mdc_inode {
 	struct mdc_task *tasks;
 	bool closing;
 	int error; /* of a late write: told once */
+	bool lost; /* what was written since the last commit began may be */
 
 	enum mdc_commit_state commit;
 	bool commit_wanted;

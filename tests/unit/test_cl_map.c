@@ -106,7 +106,7 @@ Test(cl_map, random_changes_agree_with_an_array)
 
 		if (from + n > N)
 			n = N - from;
-		switch (rand() % 3) {
+		switch (rand() % 4) {
 		case 0:
 			grant(&m, ext(from, n, state, state ? base + from : 0, writable));
 			for (uint32_t b = from; b < from + n; b++) {
@@ -128,6 +128,12 @@ Test(cl_map, random_changes_agree_with_an_array)
 					model[b].state = PR_EXTENT_WRITTEN;
 					model[b].dirty = 1;
 				}
+			break;
+		case 2:
+			cr_assert(cl_map_lost(&m, from, from + n));
+			for (uint32_t b = from; b < from + n; b++)
+				if (model[b].known && model[b].state == PR_EXTENT_WRITTEN)
+					model[b].state = PR_EXTENT_UNWRITTEN;
 			break;
 		default:
 			cr_assert(cl_map_forget(&m, from, from + n));

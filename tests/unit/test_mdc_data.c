@@ -105,3 +105,74 @@ Test(mdc_data, an_fsync_that_is_asked_for_when_another_ends_waits_for_its_own_fl
 	cr_assert_eq(third.ended, 1);
 	cr_assert_eq(third.result, 0);
 }
+
+/* ---- what fails ---- */
+
+static void is_told(uint64_t from, uint64_t size)
+{
+	struct rig_commit told;
+
+	lun_done(AIO_FSYNC, 0, 0);
+	told = ctl_commit();
+	cr_assert_eq(told.blocks, 1, "the block is not told");
+	cr_assert_eq(told.from, from);
+	cr_assert_eq(told.size, size);
+}
+
+Test(mdc_data, what_a_failed_flush_lost_is_told_when_it_is_written_again)
+{
+	a_block_is_written();
+	rig_fsync(file, &first);
+	lun_done(AIO_FSYNC, 0, -EIO);
+	cr_assert_eq(first.ended, 1);
+	cr_assert_eq(first.result, -EIO);
+	cr_assert_eq(file->size_seen, 0);
+	rig_write(file, &second, 0, BLOCK, 0);
+	ctl_return();
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, 0);
+	lun_done(AIO_WRITE, 0, 0);
+	cr_assert_eq(second.result, BLOCK);
+	rig_fsync(file, &third);
+	is_told(0, BLOCK);
+	cr_assert_eq(third.ended, 1);
+	cr_assert_eq(third.result, 0);
+}
+
+Test(mdc_data, a_write_that_ends_behind_a_refused_commit_is_told_by_the_next)
+{
+	a_block_is_written();
+	rig_fsync(file, &first);
+	lun_done(AIO_FSYNC, 0, 0);
+	rig_write(file, &second, 0, BLOCK, 0);
+	ctl_refuse(PR_T_LAYOUT_COMMIT, -ENOSPC);
+	cr_assert_eq(first.result, -ENOSPC);
+	lun_done(AIO_WRITE, 0, 0);
+	rig_fsync(file, &third);
+	is_told(0, BLOCK);
+	cr_assert_eq(third.ended, 1);
+	cr_assert_eq(third.result, 0);
+	cr_assert_eq(ctl_waiting(PR_T_LAYOUT_RETURN), 1);
+}
+
+/* The first commit is the one that would have told its block. */
+Test(mdc_data, a_write_that_ended_before_a_commit_was_refused_is_lost_with_it)
+{
+	a_block_is_written();
+	rig_fsync(file, &first);
+	lun_done(AIO_FSYNC, 0, 0);
+	rig_write(file, &second, 0, BLOCK, 0);
+	lun_done(AIO_WRITE, 0, 0);
+	rig_fsync(file, &second);
+	ctl_refuse(PR_T_LAYOUT_COMMIT, -ENOSPC);
+	cr_assert_eq(first.result, -ENOSPC);
+	cr_assert_eq(second.ended, 2);
+	cr_assert_eq(second.result, -EIO);
+	/* Each is told once. */
+	ctl_return();
+	rig_write(file, &third, 0, BLOCK, 0);
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, 0);
+	lun_done(AIO_WRITE, 0, 0);
+	rig_fsync(file, &third);
+	is_told(0, BLOCK);
+	cr_assert_eq(third.result, 0);
+}
