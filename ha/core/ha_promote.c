@@ -156,11 +156,15 @@ static bool proven(const struct ha *h)
 	       (h->promise_epoch && h->promise_epoch == next_epoch(h));
 }
 
-/* No link to it, and the cluster does not see it running either: a link alone may be cut while it serves. */
+/*
+ * No link to it, and the cluster does not see it running either: a link alone may be cut while it serves, and of a controller that the
+ * link was told of before the cluster was, the cluster has said nothing yet.
+ */
 static bool is_away(const struct ha *h)
 {
-	return !h->conn &&
-	       (ha_peer_fenced(h) || !h->peer.known || !h->peer.process_up || !h->peer.node_up);
+	bool running = !h->peer.known || (h->peer.process_up && h->peer.node_up);
+
+	return !h->conn && (ha_peer_fenced(h) || !running);
 }
 
 static bool run_proof(struct ha *h)

@@ -491,6 +491,19 @@ Test(ha_pair, what_an_override_kept_is_still_asked_for)
 	cr_assert(strstr(pair.text, "LSN 4 to 9"), "%s", pair.text);
 }
 
+Test(ha_pair, an_active_takes_nothing_before_its_epoch_is_durable)
+{
+	pair_start(3, 2);
+	pair.hold_appends = true;
+	pair_boot();
+	pair_fenced();
+	pair_event((struct ha_event){.type = HA_EV_PROMOTE});
+	cr_assert(pair_saw("append") && !pair_saw("SERVE"));
+	cr_assert(!ha_can_submit(pair.h));
+	pair_event((struct ha_event){.type = HA_EV_APPENDED, .lsn = pair_tail()});
+	cr_assert(pair_saw("SERVE") && ha_can_submit(pair.h));
+}
+
 /* A link alone may be cut while both live. */
 Test(ha_pair, an_override_is_refused_while_the_cluster_sees_the_peer)
 {
@@ -509,6 +522,25 @@ Test(ha_pair, an_override_is_refused_while_the_cluster_sees_the_peer)
 		cr_assert_eq(pair.result, -EINVAL);
 		pair_end();
 	}
+}
+
+/* The link spoke to the one that was started last; the cluster tells of the one before it. */
+Test(ha_pair, an_override_is_refused_before_the_cluster_has_told_of_who_was_connected)
+{
+	struct pr_hash hash = {0};
+
+	pair_start(2, 2);
+	pair_boot_alone(0, JR_EMPTY);
+	pair_link_up();
+	pair_hello(PR_ROLE_STANDBY, HA_INSYNC, 4, 0, &hash);
+	pair_event((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = pair.conn});
+	pair_peer(1, false, false);
+	pair_event((struct ha_event){.type = HA_EV_OVERRIDE, .ticket = 1});
+	cr_assert_eq(pair.result, -EPERM);
+	cr_assert(strstr(pair.text, "node 2 is running"), "%s", pair.text);
+	pair_peer(50, false, false);
+	pair_event((struct ha_event){.type = HA_EV_OVERRIDE, .ticket = 2});
+	cr_assert_eq(pair.result, 0, "%s", pair.text);
 }
 
 Test(ha_pair, an_override_is_refused_while_the_peer_is_connected)

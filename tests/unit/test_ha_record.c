@@ -304,6 +304,34 @@ Test(ha_pair, a_read_that_began_before_the_own_write_tells_nothing_newer)
 	cr_assert_eq(pair.committed, pair_tail());
 }
 
+/* The write failed, but landed: only a read that began behind it can say so. */
+Test(ha_pair, a_read_that_began_before_a_failed_write_does_not_say_what_became_of_it)
+{
+	struct ha_arbiter before, after;
+
+	pair_active_sync();
+	pair.hold_reads = pair.hold_cas = true;
+	for (unsigned i = 0; i < 110; i++) {
+		pair_wait_ms(10);
+		pair_beat_back();
+	}
+	before = pair.arb;
+	pair_event((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = pair.conn});
+	cr_assert_eq(pair_count("cas 6 members 1 active 1"), 1);
+	pair_event((struct ha_event){.type = HA_EV_ARB_CAS, .error = -EIO, .arbiter = &before});
+	pair_event((struct ha_event){.type = HA_EV_ARB_READ, .arbiter = &before});
+	cr_assert_eq(pair_count("cas 6 members 1 active 1"), 1,
+		     "it is not written again before it is known");
+	cr_assert_eq(ha_mode(pair.h), HA_FROZEN);
+	after = before;
+	after.seq++;
+	after.epoch = 6;
+	after.members = after.active = 1;
+	pair_event((struct ha_event){.type = HA_EV_ARB_READ, .arbiter = &after});
+	cr_assert_eq(ha_mode(pair.h), HA_ALONE);
+	cr_assert_eq(pair_count("cas 6 members 1 active 1"), 1);
+}
+
 Test(ha_pair, t3_a_session_in_sync_does_not_wait_for_the_arbiter)
 {
 	struct pr_hash zero = {0};

@@ -306,6 +306,24 @@ Test(ha_pair, a_journal_that_goes_bad_in_a_session_is_repaired_by_a_new_start)
 	cr_assert(!pair_saw("alarm JOURNAL 1"));
 }
 
+/* The session is over, but what it brought is still being written: that is no journal to give a verdict on. */
+Test(ha_pair, a_journal_that_goes_bad_behind_a_session_starts_anew_while_it_is_written)
+{
+	struct pr_hash tail;
+
+	restarted_with_three_in_a_batch();
+	pair.hold_fetches = pair.hold_appends = true;
+	tail = pair_tail_hash();
+	pair_give(4, 7, 4, &tail, 3);
+	cr_assert_eq(pair_tail(), 4);
+	commit(3);
+	pair_event((struct ha_event){.type = HA_EV_LINK_DOWN, .conn = pair.conn});
+	pair_fetched(NULL);
+	cr_assert(pair_saw("DIE"));
+	cr_assert(strstr(pair.text, "starts anew, to have it repaired"), "%s", pair.text);
+	cr_assert(!pair_saw("alarm JOURNAL 1"));
+}
+
 Test(ha_pair, a_journal_that_does_not_go_on_from_the_rows_is_damage)
 {
 	for (unsigned i = 0; i < 3; i++) {
