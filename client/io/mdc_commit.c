@@ -237,6 +237,21 @@ static void commit_send(struct mdc_inode *inode)
 
 /* ---- flushing ---- */
 
+void mdc_commit_lost(struct mdc_disk *disk)
+{
+	struct mdc_files *files = disk->files;
+	uint64_t bit = 1ull << (disk - files->disks);
+
+	for (uint32_t i = 0; i < files->hash_size; i++)
+		for (struct mdc_inode *inode = files->hash[i]; inode; inode = inode->next) {
+			inode->lost |= (inode->disks & bit) != 0;
+			/* Whether these were in the cache before or after nobody knows. */
+			for (struct mdc_io *io = inode->running; io; io = io->next)
+				if ((io->disks & bit) && !io->error)
+					io->error = -EIO;
+		}
+}
+
 static void flushed(struct mdc_flush *f, int error)
 {
 	struct mdc_inode *inode = f->object;

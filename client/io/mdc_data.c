@@ -174,23 +174,35 @@ struct flush_round {
 
 static void flush_start(struct mdc_loop *, struct mdc_disk *);
 
-static void flush_done(struct mdc_transfer *t, int error)
+static void flushes_over(struct mdc_flush *f, int error)
 {
-	struct flush_round *round = t->object;
-	struct mdc_disk *disk = t->disk;
-	struct mdc_flush *f = disk->flush_now;
-
-	disk->flush_now = NULL;
-	disk->flushing = false;
-	if (disk->flush_next)
-		flush_start(round->loop, disk);
-	free(round);
 	while (f) {
 		struct mdc_flush *next = f->next;
 
 		f->done(f, error);
 		f = next;
 	}
+}
+
+/* A flush that failed may have lost all that was in the LUN's cache: the next one would tell nothing of that. */
+static void flush_done(struct mdc_transfer *t, int error)
+{
+	struct flush_round *round = t->object;
+	struct mdc_disk *disk = t->disk;
+	struct mdc_flush *now = disk->flush_now, *lost = NULL;
+
+	disk->flush_now = NULL;
+	disk->flushing = false;
+	if (error) {
+		lost = disk->flush_next;
+		disk->flush_next = NULL;
+		mdc_commit_lost(disk);
+	} else if (disk->flush_next) {
+		flush_start(round->loop, disk);
+	}
+	free(round);
+	flushes_over(now, error);
+	flushes_over(lost, error);
 }
 
 static void flush_start(struct mdc_loop *loop, struct mdc_disk *disk)
@@ -200,12 +212,7 @@ static void flush_start(struct mdc_loop *loop, struct mdc_disk *disk)
 
 	disk->flush_next = NULL;
 	if (!round) {
-		while (f) {
-			struct mdc_flush *next = f->next;
-
-			f->done(f, -ENOMEM);
-			f = next;
-		}
+		flushes_over(f, -ENOMEM);
 		return;
 	}
 	disk->flush_now = f;

@@ -14,6 +14,7 @@ struct mdc_disk {
 	struct lun *lun;
 	int fd;
 	uint16_t number; /* of the volume's LUNs */
+	struct mdc_files *files;
 	char name[64];
 	bool flushing;
 	struct mdc_flush *flush_now, *flush_next;
@@ -62,6 +63,7 @@ struct mdc_io {
 	size_t bytes, got;
 	uint64_t offset, from, to; /* blocks [from, to) */
 	uint64_t seq;
+	uint64_t disks; /* bit mask of those that are written to */
 	uint32_t flags;
 	bool own;  /* of a task: runs though the inode is frozen */
 	bool tail; /* ZERO: what lies behind the end in the last block, wherever that is by then */
@@ -224,6 +226,8 @@ int mdc_layout_get(struct mdc_inode *, const struct mdc_io *, uint64_t from, boo
 
 /* mdc_commit.c */
 void mdc_commit_run(struct mdc_inode *);
+/* A flush of the LUN failed: what was written there since the last one, of any file, may be lost. */
+void mdc_commit_lost(struct mdc_disk *);
 int mdc_fsync_add(struct mdc_inode *, mdc_io_done, void *user);
 
 /* mdc_task.c */

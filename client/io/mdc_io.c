@@ -94,13 +94,7 @@ static void wrote(struct mdc_inode *inode, struct mdc_io *io)
 {
 	uint64_t end = io->offset + io->bytes, before = cl_ranges_blocks(&inode->dirty);
 
-	for (uint64_t b = io->from; b < io->to;) {
-		const struct cl_ext *e = cl_map_find(&inode->map, b);
-		struct mdc_disk *disk = mdc_disk_of(inode->mdc->files, e->lun);
-
-		inode->disks |= 1ull << (disk - inode->mdc->files->disks);
-		b = e->file_block + e->blocks;
-	}
+	inode->disks |= io->disks;
 	if (!cl_map_written(&inode->map, io->from, io->to, &inode->dirty)) {
 		io->error = -ENOMEM;
 		return;
@@ -188,6 +182,8 @@ static void transfer_extent(struct mdc_io *io, const struct cl_ext *e, int op, u
 			io->error = disk ? -ENOMEM : -ENXIO;
 			return;
 		}
+		if (op == AIO_WRITE)
+			io->disks |= 1ull << (disk - disk->files->disks);
 		*t = (struct mdc_transfer){.disk = disk,
 					   .op = op,
 					   .p = p,

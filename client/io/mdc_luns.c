@@ -156,6 +156,7 @@ static int open_disk(struct mdc *mdc, struct mdc_disk *disk, struct search *s,
 
 	pr_bytes_copy(disk->name, sizeof(disk->name), ref->name);
 	disk->number = ref->lun;
+	disk->files = mdc->files;
 	disk->lun = find(s, ref, flags);
 	if (!disk->lun)
 		return mdc_fail(

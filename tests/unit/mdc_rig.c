@@ -251,7 +251,7 @@ void rig_up(void)
 	files.hash_size = 8;
 	files.hash = calloc(files.hash_size, sizeof(struct mdc_inode *));
 	for (int i = 0; i < LUNS; i++)
-		disks[i] = (struct mdc_disk){.fd = 100 + i, .number = (uint16_t)i};
+		disks[i] = (struct mdc_disk){.fd = 100 + i, .number = (uint16_t)i, .files = &files};
 	cr_assert_eq(mdc_data_need(&loop), 0);
 }
 

@@ -176,3 +176,58 @@ Test(mdc_data, a_write_that_ended_before_a_commit_was_refused_is_lost_with_it)
 	is_told(0, BLOCK);
 	cr_assert_eq(third.result, 0);
 }
+
+/* Its blocks were in the cache that another file's flush lost, whether its own flush had been asked for by then or not. */
+static void other_files_flush_fails(bool asked)
+{
+	struct rig_call other = {0};
+	struct mdc_inode *inode;
+
+	a_block_is_written();
+	inode = rig_file(8);
+	rig_write(inode, &other, 0, BLOCK, 0);
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, 0);
+	lun_done(AIO_WRITE, 0, 0);
+	rig_fsync(inode, &other);
+	if (asked)
+		rig_fsync(file, &first);
+	lun_done(AIO_FSYNC, 0, -EIO);
+	cr_assert_eq(other.result, -EIO);
+	if (!asked)
+		rig_fsync(file, &first);
+	cr_assert_eq(lun_waiting(AIO_FSYNC), 0, "flushed again");
+	cr_assert_eq(first.ended, 1);
+	cr_assert_eq(first.result, -EIO);
+}
+
+Test(mdc_data, a_failed_flush_fails_what_another_file_had_in_the_cache)
+{
+	other_files_flush_fails(false);
+}
+
+Test(mdc_data, a_failed_flush_fails_the_one_behind_it)
+{
+	other_files_flush_fails(true);
+}
+
+Test(mdc_data, a_failed_flush_fails_the_writes_that_are_under_way_on_its_lun_and_no_others)
+{
+	a_block_is_written();
+	rig_fsync(file, &first);
+	rig_write(file, &second, BLOCK, BLOCK, 0);
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, 0);
+	rig_write(file, &third, 5000 * BLOCK, BLOCK, 0);
+	ctl_grant(PR_EXTENT_UNWRITTEN, 1, 0);
+	lun_done(AIO_FSYNC, 0, -EIO);
+	cr_assert_eq(first.result, -EIO);
+	lun_done(AIO_WRITE, 1, 0);
+	lun_done(AIO_WRITE, 0, 0);
+	cr_assert_eq(second.result, -EIO);
+	cr_assert_eq(third.result, BLOCK);
+	rig_fsync(file, &third);
+	cr_assert_eq(lun_waiting(AIO_FSYNC), 1);
+	lun_done(AIO_FSYNC, 1, 0);
+	cr_assert_eq(ctl_commit().from, 5000);
+	cr_assert_eq(third.ended, 2);
+	cr_assert_eq(third.result, 0);
+}
