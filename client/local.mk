@@ -59,7 +59,7 @@ endif
 mdcfs_SOURCES = \
 	client/mdcfs.c \
 	client/mdcfs.h \
-	client/mdcfs_answer.c \
+	client/mdcfs_apart.c \
 	client/mdcfs_attr.c \
 	client/mdcfs_data.c \
 	client/mdcfs_dir.c \

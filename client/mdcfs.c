@@ -119,25 +119,33 @@ static void fuse_log_line(enum fuse_log_level level, const char *format, va_list
 
 /* ---- what the library tells ---- */
 
-/*
- * The kernel may first have to wait for pages that this very process must bring: in a thread of its
- * own.
- */
-static void *invalidate(void *arg)
-{
-	uint64_t ino = (uint64_t)(uintptr_t)arg;
+struct invalidation {
+	struct mf_job job;
+	uint64_t ino;
+};
 
-	mf_inode_forget(ino);
-	fuse_lowlevel_notify_inval_inode(mf.session, mf_node(ino), 0, 0);
-	return NULL;
+static void invalidate(void *arg)
+{
+	struct invalidation *i = arg;
+
+	fuse_lowlevel_notify_inval_inode(mf.session, mf_node(i->ino), 0, 0);
+	free(i);
 }
 
+/*
+ * The kernel may first have to wait for pages that this very process must bring: apart. What could
+ * not be dropped so for want of memory is not kept by the next open.
+ */
 static void start_invalidate(uint64_t ino)
 {
-	pthread_t thread;
+	struct invalidation *i = mf.session ? calloc(1, sizeof(*i)) : NULL;
 
-	if (mf.session && pthread_create(&thread, NULL, invalidate, (void *)(uintptr_t)ino) == 0)
-		pthread_detach(thread);
+	mf_inode_forget(ino);
+	if (!i)
+		return;
+	i->ino = ino;
+	if (!mf_apart(&i->job, invalidate, i))
+		free(i);
 }
 
 static void told(void *user, const struct mdc_event *e)
@@ -469,6 +477,7 @@ static int finish(void)
 int main(int argc, char **argv)
 {
 	struct mdc_info info;
+	bool alone;
 	int r = mf_options(argc, argv, &mf.conf);
 
 	if (r >= 0)
@@ -485,7 +494,12 @@ int main(int argc, char **argv)
 		return MF_EXIT_FAILED;
 	mdc_get_info(mf.mdc, &info);
 	mf.root = info.root;
-	if (mf_ops_start() < 0 || mount_session() < 0) {
+	r = mf_ops_start();
+	if (r == 0)
+		r = mf_apart_start();
+	if (r < 0)
+		mf_log(LOG_ERR, "cannot start a thread: %s", strerror(-r));
+	if (r < 0 || mount_session() < 0) {
 		mdc_close_volume(mf.mdc, CLOSE_WAIT_MS);
 		return MF_EXIT_FAILED;
 	}
@@ -501,9 +515,10 @@ int main(int argc, char **argv)
 	end_signals();
 	fuse_session_unmount(mf.session);
 	mf_ops_stop();
+	alone = mf_apart_stop();
 	r = finish();
-	mf_answers_stop();
+	if (alone)
+		fuse_session_destroy(mf.session);
 	mf_log_stop();
-	fuse_session_destroy(mf.session);
 	return r;
 }

@@ -65,6 +65,20 @@ int mf_init_hook(struct fuse_session *);
 /* mdcfs_opt.c: fills conf or explains itself on standard error. -1: go on; else the exit code. */
 int mf_options(int argc, char **argv, struct mf_conf *conf);
 
+/* ---- mdcfs_apart.c: what may wait for long, in threads of its own ---- */
+
+struct mf_job {
+	struct mf_job *next;
+	void (*run)(void *arg);
+	void *arg;
+};
+
+int mf_apart_start(void); /* 0 or a negative errno */
+/* Runs it, in a thread in which nobody else waits if one can be had. False: the mount is at its end. */
+bool mf_apart(struct mf_job *, void (*run)(void *arg), void *arg);
+/* Ends what is under way. False: not all of it has ended. */
+bool mf_apart_stop(void);
+
 /* ---- mdcfs_op.c: a request on its way ---- */
 
 struct mf_op;
@@ -92,8 +106,7 @@ struct mf_op {
 	uint32_t flags;
 	int error;
 	bool direct; /* past the kernel's page cache */
-	void (*answer)(struct mf_op *);
-	struct mf_op *later; /* among those to be answered apart */
+	struct mf_job job;
 	void *handle, *buffer;
 };
 
@@ -114,8 +127,6 @@ void mf_op_ref(struct mf_op *);
 void mf_op_unref(struct mf_op *);
 /* Takes and answers; the reference stays. */
 void mf_op_error(struct mf_op *, int error);
-/* Runs what can wait in a thread of its own. run owns the reference. */
-void mf_op_thread(struct mf_op *, void *(*run)(void *op));
 /* A detached thread with a small stack. 0 or an error number. */
 int mf_thread(void *(*run)(void *arg), void *arg);
 /* A request nobody waits for. */
@@ -124,13 +135,6 @@ void mf_tell(struct mdc_request *);
 /* Buffers for data, aligned to blocks; kept for the next use. */
 void *mf_buffer_get(size_t bytes);
 void mf_buffer_put(void *buffer, size_t bytes);
-
-/* ---- mdcfs_answer.c: answers that may wait for pages ---- */
-
-/* Answers in a thread in which nobody else waits. False: there is none to be had. */
-bool mf_answer_apart(struct mf_op *, void (*answer)(struct mf_op *));
-/* Ends the threads, before the session goes. */
-void mf_answers_stop(void);
 
 /* ---- mdcfs_attr.c: how numbers look on either side ---- */
 

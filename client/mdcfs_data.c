@@ -51,8 +51,9 @@ static void data_fail(struct mf_op *op, int error)
 	data_end(op);
 }
 
-static void read_answer(struct mf_op *op)
+static void read_answer(void *arg)
 {
+	struct mf_op *op = arg;
 	fuse_req_t req = mf_op_take(op);
 
 	if (req && op->error)
@@ -70,7 +71,7 @@ static void read_done(void *user, ssize_t result)
 		op->error = (int)result;
 	else
 		op->bytes = (size_t)result;
-	if (!op->direct || !mf_answer_apart(op, read_answer))
+	if (!op->direct || !mf_apart(&op->job, read_answer, op))
 		read_answer(op);
 }
 
@@ -107,8 +108,9 @@ static void write_answer(struct mf_op *op)
  * have brought the old bytes back meanwhile. So the pages are dropped here, between the write and its
  * answer.
  */
-static void direct_write_answer(struct mf_op *op)
+static void direct_write_answer(void *arg)
 {
+	struct mf_op *op = arg;
 	struct mf_file *f = op->handle;
 
 	fuse_lowlevel_notify_inval_inode(mf.session, mf_node(f->ino), (off_t)op->offset,
@@ -125,7 +127,7 @@ static void write_done(void *user, ssize_t result)
 		return;
 	}
 	op->bytes = (size_t)result;
-	if (!op->direct || !mf_answer_apart(op, direct_write_answer))
+	if (!op->direct || !mf_apart(&op->job, direct_write_answer, op))
 		write_answer(op);
 }
 
@@ -228,7 +230,7 @@ struct range {
 	int mode;
 };
 
-static void *allocate(void *arg)
+static void allocate(void *arg)
 {
 	static const struct mdc_cred root;
 	struct mf_op *op = arg;
@@ -239,7 +241,6 @@ static void *allocate(void *arg)
 
 	mf_op_error(op, r);
 	data_end(op);
-	return NULL;
 }
 
 /* In the library's thread, which must not wait for itself. */
@@ -249,7 +250,8 @@ static void allocate_killed(struct mf_op *op, struct mdc_reply *reply)
 
 	if (r == 0) {
 		mf_inode_mode(&reply->attr);
-		r = -mf_thread(allocate, op);
+		if (!mf_apart(&op->job, allocate, op))
+			r = -EINTR;
 	}
 	if (r < 0)
 		data_fail(op, r);
@@ -263,13 +265,13 @@ void mf_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, off_t
 	if (!op)
 		return;
 	*(struct range *)op->buffer = (struct range){.length = length, .mode = mode};
-	if (op->cred.uid == 0)
-		mf_op_thread(op, allocate);
-	else
+	if (op->cred.uid != 0)
 		kill_privileges(op, allocate_killed);
+	else if (!mf_apart(&op->job, allocate, op))
+		data_fail(op, -EINTR);
 }
 
-static void *seek(void *arg)
+static void seek(void *arg)
 {
 	struct mf_op *op = arg;
 	struct mf_file *f = op->handle;
@@ -281,7 +283,6 @@ static void *seek(void *arg)
 	else if (req)
 		fuse_reply_lseek(req, r);
 	data_end(op);
-	return NULL;
 }
 
 void mf_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence, struct fuse_file_info *fi)
@@ -291,5 +292,6 @@ void mf_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence, struct 
 	if (!op)
 		return;
 	op->flags = (uint32_t)whence;
-	mf_op_thread(op, seek);
+	if (!mf_apart(&op->job, seek, op))
+		data_fail(op, -EINTR);
 }

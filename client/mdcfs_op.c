@@ -202,13 +202,6 @@ int mf_thread(void *(*run)(void *arg), void *arg)
 	return r;
 }
 
-void mf_op_thread(struct mf_op *op, void *(*run)(void *op))
-{
-	/* Short of threads: wait here. */
-	if (mf_thread(run, op))
-		run(op);
-}
-
 /* ---- the watcher ---- */
 
 static uint64_t signal_bit(int number)

@@ -272,6 +272,10 @@ check_PROGRAMS += tests/work/treework
 tests_work_treework_SOURCES = tests/work/treework.c
 tests_work_treework_LDADD =
 
+check_PROGRAMS += tests/work/overwrite
+tests_work_overwrite_SOURCES = tests/work/overwrite.c
+tests_work_overwrite_LDADD = libmdcpair.la
+
 check_PROGRAMS += tests/work/registers
 tests_work_registers_SOURCES = tests/work/registers.c tests/check/history.c tests/check/history.h
 tests_work_registers_LDADD = libmdcpair.la -lpthread
