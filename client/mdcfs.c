@@ -516,6 +516,7 @@ int main(int argc, char **argv)
 	fuse_session_unmount(mf.session);
 	mf_ops_stop();
 	alone = mf_apart_stop();
+	mf.ends = true;
 	r = finish();
 	if (alone)
 		fuse_session_destroy(mf.session);

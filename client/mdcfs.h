@@ -38,6 +38,7 @@ struct mf {
 	struct fuse_session *session;
 	uint64_t root;
 	atomic_bool evicted, tuned;
+	atomic_bool ends; /* the volume is being closed, and with it what is open */
 };
 
 extern struct mf mf;

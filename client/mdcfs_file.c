@@ -20,7 +20,8 @@ void mf_file_unref(struct mf_file *f)
 		return;
 	mf_inode_closed(f->ino, f->writes);
 	/* Without a callback it is committed with others, within a second. */
-	mdc_file_close_start(f->file, NULL, NULL);
+	if (!mf.ends)
+		mdc_file_close_start(f->file, NULL, NULL);
 	free(f);
 }
 
@@ -30,7 +31,7 @@ static int file_new(struct mf_op *op, const struct mdc_attr *a, bool is_new,
 {
 	uint32_t flags = mf_open_flags(fi->flags) & ~(uint32_t)MDC_O_TRUNC;
 	struct mf_file *f = calloc(1, sizeof(*f));
-	int r = f ? 0 : -ENOMEM;
+	int r = !f ? -ENOMEM : mf.ends ? -ESHUTDOWN : 0;
 
 	/* A program is read by whoever may execute it. */
 	if (flags & MDC_O_EXEC)
