@@ -2,8 +2,6 @@
 /* The data of files where something fails or comes late. */
 #include "tests/unit/mdc_rig.h"
 
-#include <linux/falloc.h>
-
 enum { BLOCK = CL_BLOCK_BYTES };
 
 static struct mdc_inode *file;
