@@ -26,7 +26,7 @@ static struct message {
 } messages[MANY];
 static unsigned message_count;
 static struct pr_buf prepared;
-static uint64_t generation;
+static uint64_t granted; /* the newest generation */
 
 /* ---- the LUNs ---- */
 
@@ -151,7 +151,7 @@ void ctl_refuse(uint16_t type, int error)
 void ctl_grant(uint8_t state, uint16_t lun, uint64_t size)
 {
 	struct message *m = want(PR_T_LAYOUT_GET);
-	struct pr_layout_get_r grant = {.generation = ++generation, .size = size, .change = 1};
+	struct pr_layout_get_r grant = {.generation = ++granted, .size = size, .change = 1};
 	uint8_t bytes[256], list[64];
 	struct pr_buf b = pr_buf_on(bytes, sizeof(bytes)), l = pr_buf_on(list, sizeof(list));
 	struct pr_layout_get get;
