@@ -66,9 +66,12 @@ static void *run(void *arg)
 
 int mf_apart_start(void)
 {
-	int r = mf_thread(run, NULL);
+	int r;
 
+	pthread_mutex_lock(&apart.lock);
+	r = mf_thread(run, NULL);
 	apart.threads += r == 0;
+	pthread_mutex_unlock(&apart.lock);
 	return -r;
 }
 
