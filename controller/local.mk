@@ -138,7 +138,10 @@ dist_man_MANS += \
 	deploy/man/mdcd.conf.5 \
 	deploy/man/mdcpair.8
 
-unit_tests += tests/unit/test_check tests/unit/test_conf tests/unit/test_promotion tests/unit/test_store
+unit_tests += tests/unit/test_arbiter_tool tests/unit/test_check tests/unit/test_conf tests/unit/test_promotion tests/unit/test_store
+tests_unit_test_arbiter_tool_SOURCES = tests/unit/test_arbiter_tool.c \
+	controller/io/arbiter_tool.c controller/io/conf.c controller/io/lun_tool.c controller/io/pair_dir.c
+tests_unit_test_arbiter_tool_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=lun_arbiter_lock
 tests_unit_test_check_SOURCES = tests/unit/test_check.c controller/io/check_judge.c
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c \
 	controller/io/conf.c controller/io/lun_tool.c controller/io/pair_dir.c

@@ -296,7 +296,7 @@ static int resync(const char *unused)
 			said_ms = loop_now_ms();
 			say_resync(s, said);
 		}
-		code = is_ok(s) ? PAIR_OK : PAIR_DEGRADED;
+		code = pair_exit_status(s);
 		json_decref(s);
 		if (done)
 			break;

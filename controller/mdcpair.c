@@ -116,8 +116,10 @@ static int spawn_supervisor(const struct pair_dir *d, char *why, size_t size)
 	pid_t pid;
 	ssize_t n;
 
-	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
+	if (pipe2(pipe_fd, O_CLOEXEC) < 0) {
+		snprintf(why, size, "no pipe to the supervisor: %s", strerror(errno));
 		return -errno;
+	}
 	pid = fork();
 	if (pid == 0) {
 		if (setsid() < 0 || fork() != 0 || chdir("/") < 0)

@@ -51,10 +51,13 @@ static int open_lun(struct arbiter_tool *t, const struct conf *c, char *why, siz
 	if (error)
 		return error;
 	error = lun_arbiter_lock(t->lun, who, sizeof(who));
-	if (error < 0)
+	if (error < 0) {
 		snprintf(why, size, "%s: %s may write the arbiter record: stop it first", path,
 			 who[0] ? who : "another controller");
-	return error < 0 ? error : 0;
+		return error;
+	}
+	/* Who had the lock before may have written one meanwhile. */
+	return record_is_gone(t->lun, why, size);
 }
 
 static int open_state(struct arbiter_tool *t, int i, const char *dir, const struct conf *c,

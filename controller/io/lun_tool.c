@@ -122,8 +122,10 @@ int lun_tool_label(const char *path, const char *name, const struct pr_uuid *clu
 			name, LUN_NAME_MAX);
 		return -EINVAL;
 	}
-	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+	if (getrandom(random, sizeof(random), 0) != sizeof(random)) {
+		snprintf(why, size, "no random numbers for the UUID of the LUN");
 		return -EIO;
+	}
 	label.lun = pr_uuid_make(random);
 	clock_gettime(CLOCK_REALTIME, &now);
 	label.labelled_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;

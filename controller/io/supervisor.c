@@ -28,6 +28,7 @@
 enum {
 	RESTART_MS = 150,	/* a death and the next start */
 	RESTART_MAX_MS = 10000, /* while it dies young again and again */
+	UNABLE_MS = 1000, /* this process cannot start one: short of descriptors, or of memory */
 	YOUNG_MS = 3000,
 	HANDOVER_MS = 2000,
 	HOPELESS = 78, /* its exit status when starting again does not help */
@@ -56,6 +57,7 @@ struct child {
 	struct loop_source *source;
 	bool known, stopped,
 		hopeless; /* it said who it is; stopped by a signal; starting again does not help */
+	bool unable;	  /* it could not be started, which was said */
 	uint64_t incarnation;
 	enum pr_role role;
 	uint32_t score;
@@ -185,23 +187,38 @@ static _Noreturn void become_mdcd(struct supervisor *s, struct child *c, int fd)
 	_exit(HOPELESS);
 }
 
+/* Said once until it works. */
+static void cannot_start(struct child *c, const char *what)
+{
+	snprintf(c->why, sizeof(c->why), "cannot be started: %s: %s", what, strerror(errno));
+	if (!c->unable)
+		note(c->s, c->node, "%s; it is tried again until it works", c->why);
+	c->unable = true;
+	c->restart_ms = loop_now_ms() + UNABLE_MS;
+}
+
 static void start(struct child *c)
 {
 	struct supervisor *s = c->s;
 	int pair[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		cannot_start(c, "socketpair");
 		return;
+	}
 	c->pid = fork();
 	if (c->pid == 0)
 		become_mdcd(s, c, pair[1]);
-	close(pair[1]);
 	if (c->pid < 0) {
 		c->pid = 0;
+		cannot_start(c, "fork");
+	}
+	close(pair[1]);
+	if (!c->pid) {
 		close(pair[0]);
 		return;
 	}
-	c->known = c->stopped = false;
+	c->known = c->stopped = c->unable = false;
 	c->role = PR_ROLE_STARTING;
 	c->score = 0;
 	c->started_ms = loop_now_ms();

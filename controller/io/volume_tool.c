@@ -267,7 +267,7 @@ static int create(const struct pair_place *place, const char *name, const char *
 		return error;
 	command = make_command(name, &volume, list, count);
 	if (!command)
-		return -ENOMEM;
+		return say(why, size, -ENOMEM, "no memory for the request");
 	error = ask(place, command, &o, why, size);
 	free(command);
 	if (error)
