@@ -202,7 +202,7 @@ static void drop(struct mdc_inode *inode)
 
 void mdc_inode_settle(struct mdc_inode *inode)
 {
-	if (inode->files || is_busy(inode))
+	if ((inode->files && !inode->mdc->closing) || is_busy(inode))
 		return;
 	if (inode->mdc->failed) {
 		drop(inode);
@@ -229,7 +229,8 @@ void mdc_inode_settle(struct mdc_inode *inode)
 		return;
 	}
 	tell_error(inode);
-	inode_free(inode);
+	if (!inode->files)
+		inode_free(inode);
 }
 
 /* ---- what the session asks of all ---- */
@@ -259,21 +260,28 @@ void mdc_files_lost(struct mdc *mdc)
 	for_all(mdc, lost);
 }
 
-/* Handles that are still open are void from here on. */
-static void close_inode(struct mdc_inode *inode)
-{
-	inode->files = 0;
-	mdc_inode_settle(inode);
-}
-
+/* Handles that are still open are void from here on, and hold no more than the memory. */
 void mdc_files_close_all(struct mdc *mdc)
 {
-	for_all(mdc, close_inode);
+	mdc->closing = true;
+	for_all(mdc, mdc_inode_settle);
+}
+
+static bool is_given_back(const struct mdc_inode *inode)
+{
+	return !is_busy(inode) && !mdc_inode_is_dirty(inode) && inode->layout == PR_LAYOUT_NONE &&
+	       !inode->opens;
 }
 
 bool mdc_files_quiet(struct mdc *mdc)
 {
-	return !mdc->files || mdc->files->inodes == 0;
+	struct mdc_files *files = mdc->files;
+
+	for (uint32_t i = 0; files && i < files->hash_size; i++)
+		for (struct mdc_inode *inode = files->hash[i]; inode; inode = inode->next)
+			if (!is_given_back(inode))
+				return false;
+	return true;
 }
 
 bool mdc_files_idle(struct mdc *mdc)

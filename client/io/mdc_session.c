@@ -460,10 +460,8 @@ static bool wait_until(struct mdc *mdc, bool (*condition)(struct mdc *), uint64_
 		mdc_unlock(mdc->loop);
 		if (over || mdc_now_ms() >= end_ms)
 			return over;
-		if (mdc->loop->threaded) {
+		if (mdc->loop->threaded || mdc_dispatch(mdc->loop, 1) == -EBUSY) {
 			mdc_loop_kick(mdc->loop);
-			usleep(1000);
-		} else if (mdc_dispatch(mdc->loop, 1) == -EBUSY) {
 			usleep(1000);
 		}
 	}
@@ -511,7 +509,6 @@ int mdc_close_volume(struct mdc *mdc, uint32_t wait_ms)
 	unused = !mdc->ready;
 	if (mdc->ready && !mdc->failed) {
 		mdc_lock(loop);
-		mdc->closing = true;
 		mdc_files_close_all(mdc);
 		mdc_unlock(loop);
 		if (!wait_until(mdc, is_quiet, end_ms))
@@ -526,6 +523,7 @@ int mdc_close_volume(struct mdc *mdc, uint32_t wait_ms)
 	if (mdc->session && !is_closed(mdc)) {
 		mdc_lock(loop);
 		mdc_step(mdc, &(struct cl_event){.type = CL_EV_CLOSE});
+		mdc_pump(mdc); /* it leaves, though no time may be left to wait for its answer */
 		mdc_unlock(loop);
 		if (!wait_until(mdc, is_closed, end_ms) && r == 0)
 			r = mdc_fail(-ETIMEDOUT,

@@ -156,7 +156,7 @@ static bool send_return(struct mdc_inode *inode, void (*done)(struct mdc_pending
 	if (!pending)
 		return false;
 	pending->number = inode->generation;
-	if (inode->files)
+	if (inode->files && !inode->mdc->closing)
 		mdc_tell(inode->mdc,
 			 &(struct mdc_event){.type = MDC_EVENT_INVALIDATE, .ino = inode->ino});
 	return true;
