@@ -596,8 +596,11 @@ int mdc_io_look(struct mdc_inode *inode, mdc_io_done done, void *user)
 bool mdc_io_cancel(struct mdc_inode *inode, struct mdc_io *io)
 {
 	for (struct mdc_io *other = inode->waiting; other; other = other->next)
-		if (other == io)
-			return mdc_io_leave(inode, io, -EINTR);
+		if (other == io) {
+			mdc_io_leave(inode, io, -EINTR);
+			mdc_commit_run(inode);
+			return true;
+		}
 	return false;
 }
 

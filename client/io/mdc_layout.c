@@ -151,6 +151,7 @@ static void layout_got(struct mdc_pending *pending, int error, const uint8_t *p,
 		fail_waiting(inode, error);
 	}
 	mdc_io_run(inode);
+	mdc_commit_run(inode);
 	mdc_tasks_run(inode);
 	inode->pins--;
 	mdc_inode_settle(inode);

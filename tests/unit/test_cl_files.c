@@ -1,83 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The library against a real pair: an embedded one in a directory of its own, made by the mdcpair
- * and mdcd of this build. File contents are compared with a copy in memory, also while the active
- * controller is killed.
+ * The library against a real pair. File contents are compared with a copy in memory, also while the
+ * active controller is killed.
  */
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <linux/falloc.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "client/mdcpair.h"
+#include "tests/unit/pair_rig.h"
 
 enum { FILE_MAX = 2 << 20, BUF = FILE_MAX + 70 };
-
-static char dir[] = "/tmp/mdc-files-XXXXXX";
-static char spec[600];
-
-static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int run(const char *format, ...)
-{
-	char command[800];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(command, sizeof(command), format, args);
-	va_end(args);
-	return system(command);
-}
-
-/* "mount it:   mdcfs ADDRESSES:/vol1 MOUNTPOINT" */
-static bool read_spec(const char *path)
-{
-	FILE *f = fopen(path, "re");
-	char line[700];
-	bool found = false;
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "mount it: mdcfs %599s", spec) == 1)
-			found = true;
-	if (f)
-		fclose(f);
-	return found;
-}
-
-static void pair_up(void)
-{
-	char out[64];
-
-	if (access("./mdcpair", X_OK) || access("./mdcd", X_OK))
-		cr_skip("mdcpair and mdcd are not in the current directory");
-	cr_assert(mkdtemp(dir) != NULL);
-	snprintf(out, sizeof(out), "%s.out", dir);
-	if (run("PATH=.:$PATH ./mdcpair up --lun-size 256M %s >%s 2>&1", dir, out) ||
-	    !read_spec(out)) {
-		run("cat %s >&2", out);
-		cr_assert_fail("no pair");
-	}
-}
-
-static void pair_down(void)
-{
-	run("./mdcpair down %s >/dev/null 2>&1; rm -rf %s %s.out", dir, dir, dir);
-}
-
-static struct mdc *mounted(struct mdc_info *ret)
-{
-	struct mdc_options options = {.flags = MDC_OPEN_NO_WAIT};
-	struct mdc *mdc;
-	int r = mdc_open_volume(spec, &options, &mdc);
-
-	cr_assert_eq(r, 0, "%s", mdc_error());
-	mdc_get_info(mdc, ret);
-	return mdc;
-}
 
 /* ---- a file and its copy in memory ---- */
 
@@ -399,16 +332,6 @@ static uint64_t blocks_of(struct mdc *mdc, struct mdc_file *file)
 	return attr.blocks / 8;
 }
 
-static struct mdc_file *made(struct mdc *mdc, uint64_t root, const char *name)
-{
-	struct mdc_file *file;
-
-	cr_assert_eq(mdc_file_create(mdc, NULL, root, name, 0100644, MDC_O_READ | MDC_O_WRITE,
-				     &file, NULL, NULL),
-		     0, "%s", mdc_error());
-	return file;
-}
-
 /* What lies between them is not taken, or it would be kept for ever. Writes in a row get a window. */
 Test(cl_files, blocks_are_taken_where_they_are_written)
 {
@@ -464,7 +387,7 @@ Test(cl_files, what_was_cut_off_is_not_brought_back_by_a_write_that_fails)
 	struct mdc_file *file = made(mdc, info.root, "cut"),
 			*other = made(mdc, info.root, "the others");
 	static char bytes[9010], want[9010];
-	_Atomic ssize_t first = 0, second = 0;
+	_Atomic ssize_t first = 0, second = 0, synced = 1;
 
 	memset(bytes, 'X', sizeof(bytes));
 	cr_assert_eq(mdc_file_write(file, bytes, 4096, 0, MDC_WRITE_DSYNC), 4096);
@@ -479,6 +402,15 @@ Test(cl_files, what_was_cut_off_is_not_brought_back_by_a_write_that_fails)
 		     0);
 	while (!first || !second)
 		usleep(1000);
+	/* What waited for a write is not left behind by one that fails. */
+	cr_assert_eq(mdc_file_fsync(file), 0);
+	cr_assert_eq(
+		mdc_file_write_start(file, bytes, 4096, 1 << 20, 0, keep_result, (void *)&first),
+		0);
+	cr_assert_eq(mdc_file_fsync_start(file, keep_result, (void *)&synced), 0);
+	while (synced == 1)
+		usleep(1000);
+	cr_assert_eq(synced, 0);
 	cr_assert_eq(first, -ENOSPC);
 	cr_assert_eq(second, 10);
 	cr_assert_eq(mdc_file_read(file, bytes, sizeof(bytes), 0), 9010);
@@ -522,7 +454,7 @@ static void close_it(void *user, ssize_t result)
 	mdc_file_close_start(user, NULL, NULL);
 }
 
-/* What ends at once (a read at the end, an fsync of nothing) calls back before its start returns. */
+/* What ends at once (a read at the end, an fsync of nothing), too. */
 Test(cl_files, a_callback_may_close_the_file)
 {
 	struct mdc_info info;
