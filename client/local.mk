@@ -18,8 +18,10 @@ client_io = \
 	client/io/mdc_data.h \
 	client/io/mdc_error.c \
 	client/io/mdc_file.c \
+	client/io/mdc_fsync.c \
 	client/io/mdc_inode.c \
 	client/io/mdc_io.c \
+	client/io/mdc_later.c \
 	client/io/mdc_layout.c \
 	client/io/mdc_loop.c \
 	client/io/mdc_luns.c \

@@ -35,8 +35,10 @@ const char *mdc_version(void);
  * A session belongs to one loop. Without one in its options it gets its own, driven by a background
  * thread. A program that drives many sessions from one thread makes a loop, opens the sessions on
  * it, and calls mdc_dispatch, by itself or when mdc_fd is readable. Callbacks run in the thread
- * that dispatches; they may submit and cancel requests but not call what waits. Functions that
- * wait, called in a program whose loop has no thread, dispatch the loop themselves.
+ * that dispatches, never from within what starts a request or a transfer (mdc_cancel and
+ * mdc_close_volume alone may call them, too); they may submit and cancel requests but not call what
+ * waits. Functions that wait, called in a program whose loop has no thread, dispatch the loop
+ * themselves.
  */
 int mdc_loop_new(struct mdc_loop **ret);
 void mdc_loop_free(struct mdc_loop *);	      /* after its sessions; NULL is fine */
@@ -112,9 +114,10 @@ int mdc_open_volume(const char *spec, const struct mdc_options *options, struct 
 int mdc_open_volume_start(const char *spec, const struct mdc_options *options,
 			  void (*done)(void *user, int error), void *user, struct mdc **ret);
 /*
- * Writes back what is dirty, closes what is open (no handle may be used any more), gives back
- * layouts, ends the session; waits up to wait_ms for an active controller. NULL is fine. -ETIMEDOUT:
- * not everything came there; the session then ends with its lease.
+ * Writes back what is dirty, closes what is open (no handle may be used any more, but for a callback
+ * that closes its own), gives back layouts, ends the session; waits up to wait_ms for an active
+ * controller. NULL is fine. -ETIMEDOUT: not everything came there; the session then ends with its
+ * lease.
  */
 int mdc_close_volume(struct mdc *, uint32_t wait_ms);
 
@@ -374,7 +377,8 @@ int mdc_file_write_start(struct mdc_file *, const void *buffer, size_t bytes, ui
 /* Writes complete, LUNs flushed, layout committed and durable on both controllers. */
 int mdc_file_fsync(struct mdc_file *);
 int mdc_file_fsync_start(struct mdc_file *, mdc_io_done done, void *user);
-/* Everything of the session. */
+/* Every file that is dirty when it is called, as by mdc_file_fsync; the first error, or why the
+ * session is over. */
 int mdc_sync(struct mdc *);
 int mdc_file_truncate(struct mdc_file *, const struct mdc_cred *, uint64_t size);
 /* fallocate(2): mode 0, FALLOC_FL_KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE[|KEEP_SIZE]. */

@@ -29,9 +29,16 @@ endif
 tests_unit_test_mdcfs_log_SOURCES = tests/unit/test_mdcfs_log.c client/mdcfs_log.c
 tests_unit_test_mdcfs_log_CFLAGS = $(AM_CFLAGS)
 tests_unit_test_mdcfs_log_LDADD = $(CRITERION_LIBS) -lpthread
-unit_tests += tests/unit/test_cl_files
+unit_tests += tests/unit/test_mdc_loop
+tests_unit_test_mdc_loop_SOURCES = tests/unit/test_mdc_loop.c client/io/mdc_later.c client/io/mdc_loop.c client/io/mdc_sync.c
+tests_unit_test_mdc_loop_CFLAGS = $(AM_CFLAGS)
+tests_unit_test_mdc_loop_LDADD = libmdccore.la $(CRITERION_LIBS) -lpthread
+unit_tests += tests/unit/test_cl_ends tests/unit/test_cl_files
+tests_unit_test_cl_ends_SOURCES = tests/unit/test_cl_ends.c tests/unit/pair_rig.h
+tests_unit_test_cl_files_SOURCES = tests/unit/test_cl_files.c tests/unit/pair_rig.h
 unit_tests += tests/unit/test_cl_version
 tests_unit_test_cl_version_LDADD = libmdcpair.la libmdccore.la $(CRITERION_LIBS) -lpthread
+tests_unit_test_cl_ends_LDADD = libmdcpair.la $(CRITERION_LIBS) -lpthread
 tests_unit_test_cl_files_LDADD = libmdcpair.la $(CRITERION_LIBS) -lpthread
 
 unit_tests += tests/unit/test_jr_forged
@@ -230,9 +237,9 @@ check-asan:
 	$(AM_V_at)test -e asan/Makefile || (cd asan && $(abs_srcdir)/configure --enable-asan --enable-werror)
 	$(AM_V_at)$(MAKE) -C asan check UNIT_LIMIT_S=$(SLOW_UNIT_LIMIT_S)
 
-# VALGRIND_TESTS=tests/unit/test_x: only that. Threads are for check-tsan. test_cl_files starts a pair, which valgrind cannot follow: mdcpair
-# runs itself as /proc/self/exe, and there that is valgrind. test_locked locks memory by mlock2, which valgrind 3.19 does not know.
-VALGRIND_TESTS = $(filter-out tests/unit/test_cl_files tests/unit/test_locked,$(unit_tests))
+# VALGRIND_TESTS=tests/unit/test_x: only that. Threads are for check-tsan. test_cl_ends and test_cl_files start a pair, which valgrind cannot follow:
+# mdcpair runs itself as /proc/self/exe, and there that is valgrind. test_locked locks memory by mlock2, which valgrind 3.19 does not know.
+VALGRIND_TESTS = $(filter-out tests/unit/test_cl_ends tests/unit/test_cl_files tests/unit/test_locked,$(unit_tests))
 .PHONY: check-valgrind check-tsan
 check-valgrind: all
 	$(AM_V_at)$(MAKE) check TESTS='$(VALGRIND_TESTS)' VALGRIND=yes UNIT_LIMIT_S=$(SLOW_UNIT_LIMIT_S)

@@ -17,5 +17,9 @@ void mdc_call_io_done(void *call, ssize_t result);
  */
 int mdc_call_wait(struct mdc *, struct mdc_call *, int started, uint64_t id,
 		  struct mdc_reply *take);
-void mdc_call_pump(struct mdc *); /* in a loop with a thread: what was submitted leaves now */
+/*
+ * What was submitted leaves: now in a loop with a thread, otherwise by who dispatches. What can only
+ * end, since the session is over, is left to that one, too.
+ */
+void mdc_call_pump(struct mdc *);
 int mdc_call_attr(struct mdc *, struct mdc_request *, struct mdc_attr *ret, bool *ret_created);

@@ -41,7 +41,6 @@ static void end_fsyncs(struct mdc_inode *inode, struct mdc_fsync *over, int erro
 			error = inode->error;
 			inode->error = 0;
 		}
-		inode->mdc->loop->completed++;
 		f->done(f->user, error);
 		free(f);
 	}

@@ -67,13 +67,6 @@ void mdc_buffer_put(void *p, size_t bytes)
 	free(p);
 }
 
-static void __attribute__((destructor)) buffers_free(void)
-{
-	for (int c = 0; c < CLASSES; c++)
-		while (kept_count[c])
-			free(kept[c][--kept_count[c]]);
-}
-
 /* ---- the executor ---- */
 
 int mdc_data_need(struct mdc_loop *loop)

@@ -112,6 +112,7 @@ struct mdc_task {
 	uint32_t *groups;
 	char *name;
 	void *value;
+	struct mdc_later *later; /* of an error that is known at once */
 	struct mdc_task *next;
 };
 
@@ -235,7 +236,7 @@ bool mdc_tasks_freeze(const struct mdc_inode *);
 void mdc_task_add(struct mdc_inode *, struct mdc_task *);
 struct mdc_task *mdc_task_new(enum mdc_task_kind); /* NULL: no memory */
 void mdc_task_free(struct mdc_task *);		   /* one that was never added; NULL is fine */
-int mdc_task_carry(struct mdc_task *, const struct mdc_request *);
+int mdc_task_carry(struct mdc *, struct mdc_task *, const struct mdc_request *);
 bool mdc_tasks_hold_commit(const struct mdc_inode *);
 void mdc_tasks_run(struct mdc_inode *);
 void mdc_task_return(struct mdc_inode *); /* the layout is given back as soon as it can be */

@@ -116,6 +116,7 @@ uint64_t mdc_file_size(struct mdc_file *file)
 
 struct closing {
 	struct mdc_inode *inode;
+	struct mdc_later *later;
 	mdc_done done;
 	void *user;
 };
@@ -126,15 +127,20 @@ static void close_now(struct mdc_inode *inode)
 	mdc_inode_settle(inode);
 }
 
+static void close_told(void *user, ssize_t result)
+{
+	struct closing *closing = user;
+
+	closing->done(closing->user, &(struct mdc_reply){.error = (int)result, .text = ""});
+	free(closing);
+}
+
 static void close_committed(void *user, ssize_t result)
 {
 	struct closing *closing = user;
-	struct mdc_reply reply = {.error = (int)result, .text = ""};
 
 	closing->inode->files--;
-	if (closing->done)
-		closing->done(closing->user, &reply);
-	free(closing);
+	mdc_later_done(closing->later, result);
 }
 
 void mdc_file_close_start(struct mdc_file *file, mdc_done done, void *user)
@@ -142,17 +148,19 @@ void mdc_file_close_start(struct mdc_file *file, mdc_done done, void *user)
 	struct mdc_inode *inode = file->inode;
 	struct mdc *mdc = inode->mdc;
 	struct closing *closing = done ? calloc(1, sizeof(*closing)) : NULL;
+	struct mdc_later *later = closing ? mdc_later_new(mdc, close_told, closing) : NULL;
 
 	free(file);
 	mdc_lock(mdc->loop);
-	if (closing) {
-		*closing = (struct closing){inode, done, user};
+	if (later) {
+		*closing = (struct closing){inode, later, done, user};
 		inode->pins++;
 		if (mdc_fsync_add(inode, close_committed, closing) < 0)
 			close_committed(closing, -ENOMEM);
 		inode->pins--;
 		mdc_inode_settle(inode);
 	} else {
+		free(closing);
 		close_now(inode);
 	}
 	mdc_call_pump(mdc);
@@ -184,7 +192,6 @@ static int check(struct mdc_file *file, uint32_t need, size_t bytes, uint64_t of
 	return 0;
 }
 
-/* What ends at once calls back at once, and the callback may close the file. */
 static int start(struct mdc_file *file, const struct mdc_io *like)
 {
 	struct mdc_inode *inode = file->inode;
@@ -197,7 +204,6 @@ static int start(struct mdc_file *file, const struct mdc_io *like)
 	*io = *like;
 	mdc_lock(mdc->loop);
 	r = mdc_io_start(inode, io);
-	mdc_inode_settle(inode);
 	mdc_call_pump(mdc);
 	mdc_unlock(mdc->loop);
 	if (r < 0)
@@ -208,30 +214,35 @@ static int start(struct mdc_file *file, const struct mdc_io *like)
 int mdc_file_read_start(struct mdc_file *file, void *buffer, size_t bytes, uint64_t offset,
 			mdc_io_done done, void *user)
 {
+	struct mdc_io io = {.kind = MDC_IO_READ,
+			    .p = buffer,
+			    .bytes = bytes,
+			    .offset = offset,
+			    .done = mdc_later_done};
 	int r = check(file, MDC_O_READ | MDC_O_EXEC, bytes, offset);
 
 	if (r < 0)
 		return r;
-	return start(file, &(struct mdc_io){.kind = MDC_IO_READ,
-					    .p = buffer,
-					    .bytes = bytes,
-					    .offset = offset,
-					    .done = done,
-					    .user = user});
+	io.user = mdc_later_new(file->inode->mdc, done, user);
+	if (!io.user)
+		return mdc_fail(-ENOMEM, "no memory for a transfer");
+	r = start(file, &io);
+	if (r < 0)
+		free(io.user);
+	return r;
 }
 
 struct durable {
 	struct mdc_file *file;
+	struct mdc_later *later;
 	ssize_t result;
-	mdc_io_done done;
-	void *user;
 };
 
 static void durable_done(void *user, ssize_t result)
 {
 	struct durable *d = user;
 
-	d->done(d->user, result < 0 ? result : d->result);
+	mdc_later_done(d->later, result < 0 ? result : d->result);
 	free(d);
 }
 
@@ -252,26 +263,27 @@ int mdc_file_write_start(struct mdc_file *file, const void *buffer, size_t bytes
 			    .bytes = bytes,
 			    .offset = offset,
 			    .flags = flags,
-			    .done = done,
-			    .user = user};
-	struct durable *d;
+			    .done = mdc_later_done};
+	struct mdc_later *later;
+	struct durable *d = NULL;
 	int r = check(file, MDC_O_WRITE, bytes, offset);
 
 	if (r < 0)
 		return r;
 	if (!bytes)
 		return mdc_fail(-EINVAL, "a write of nothing");
-	if (!(flags & MDC_WRITE_DSYNC))
-		return start(file, &io);
-	d = calloc(1, sizeof(*d));
-	if (!d)
-		return mdc_fail(-ENOMEM, "no memory for a transfer");
-	*d = (struct durable){.file = file, .done = done, .user = user};
-	io.done = durable_written;
-	io.user = d;
-	r = start(file, &io);
-	if (r < 0)
+	io.user = later = mdc_later_new(file->inode->mdc, done, user);
+	if (later && (flags & MDC_WRITE_DSYNC)) {
+		io.done = durable_written;
+		io.user = d = calloc(1, sizeof(*d));
+	}
+	if (d)
+		*d = (struct durable){.file = file, .later = later};
+	r = io.user ? start(file, &io) : mdc_fail(-ENOMEM, "no memory for a transfer");
+	if (r < 0) {
 		free(d);
+		free(later);
+	}
 	return r;
 }
 
@@ -287,6 +299,7 @@ static void io_call_done(void *user, ssize_t result)
 {
 	struct io_call *call = user;
 
+	call->waiter.mdc->loop->completed++;
 	call->result = result;
 	mdc_waiter_done(&call->waiter);
 }
@@ -385,67 +398,7 @@ ssize_t mdc_file_write(struct mdc_file *file, const void *buffer, size_t bytes, 
 	return n;
 }
 
-/* ---- syncing ---- */
-
-int mdc_file_fsync_start(struct mdc_file *file, mdc_io_done done, void *user)
-{
-	struct mdc_inode *inode = file->inode;
-	struct mdc *mdc = inode->mdc;
-	int r;
-
-	mdc_lock(mdc->loop);
-	r = mdc_fsync_add(inode, done, user);
-	mdc_inode_settle(inode);
-	mdc_call_pump(mdc);
-	mdc_unlock(mdc->loop);
-	return r;
-}
-
-int mdc_file_fsync(struct mdc_file *file)
-{
-	struct mdc *mdc = file->inode->mdc;
-	struct mdc_call *call = mdc_call_new(mdc);
-	int r;
-
-	if (!call)
-		return mdc_fail(-ENOMEM, "no memory for an fsync");
-	mdc_lock(mdc->loop);
-	r = mdc_fsync_add(file->inode, mdc_call_io_done, call);
-	mdc_call_pump(mdc);
-	mdc_unlock(mdc->loop);
-	return mdc_call_wait(mdc, call, r, 0, NULL);
-}
-
-int mdc_sync(struct mdc *mdc)
-{
-	int r = 0;
-
-	for (;;) {
-		struct mdc_call *call = NULL;
-		int one = 0;
-
-		mdc_lock(mdc->loop);
-		if (mdc->files && mdc->files->dirty) {
-			call = mdc_call_new(mdc);
-			one = call ? mdc_fsync_add(mdc->files->dirty, mdc_call_io_done, call)
-				   : -ENOMEM;
-			/* All at once: the LUNs are flushed once for them. */
-			for (struct mdc_inode *i = mdc->files->dirty, *next; i; i = next) {
-				next = i->next_dirty;
-				i->commit_wanted = true;
-				mdc_commit_run(i);
-			}
-			mdc_call_pump(mdc);
-		}
-		mdc_unlock(mdc->loop);
-		if (!call)
-			return one ? mdc_fail(one, "no memory for an fsync") : r;
-		one = mdc_call_wait(mdc, call, one, 0, NULL);
-		if (one == -EINTR || one == -ENOMEM)
-			return one;
-		r = r ? r : one;
-	}
-}
+/* ---- size and blocks ---- */
 
 int mdc_file_truncate(struct mdc_file *file, const struct mdc_cred *cred, uint64_t size)
 {
@@ -463,7 +416,7 @@ int mdc_file_allocate(struct mdc_file *file, const struct mdc_cred *cred, uint32
 	struct mdc_request q = {.cred = cred, .done = mdc_call_done, .user = call};
 	int r = check(file, MDC_O_WRITE, bytes, offset);
 
-	if (r == 0 && (!task || !call || mdc_task_carry(task, &q) < 0))
+	if (r == 0 && (!task || !call || mdc_task_carry(mdc, task, &q) < 0))
 		r = mdc_fail(-ENOMEM, "no memory for a request");
 	if (r < 0) {
 		mdc_task_free(task);

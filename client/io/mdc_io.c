@@ -71,12 +71,10 @@ bool mdc_io_write_before(const struct mdc_inode *inode, uint64_t seq)
 
 static void io_over(struct mdc_io *io, ssize_t result)
 {
-	struct mdc *mdc = io->inode->mdc;
 	bool kept = io->copy_late; /* its owner may be gone once it is done */
 
 	if (io->bounce && !kept)
 		mdc_buffer_put(io->bounce, io->bounce_bytes);
-	mdc->loop->completed += !io->own;
 	if (io->done)
 		io->done(io->user, result);
 	if (!kept)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -72,6 +73,7 @@ int mdc_loop_new(struct mdc_loop **ret)
 	pthread_mutex_init(&loop->lock, &recursive);
 	pthread_mutexattr_destroy(&recursive);
 	loop->armed_ms = UINT64_MAX;
+	loop->later_end = &loop->later;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
 	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -215,6 +217,7 @@ static void drain(int fd)
 
 static void pump(struct mdc_loop *loop)
 {
+	mdc_later_run(loop);
 	mdc_data_pump(loop);
 	while (loop->dirty) {
 		struct mdc *mdc = loop->dirty;
@@ -223,6 +226,8 @@ static void pump(struct mdc_loop *loop)
 		mdc->is_dirty = false;
 		mdc_pump(mdc);
 	}
+	if (loop->later)
+		mdc_loop_kick(loop);
 }
 
 static void handle(struct mdc_loop *loop, struct epoll_event *ev, bool *ret_timer)
@@ -247,17 +252,20 @@ static int round_of(struct mdc_loop *loop, int timeout_ms)
 	int n;
 
 	mdc_lock(loop);
+	loop->in_round = true;
 	before = loop->completed;
 	loop->now_ms = mdc_now_ms();
 	bury(loop);
 	pump(loop);
 	if (loop->completed != before)
 		timeout_ms = 0;
+	loop->in_round = false;
 	mdc_unlock(loop);
 	n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_ROUND, timeout_ms);
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	mdc_lock(loop);
+	loop->in_round = true;
 	loop->now_ms = mdc_now_ms();
 	for (int i = 0; i < n; i++)
 		handle(loop, &events[i], &timer);
@@ -265,6 +273,7 @@ static int round_of(struct mdc_loop *loop, int timeout_ms)
 		timers(loop);
 	pump(loop);
 	n = (int)(loop->completed - before);
+	loop->in_round = false;
 	mdc_unlock(loop);
 	return n;
 }
@@ -274,12 +283,15 @@ static long futex(atomic_int *at, int op, int value)
 	return syscall(SYS_futex, at, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
+/* That it may lead is nothing to one that is to ask its test: it tries to lead behind that. */
 static void poke(struct mdc_waiter *w, int why)
 {
-	int waiting = WAIT_ON;
+	int state = WAIT_ON;
 
-	if (atomic_compare_exchange_strong(&w->state, &waiting, why))
-		futex(&w->state, FUTEX_WAKE, 1);
+	while (!atomic_compare_exchange_strong(&w->state, &state, why))
+		if (why != WAIT_ASK || state != WAIT_LEAD)
+			return;
+	futex(&w->state, FUTEX_WAKE, 1);
 }
 
 static bool lead(struct mdc_loop *loop)
@@ -322,8 +334,10 @@ static void *run(void *arg)
 	return NULL;
 }
 
+/* The signals of the program are not for this thread. */
 int mdc_loop_start_thread(struct mdc_loop *loop)
 {
+	sigset_t all, before;
 	int r = 0;
 
 	if (loop->threaded)
@@ -331,7 +345,10 @@ int mdc_loop_start_thread(struct mdc_loop *loop)
 	if (!lead(loop))
 		return mdc_fail(-EBUSY, "another thread dispatches this loop");
 	loop->threaded = true;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = pthread_create(&loop->thread, NULL, run, loop);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r == 0)
 		return 0;
 	loop->threaded = false;
@@ -353,6 +370,9 @@ void mdc_interrupt(struct mdc *mdc)
 	for (struct mdc_waiter *w = mdc->loop->waiters; w; w = w->next)
 		if (w->mdc == mdc)
 			poke(w, WAIT_ASK);
+	/* One of them may be the one that dispatches. */
+	if (!mdc->loop->threaded)
+		mdc_loop_kick(mdc->loop);
 	mdc_unlock(mdc->loop);
 }
 
@@ -404,7 +424,7 @@ bool mdc_wait(struct mdc_loop *loop, struct mdc_waiter *w)
 				return false;
 		}
 		if (!loop->threaded && lead(loop)) {
-			int r = mdc_waiter_is_done(w) ? 0 : round_of(loop, -1);
+			int r = atomic_load(&w->state) == WAIT_ON ? round_of(loop, -1) : 0;
 
 			leave(loop);
 			ASSERT(r >= 0);

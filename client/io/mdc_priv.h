@@ -27,10 +27,12 @@ struct mdc_loop {
 	struct mdc *sessions, *dirty; /* dirty: to be pumped */
 	struct mdc *graves;	      /* closed; freed once no event can name them any more */
 	struct mdc_waiter *waiters;
+	struct mdc_later *later, **later_end; /* to be called back by the next round */
 	uint64_t completed;
 	pthread_t thread;
 	bool threaded, stop;
-	bool leader; /* somebody is in mdc_dispatch */
+	bool leader;   /* somebody is in mdc_dispatch */
+	bool in_round; /* and has the lock: in a callback, or about to call one */
 	struct mdc_pending *free_pending;
 	struct mdc_data *data; /* the data path's part: executor, buffers */
 };
@@ -81,6 +83,7 @@ struct mdc {
 		int error;
 	} lost[CL_LINKS]; /* connections that failed at once */
 	uint32_t lost_count;
+	uint32_t laters;   /* completions that were not called back yet */
 	uint64_t *cancels; /* asked for while stepping */
 	uint32_t cancel_count, cancel_cap;
 	int failed; /* the session never stood, or stands no more */
@@ -123,6 +126,12 @@ void mdc_waiter_done(struct mdc_waiter *);   /* removes it too; it may be gone a
 bool mdc_waiter_is_done(struct mdc_waiter *);
 struct mdc_pending *mdc_pending_new(struct mdc *);
 void mdc_pending_free(struct mdc *, struct mdc_pending *);
+
+/* mdc_later.c */
+/* A completion that may be known while it is started. NULL: no memory. */
+struct mdc_later *mdc_later_new(struct mdc *, mdc_io_done, void *user);
+void mdc_later_done(void *later, ssize_t result); /* the next round calls back, and frees it */
+void mdc_later_run(struct mdc_loop *);
 
 /* mdc_error.c: sets the thread's text, returns error. */
 int mdc_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -42,10 +42,11 @@ static bool clears_rights(const struct mdc_inode *inode)
 	return inode->killpriv || (inode->commit != MDC_COMMIT_IDLE && inode->commit_killpriv);
 }
 
-static int task_for(enum mdc_task_kind kind, const struct mdc_request *q, struct mdc_task **ret)
+static int task_for(struct mdc *mdc, enum mdc_task_kind kind, const struct mdc_request *q,
+		    struct mdc_task **ret)
 {
 	*ret = mdc_task_new(kind);
-	if (*ret && mdc_task_carry(*ret, q) == 0)
+	if (*ret && mdc_task_carry(mdc, *ret, q) == 0)
 		return 0;
 	mdc_task_free(*ret);
 	return mdc_fail(-ENOMEM, "no memory for a request");
@@ -118,7 +119,7 @@ static int create_submit(struct mdc *mdc, const struct mdc_request *q, uint64_t 
 	if (!create)
 		return mdc_fail(-ENOMEM, "no memory for a request");
 	*create = (struct create){.mdc = mdc, .done = q->done, .user = q->user};
-	r = task_for(MDC_TASK_SIZE, &cut, &create->cut);
+	r = task_for(mdc, MDC_TASK_SIZE, &cut, &create->cut);
 	first.flags &= ~(uint32_t)MDC_O_TRUNC;
 	first.done = created;
 	first.user = create;
@@ -162,7 +163,7 @@ int mdc_resize_submit(struct mdc *mdc, const struct mdc_request *q, uint64_t *re
 		kind = MDC_TASK_RIGHTS;
 	else if (!timed)
 		return mdc_request_send(mdc, q, ret_id);
-	r = task_for(kind, q, &task);
+	r = task_for(mdc, kind, q, &task);
 	if (r < 0) {
 		mdc_inode_settle(inode);
 		return r;

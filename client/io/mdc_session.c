@@ -493,7 +493,7 @@ static bool is_quiet(struct mdc *mdc)
 
 static bool is_idle(struct mdc *mdc)
 {
-	return mdc_files_idle(mdc);
+	return mdc_files_idle(mdc) && !mdc->laters;
 }
 
 int mdc_close_volume(struct mdc *mdc, uint32_t wait_ms)
@@ -529,6 +529,12 @@ int mdc_close_volume(struct mdc *mdc, uint32_t wait_ms)
 			r = mdc_fail(-ETIMEDOUT,
 				     "%s: no active controller took the end of the session",
 				     mdc->volume);
+	}
+	/* What was asked of a session that is over ends now. */
+	if (is_closed(mdc)) {
+		mdc_lock(loop);
+		mdc_pump(mdc);
+		mdc_unlock(loop);
 	}
 	/* The kernel may still write into buffers: nothing is freed before. */
 	wait_until(mdc, is_idle, UINT64_MAX);

@@ -91,17 +91,25 @@ void mdc_call_done(void *user, struct mdc_reply *reply)
 
 void mdc_call_io_done(void *user, ssize_t result)
 {
-	mdc_call_done(user, &(struct mdc_reply){.error = (int)result, .text = ""});
+	struct mdc_call *call = user;
+
+	call->mdc->loop->completed++;
+	mdc_call_done(call, &(struct mdc_reply){.error = (int)result, .text = ""});
 }
 
 void mdc_call_pump(struct mdc *mdc)
 {
 	struct mdc_loop *loop = mdc->loop;
 
-	if (!loop->threaded)
+	if (loop->in_round)
 		return;
+	if (!loop->threaded || mdc->failed || mdc->stepping) {
+		if (loop->leader)
+			mdc_loop_kick(loop);
+		return;
+	}
 	mdc_data_pump(loop);
-	if (mdc->is_dirty && !mdc->stepping)
+	if (mdc->is_dirty)
 		mdc_pump(mdc);
 }
 

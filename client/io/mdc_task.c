@@ -29,12 +29,27 @@ void mdc_task_free(struct mdc_task *task)
 	free(task->groups);
 	free(task->name);
 	free(task->value);
+	free(task->later);
 	free(task);
 }
 
-int mdc_task_carry(struct mdc_task *task, const struct mdc_request *q)
+static void told(void *user, ssize_t error)
+{
+	struct mdc_task *task = user;
+
+	if (task->request.done)
+		task->request.done(task->request.user,
+				   &(struct mdc_reply){.error = (int)error, .text = ""});
+	task->later = NULL; /* freed by who calls this */
+	mdc_task_free(task);
+}
+
+int mdc_task_carry(struct mdc *mdc, struct mdc_task *task, const struct mdc_request *q)
 {
 	task->request = *q;
+	task->later = mdc_later_new(mdc, told, task);
+	if (!task->later)
+		return -ENOMEM;
 	if (q->cred) {
 		task->cred = *q->cred;
 		task->groups = malloc((q->cred->group_count + 1) * sizeof(uint32_t));
@@ -83,18 +98,17 @@ void mdc_task_add(struct mdc_inode *inode, struct mdc_task *task)
 	mdc_tasks_run(inode);
 }
 
-/* reply: what the task's request gave, or an error before it could be asked. */
-static void task_over(struct mdc_inode *inode, struct mdc_reply *reply)
+static struct mdc_task *task_take(struct mdc_inode *inode)
 {
 	struct mdc_task *task = inode->tasks;
 
 	inode->tasks = task->next;
 	inode->pins++;
-	if (task->request.done) {
-		inode->mdc->loop->completed++;
-		task->request.done(task->request.user, reply);
-	}
-	mdc_task_free(task);
+	return task;
+}
+
+static void go_on(struct mdc_inode *inode)
+{
 	mdc_tasks_run(inode);
 	mdc_io_run(inode);
 	mdc_commit_run(inode);
@@ -102,9 +116,27 @@ static void task_over(struct mdc_inode *inode, struct mdc_reply *reply)
 	mdc_inode_settle(inode);
 }
 
+/* reply: what the task's request gave. */
+static void task_over(struct mdc_inode *inode, struct mdc_reply *reply)
+{
+	struct mdc_task *task = task_take(inode);
+
+	if (task->request.done)
+		task->request.done(task->request.user, reply);
+	mdc_task_free(task);
+	go_on(inode);
+}
+
+/* An error before it could be asked, perhaps while the task is added. */
 static void task_fail(struct mdc_inode *inode, int error)
 {
-	task_over(inode, &(struct mdc_reply){.error = error, .text = ""});
+	struct mdc_task *task = task_take(inode);
+
+	if (task->later)
+		mdc_later_done(task->later, error);
+	else
+		mdc_task_free(task);
+	go_on(inode);
 }
 
 static void next_step(struct mdc_inode *inode)
@@ -366,6 +398,7 @@ static void allocated(struct mdc_pending *pending, int error, const uint8_t *p, 
 	struct mdc_reply reply = {.error = error, .text = ""};
 	struct pr_allocate_r r;
 
+	inode->mdc->loop->completed++;
 	if (!error && pr_allocate_r_decode(&r, p, len) < 0)
 		reply.error = -EPROTO;
 	if (!reply.error) {

@@ -234,6 +234,15 @@ int64_t mdc_real_ns(void)
 	return ++now;
 }
 
+struct mdc_later *mdc_later_new(struct mdc *m, mdc_io_done done, void *user)
+{
+	return NULL;
+}
+
+void mdc_later_done(void *later, ssize_t result)
+{
+}
+
 int mdc_fail(int error, const char *format, ...)
 {
 	return error;
