@@ -117,8 +117,10 @@ static int spawn_supervisor(const struct pair_dir *d, char *why, size_t size)
 	ssize_t n;
 
 	if (pipe2(pipe_fd, O_CLOEXEC) < 0) {
-		snprintf(why, size, "no pipe to the supervisor: %s", strerror(errno));
-		return -errno;
+		int error = errno;
+
+		snprintf(why, size, "no pipe to the supervisor: %s", strerror(error));
+		return -error;
 	}
 	pid = fork();
 	if (pid == 0) {
