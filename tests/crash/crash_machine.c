@@ -252,14 +252,14 @@ static void store_later(struct sim *s, int node, const struct ctl_effect *fx, ui
 static void copy_keep(int node)
 {
 	struct machine *m = &machines[node];
-	uint64_t before = disk_rmdirs();
+	uint64_t before = disk_removals();
 
 	disk_node(node);
 	if (heap_dies(node))
 		return;
 	store_copy_keep(m->store);
 	heap_leave();
-	while (disk_rmdirs() == before)
+	while (disk_removals() == before)
 		sched_yield();
 }
 

@@ -62,9 +62,9 @@ uint64_t disk_calls(void)
 	return disk.calls;
 }
 
-uint64_t disk_rmdirs(void)
+uint64_t disk_removals(void)
 {
-	return __atomic_load_n(&disk.rmdirs, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&disk.removals, __ATOMIC_SEQ_CST);
 }
 
 bool disk_failed(void)

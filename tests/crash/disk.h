@@ -43,7 +43,9 @@ void disk_settle(int node);
 /* Would this write of a dead controller, still queued, have reached the disk? Part of it: *ret_mask has a bit for each sector. */
 bool disk_queued_lands(uint32_t bytes, uint64_t *ret_mask);
 
-uint64_t disk_writes(void), disk_calls(void), disk_rmdirs(void);
+uint64_t disk_writes(void), disk_calls(void);
+/* Directories that were to be removed: by an rmdir, or by an unlink in it that was let fail. */
+uint64_t disk_removals(void);
 /* The faults that this call can have, a bit each. */
 unsigned disk_can_fail(uint64_t call);
 bool disk_failed(void); /* the planned fault has happened */

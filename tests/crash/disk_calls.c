@@ -354,9 +354,11 @@ int unlinkat(int dir, const char *path, int flags)
 {
 	if (disk.node && disk.dead)
 		return 0;
-	return name_fails("unlink", dir, path, EIO_ALONE)
-		       ? -1
-		       : (int)syscall(SYS_unlinkat, dir, path, flags);
+	if (name_fails("unlink", dir, path, EIO_ALONE)) {
+		__atomic_add_fetch(&disk.removals, 1, __ATOMIC_SEQ_CST);
+		return -1;
+	}
+	return (int)syscall(SYS_unlinkat, dir, path, flags);
 }
 
 int unlink(const char *path)
@@ -370,7 +372,7 @@ int rmdir(const char *path)
 			? -1
 			: (int)syscall(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR);
 
-	__atomic_add_fetch(&disk.rmdirs, 1, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&disk.removals, 1, __ATOMIC_SEQ_CST);
 	return r;
 }
 

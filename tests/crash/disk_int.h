@@ -40,7 +40,7 @@ struct disk {
 	bool dead, failed;
 	enum disk_fate fate;
 	unsigned crashes;
-	uint64_t writes, calls, rmdirs, dice;
+	uint64_t writes, calls, removals, dice;
 	uint8_t can_fail[DISK_CALLS_MAX];
 	struct undo undo[UNDO_MAX];
 	size_t undo_count;
