@@ -104,6 +104,31 @@ Test(mdc_data, an_fsync_that_is_asked_for_when_another_ends_waits_for_its_own_fl
 	cr_assert_eq(third.result, 0);
 }
 
+/* ---- commits that come late ---- */
+
+static struct rig_commit committed_in_the_background(int flush_error)
+{
+	struct mdc_loop *loop = file->mdc->loop;
+
+	loop->now_ms += 1000;
+	mdc_data_tick(loop);
+	lun_done(AIO_FSYNC, 0, flush_error);
+	return flush_error ? (struct rig_commit){0} : ctl_commit();
+}
+
+Test(mdc_data, what_a_commit_in_the_background_lost_the_next_fsync_is_told_once)
+{
+	a_block_is_written();
+	committed_in_the_background(-EIO);
+	rig_fsync(file, &first);
+	cr_assert_eq(first.ended, 1);
+	cr_assert_eq(first.result, -EIO, "nobody is told");
+	ctl_return();
+	rig_fsync(file, &second);
+	cr_assert_eq(second.ended, 1);
+	cr_assert_eq(second.result, 0);
+}
+
 /* ---- what fails ---- */
 
 static void is_told(uint64_t from, uint64_t size)
