@@ -129,6 +129,25 @@ Test(mdc_data, what_a_commit_in_the_background_lost_the_next_fsync_is_told_once)
 	cr_assert_eq(second.result, 0);
 }
 
+/* The controller has forgotten the layout, and what was written is there under a new one that names the same place. */
+Test(mdc_data, a_commit_that_is_refused_for_its_layout_tells_the_same_under_a_new_one)
+{
+	struct rig_commit told;
+
+	a_block_is_written();
+	rig_fsync(file, &first);
+	lun_done(AIO_FSYNC, 0, 0);
+	ctl_refuse(PR_T_LAYOUT_COMMIT, -EKEYEXPIRED);
+	cr_assert_eq(first.ended, 0);
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, 0);
+	told = ctl_commit();
+	cr_assert_eq(told.blocks, 1, "the block is not told");
+	cr_assert_eq(told.from, 0);
+	cr_assert_eq(told.size, BLOCK);
+	cr_assert_eq(first.ended, 1);
+	cr_assert_eq(first.result, 0);
+}
+
 /* ---- what fails ---- */
 
 static void is_told(uint64_t from, uint64_t size)
