@@ -150,6 +150,11 @@ void ctl_refuse(uint16_t type, int error)
 
 void ctl_grant(uint8_t state, uint16_t lun, uint64_t size)
 {
+	ctl_grant_at(state, lun, 1000, size);
+}
+
+void ctl_grant_at(uint8_t state, uint16_t lun, uint64_t first, uint64_t size)
+{
 	struct message *m = want(PR_T_LAYOUT_GET);
 	struct pr_layout_get_r grant = {.generation = ++granted, .size = size, .change = 1};
 	uint8_t bytes[256], list[64];
@@ -158,7 +163,7 @@ void ctl_grant(uint8_t state, uint16_t lun, uint64_t size)
 
 	cr_assert_eq(pr_layout_get_decode(&get, m->bytes, (uint32_t)m->len), 0);
 	cr_assert_eq(pr_extent_put(&l, &(struct pr_extent){.file_block = get.file_block,
-							   .lun_block = 1000 + get.file_block,
+							   .lun_block = first + get.file_block,
 							   .blocks = (uint32_t)get.blocks,
 							   .lun = lun,
 							   .state = state}),

@@ -32,6 +32,8 @@ unsigned lun_waiting(enum aio_op);
 unsigned ctl_waiting(uint16_t type);
 void ctl_refuse(uint16_t type, int error);
 void ctl_grant(uint8_t state, uint16_t lun, uint64_t size); /* all that was asked for */
+/* The same, where block n of the file lies at block first + n. */
+void ctl_grant_at(uint8_t state, uint16_t lun, uint64_t first, uint64_t size);
 /* What it told: its first range, or 0, 0; its size, or 0. */
 struct rig_commit {
 	uint64_t from, blocks, size;

@@ -148,6 +148,34 @@ Test(mdc_data, a_commit_that_is_refused_for_its_layout_tells_the_same_under_a_ne
 	cr_assert_eq(first.result, 0);
 }
 
+/* What stands in another place is not what was written. */
+static void new_layout_has(uint8_t state, uint16_t lun, uint64_t first_block)
+{
+	a_block_is_written();
+	rig_fsync(file, &first);
+	lun_done(AIO_FSYNC, 0, 0);
+	ctl_refuse(PR_T_LAYOUT_COMMIT, -EKEYEXPIRED);
+	ctl_grant_at(state, lun, first_block, 0);
+	cr_assert_eq(ctl_waiting(PR_T_LAYOUT_COMMIT), 0, "told of what was never written");
+	cr_assert_eq(first.ended, 1);
+	cr_assert_eq(first.result, -EIO);
+}
+
+Test(mdc_data, what_was_written_under_a_lost_layout_is_not_told_of_another_block)
+{
+	new_layout_has(PR_EXTENT_UNWRITTEN, 0, 1001);
+}
+
+Test(mdc_data, what_was_written_under_a_lost_layout_is_not_told_of_another_lun)
+{
+	new_layout_has(PR_EXTENT_UNWRITTEN, 1, 1000);
+}
+
+Test(mdc_data, what_was_written_under_a_lost_layout_is_not_told_of_a_hole)
+{
+	new_layout_has(PR_EXTENT_HOLE, 0, 0);
+}
+
 /* ---- what fails ---- */
 
 static void is_told(uint64_t from, uint64_t size)
