@@ -79,6 +79,28 @@ Test(mdc_data, a_write_behind_an_end_that_cannot_be_looked_at_fails_and_does_not
 	cr_assert_eq(first.result, -ENXIO);
 }
 
+/* The controller takes what lies beyond the end, and knows nothing of who would still write there. */
+Test(mdc_data, a_cut_to_the_same_size_gives_back_what_is_allocated_beyond_it)
+{
+	struct mdc_task *task;
+
+	a_block_is_written();
+	rig_write(file, &first, BLOCK, BLOCK, 0);
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, 0);
+	lun_done(AIO_WRITE, 0, 0);
+	cr_assert(cl_map_find(&file->map, 2), "nothing is allocated beyond the end");
+	rig_fsync(file, &first);
+	lun_done(AIO_FSYNC, 0, 0);
+	ctl_commit();
+	task = mdc_task_new(MDC_TASK_SIZE);
+	task->size = 2 * BLOCK;
+	mdc_task_add(file, task);
+	ctl_return();
+	rig_write(file, &second, 2 * BLOCK, BLOCK, 0);
+	cr_assert_eq(lun_waiting(AIO_WRITE), 0);
+	cr_assert_eq(ctl_waiting(PR_T_LAYOUT_GET), 1);
+}
+
 /* ---- fsyncs ---- */
 
 static void write_and_sync(void)
