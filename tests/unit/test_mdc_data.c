@@ -79,6 +79,23 @@ Test(mdc_data, a_write_behind_an_end_that_cannot_be_looked_at_fails_and_does_not
 	cr_assert_eq(first.result, -ENXIO);
 }
 
+/* A grant may have come for what others then had: what is written under it would be theirs. */
+Test(mdc_data, a_layout_that_a_bind_has_lost_is_asked_for_anew)
+{
+	a_block_is_written();
+	rig_fsync(file, &first);
+	lun_done(AIO_FSYNC, 0, 0);
+	ctl_commit();
+	mdc_files_lost(file->mdc);
+	cr_assert_eq(ctl_waiting(PR_T_LAYOUT_RETURN), 1, "it is kept");
+	rig_write(file, &second, 0, BLOCK, 0);
+	cr_assert_eq(lun_waiting(AIO_WRITE), 0);
+	ctl_return();
+	ctl_grant(PR_EXTENT_WRITTEN, 0, BLOCK);
+	lun_done(AIO_WRITE, 0, 0);
+	cr_assert_eq(second.result, BLOCK);
+}
+
 /* The controller takes what lies beyond the end, and knows nothing of who would still write there. */
 Test(mdc_data, a_cut_to_the_same_size_gives_back_what_is_allocated_beyond_it)
 {
