@@ -66,6 +66,25 @@ Test(mdc_data, a_layout_that_is_recalled_goes_back_though_an_older_one_is_on_its
 	cr_assert_eq(third.result, BLOCK);
 }
 
+/* Read before and written behind a write, they would take it away. */
+Test(mdc_data, a_write_waits_for_the_zeros_that_are_on_their_way_to_its_block)
+{
+	rig_up();
+	file = rig_file(7);
+	rig_write(file, &first, 10 * BLOCK, BLOCK, 0);
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, 100);
+	while (ctl_waiting(PR_T_LAYOUT_GET))
+		ctl_grant(PR_EXTENT_WRITTEN, 0, 100);
+	cr_assert_eq(lun_waiting(AIO_READ), 1);
+	rig_write(file, &second, 50, 10, 0);
+	cr_assert_eq(lun_waiting(AIO_READ), 1, "both run");
+	lun_done(AIO_READ, 0, 0);
+	lun_done(AIO_WRITE, 0, 0);
+	while (!second.ended)
+		lun_done(lun_waiting(AIO_READ) ? AIO_READ : AIO_WRITE, 0, 0);
+	cr_assert_eq(second.result, 10);
+}
+
 /* Its end lies in a block that no layout is held of: that is looked at first. */
 Test(mdc_data, a_write_behind_an_end_that_cannot_be_looked_at_fails_and_does_not_ask_for_ever)
 {
