@@ -162,6 +162,29 @@ Test(mdc_data, an_fsync_that_is_asked_for_when_another_ends_waits_for_its_own_fl
 	cr_assert_eq(third.result, 0);
 }
 
+/* The one that is under way began before what the other had written was complete. */
+Test(mdc_data, an_fsync_that_is_asked_for_during_the_flush_of_another_file_has_its_own)
+{
+	struct mdc_inode *inode;
+
+	a_block_is_written();
+	rig_fsync(file, &first);
+	inode = rig_file(8);
+	rig_write(inode, &second, 0, BLOCK, 0);
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, 0);
+	lun_done(AIO_WRITE, 0, 0);
+	rig_fsync(inode, &second);
+	cr_assert_eq(lun_waiting(AIO_FSYNC), 1);
+	lun_done(AIO_FSYNC, 0, 0);
+	ctl_commit();
+	cr_assert_eq(first.ended, 1);
+	cr_assert_eq(ctl_waiting(PR_T_LAYOUT_COMMIT), 0, "told before its flush");
+	lun_done(AIO_FSYNC, 0, 0);
+	ctl_commit();
+	cr_assert_eq(second.ended, 2);
+	cr_assert_eq(second.result, 0);
+}
+
 /* ---- commits that come late ---- */
 
 static struct rig_commit committed_in_the_background(int flush_error)
