@@ -185,6 +185,21 @@ Test(mdc_data, an_fsync_that_is_asked_for_during_the_flush_of_another_file_has_i
 	cr_assert_eq(second.result, 0);
 }
 
+Test(mdc_data, an_fsync_waits_for_a_write_that_has_not_begun)
+{
+	rig_up();
+	file = rig_file(7);
+	rig_write(file, &first, 0, BLOCK, 0);
+	rig_fsync(file, &second);
+	cr_assert_eq(second.ended, 0, "told before the write has begun");
+	ctl_grant(PR_EXTENT_UNWRITTEN, 0, 0);
+	lun_done(AIO_WRITE, 0, 0);
+	lun_done(AIO_FSYNC, 0, 0);
+	cr_assert_eq(ctl_commit().blocks, 1);
+	cr_assert_eq(second.ended, 1);
+	cr_assert_eq(second.result, 0);
+}
+
 /* ---- commits that come late ---- */
 
 static struct rig_commit committed_in_the_background(int flush_error)
