@@ -14,7 +14,7 @@ static struct mdc_inode inode;
 static struct mdc_pending pending;
 
 static struct mdc_flush *flush[3];
-static uint8_t message[4096];
+static uint8_t message[32 << 10];
 static struct pr_buf buf;
 static unsigned sent, fsyncs;
 static long fsync_error;
@@ -123,22 +123,27 @@ static void done(void *user, long error)
 	fsync_error = error;
 }
 
-static void written_beside(struct mdc_io *other)
+static void written_at(uint32_t ranges, struct mdc_io *other)
 {
 	loop = (struct mdc_loop){0};
 	files = (struct mdc_files){.mdc = &mdc, .disks = disks, .disk_count = 3};
 	mdc = (struct mdc){.loop = &loop, .files = &files};
 	inode = (struct mdc_inode){.mdc = &mdc, .ino = 7, .generation = 3, .disks = 1 | 4};
-	inode.dirty.at = calloc(1, sizeof(*inode.dirty.at));
-	inode.dirty.at[0].from = 5;
-	inode.dirty.at[0].to = 9;
-	inode.dirty.count = 1;
+	inode.dirty.at = calloc(ranges, sizeof(*inode.dirty.at));
+	for (uint32_t i = 0; i < ranges; i++)
+		inode.dirty.at[i] = (struct cl_range){.from = 5 + 10 * i, .to = 9 + 10 * i};
+	inode.dirty.count = ranges;
 	inode.size_seen = 9 * 4096;
 	inode.size_dirty = true;
 	inode.running = other;
 	memset(flush, 0, sizeof(flush));
 	sent = fsyncs = 0;
 	cr_assert_eq(mdc_fsync_add(&inode, done, NULL), 0);
+}
+
+static void written_beside(struct mdc_io *other)
+{
+	written_at(1, other);
 }
 
 static void written(void)
@@ -202,4 +207,41 @@ Test(mdc_commit, tells_the_size_though_a_write_below_it_is_under_way)
 	cr_assert_eq(pr_layout_commit_decode(&m, message, (uint32_t)buf.len), 0);
 	cr_assert(m.flags & PR_LC_SIZE);
 	cr_assert_eq(m.size, 9 * 4096);
+}
+
+/* The size is true when all of what lies below it is told: it comes with the last of them. */
+static void told_in_messages(uint32_t ranges, unsigned messages)
+{
+	struct pr_layout_commit_r r = {0};
+	struct pr_layout_commit m;
+	uint8_t bytes[256];
+	struct pr_buf b = pr_buf_on(bytes, sizeof(bytes));
+	uint32_t told = 0;
+
+	cr_assert_eq(pr_layout_commit_r_encode(&b, &r), 0);
+	written_at(ranges, NULL);
+	flushed(0, 0);
+	flushed(2, 0);
+	for (unsigned i = 1; i <= messages; i++) {
+		cr_assert_eq(sent, i);
+		cr_assert_eq(pr_layout_commit_decode(&m, message, (uint32_t)buf.len), 0);
+		cr_assert_eq(!!(m.flags & PR_LC_SIZE), i == messages);
+		told += m.ranges.count;
+		cr_assert_eq(fsyncs, 0);
+		pending.raw(&pending, 0, b.p, (uint32_t)b.len);
+	}
+	cr_assert_eq(sent, messages);
+	cr_assert_eq(told, ranges);
+	cr_assert_eq(fsyncs, 1);
+	cr_assert_eq(fsync_error, 0);
+}
+
+Test(mdc_commit, as_many_ranges_as_a_message_takes_are_told_in_one)
+{
+	told_in_messages(1024, 1);
+}
+
+Test(mdc_commit, more_ranges_than_a_message_takes_are_told_in_several)
+{
+	told_in_messages(1025, 2);
 }
