@@ -12,6 +12,10 @@ unit_tests += tests/unit/test_mdc_commit
 tests_unit_test_mdc_commit_SOURCES = tests/unit/test_mdc_commit.c client/io/mdc_commit.c
 tests_unit_test_mdc_commit_CFLAGS = $(AM_CFLAGS) # objects of its own: the library has the others
 tests_unit_test_mdc_commit_LDADD = libmdccore.la $(CRITERION_LIBS)
+unit_tests += tests/unit/test_mdc_resize
+tests_unit_test_mdc_resize_SOURCES = tests/unit/test_mdc_resize.c client/io/mdc_resize.c
+tests_unit_test_mdc_resize_CFLAGS = $(AM_CFLAGS)
+tests_unit_test_mdc_resize_LDADD = $(CRITERION_LIBS)
 unit_tests += tests/unit/test_mdc_data
 tests_unit_test_mdc_data_SOURCES = tests/unit/test_mdc_data.c tests/unit/mdc_rig.c tests/unit/mdc_rig.h \
 	client/io/mdc_commit.c client/io/mdc_data.c client/io/mdc_inode.c client/io/mdc_io.c \
