@@ -272,6 +272,25 @@ Test(mdc_data, what_was_written_under_a_lost_layout_is_not_told_of_a_hole)
 	new_layout_has(PR_EXTENT_HOLE, 0, 0);
 }
 
+/* ---- times and sizes ---- */
+
+/* Asked for before the write, answered behind it. */
+Test(mdc_data, times_that_are_set_before_a_write_are_not_the_writes)
+{
+	struct mdc_pending pending = {.op = MDC_SETATTR, .flags = MDC_SET_MTIME};
+	struct mdc_task task = {.kind = MDC_TASK_TIMES, .started = true};
+	struct mdc_reply reply = {.attr = {.ino = 7, .change = 2, .mtime_ns = 12345}};
+
+	a_block_is_written();
+	task.seq = file->seq;
+	file->tasks = &task;
+	rig_write(file, &second, 0, BLOCK, 0);
+	lun_done(AIO_WRITE, 0, 0);
+	mdc_files_reply(file->mdc, &pending, &reply);
+	cr_assert_neq(file->mtime_ns, 12345, "the write's time is lost");
+	cr_assert_eq(reply.attr.mtime_ns, file->mtime_ns);
+}
+
 /* ---- what fails ---- */
 
 static void is_told(uint64_t from, uint64_t size)
