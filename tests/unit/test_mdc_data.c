@@ -291,6 +291,19 @@ Test(mdc_data, times_that_are_set_before_a_write_are_not_the_writes)
 	cr_assert_eq(reply.attr.mtime_ns, file->mtime_ns);
 }
 
+Test(mdc_data, an_older_word_on_the_size_is_none)
+{
+	a_block_is_written();
+	rig_fsync(file, &first);
+	lun_done(AIO_FSYNC, 0, 0);
+	ctl_commit();
+	mdc_inode_told(file, &(struct mdc_attr){.ino = 7, .change = 1});
+	cr_assert_eq(file->size_seen, BLOCK);
+	rig_read(file, &second, 0, BLOCK);
+	lun_done(AIO_READ, 0, 0);
+	cr_assert_eq(second.result, BLOCK);
+}
+
 /* ---- what fails ---- */
 
 static void is_told(uint64_t from, uint64_t size)
