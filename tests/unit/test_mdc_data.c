@@ -200,6 +200,18 @@ Test(mdc_data, an_fsync_waits_for_a_write_that_has_not_begun)
 	cr_assert_eq(second.result, 0);
 }
 
+Test(mdc_data, an_fsync_does_not_wait_for_a_write_that_is_cancelled)
+{
+	rig_up();
+	file = rig_file(7);
+	rig_write(file, &first, 0, BLOCK, 0);
+	rig_fsync(file, &second);
+	cr_assert(mdc_io_cancel(file, file->waiting));
+	cr_assert_eq(first.result, -EINTR);
+	cr_assert_eq(second.ended, 1);
+	cr_assert_eq(second.result, 0);
+}
+
 /* ---- commits that come late ---- */
 
 static struct rig_commit committed_in_the_background(int flush_error)
