@@ -115,6 +115,22 @@ Test(mdc_data, a_layout_that_a_bind_has_lost_is_asked_for_anew)
 	cr_assert_eq(second.result, BLOCK);
 }
 
+Test(mdc_data, a_layout_goes_back_when_the_write_under_way_has_ended_and_is_told)
+{
+	a_block_is_written();
+	rig_fsync(file, &first);
+	lun_done(AIO_FSYNC, 0, 0);
+	ctl_commit();
+	rig_write(file, &second, 0, BLOCK, 0);
+	mdc_files_recall(file->mdc, file->ino, file->generation);
+	cr_assert_eq(ctl_waiting(PR_T_LAYOUT_RETURN), 0, "given back under a write");
+	lun_done(AIO_WRITE, 0, 0);
+	cr_assert_eq(ctl_waiting(PR_T_LAYOUT_RETURN), 0, "given back before its commit");
+	lun_done(AIO_FSYNC, 0, 0);
+	ctl_commit();
+	ctl_return();
+}
+
 /* The controller takes what lies beyond the end, and knows nothing of who would still write there. */
 Test(mdc_data, a_cut_to_the_same_size_gives_back_what_is_allocated_beyond_it)
 {
