@@ -215,6 +215,27 @@ Test(cl_core, the_open_of_a_cancelled_create_is_given_back)
 	net_free(r);
 }
 
+Test(cl_core, a_cancelled_open_is_given_back)
+{
+	struct net *r = net_serving();
+	struct pr_open open = {.ino = 11};
+	struct pr_close q;
+	struct net_sent *s;
+	uint64_t id;
+
+	cr_assert_eq(pr_open_encode(cl_prepare(r->cl, pr_open_size(&open)), &open), 0);
+	id = cl_submit(r->cl, PR_T_OPEN, 100);
+	net_pump(r);
+	s = net_want(r, at(A, ACCESS), PR_T_OPEN);
+	net_step(r, (struct cl_event){.type = CL_EV_CANCEL, .id = id});
+	SAY(r, at(A, ACCESS), net_reply_to(s, 5), open_r, .attr = {.ino = 11});
+	s = net_want(r, at(A, ACCESS), PR_T_CLOSE);
+	cr_assert_eq(pr_close_decode(&q, s->p, s->f.length), 0);
+	cr_assert_eq(q.ino, 11);
+	cr_assert_eq(q.opens, 1);
+	net_free(r);
+}
+
 Test(cl_core, a_request_without_a_slot_is_cancelled_for_good)
 {
 	struct net *r = net_serving();
