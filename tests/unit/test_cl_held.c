@@ -119,3 +119,20 @@ Test(cl_core, a_grant_is_not_joined_with_what_is_being_returned)
 	cr_assert_eq(held[0].generation, 78);
 	net_free(r);
 }
+
+/* A recall that comes late finds nothing, and no inode is remembered for it. */
+Test(cl_core, what_was_returned_is_held_no_more)
+{
+	struct net *r = net_serving();
+	struct pr_held held[2];
+
+	ask_layout(r, 3, PR_LAYOUT_WRITE, 100);
+	grant(r, at(A, ACCESS), net_want(r, at(A, ACCESS), PR_T_LAYOUT_GET), 77);
+	ask_return(r, 3, 77, 101);
+	SAY(r, at(A, ACCESS), net_reply_to(net_want(r, at(A, ACCESS), PR_T_LAYOUT_RETURN), 5),
+	    layout_return_r);
+	recall(r, at(A, COORD), 3, 77, 5);
+	cr_assert_eq(r->recalls, 0);
+	cr_assert_eq(told(r, 6, held), 0);
+	net_free(r);
+}
