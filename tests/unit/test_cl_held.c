@@ -136,3 +136,22 @@ Test(cl_core, what_was_returned_is_held_no_more)
 	cr_assert_eq(told(r, 6, held), 0);
 	net_free(r);
 }
+
+/* What it grants may be another's by now: the bind between did not name it. */
+Test(cl_core, a_grant_of_an_epoch_before_the_bind_is_none)
+{
+	struct net *r = net_serving();
+	struct net_sent *old;
+
+	ask_layout(r, 3, PR_LAYOUT_WRITE, 100);
+	old = net_want(r, at(A, ACCESS), PR_T_LAYOUT_GET);
+	net_notice(r, at(A, ACCESS), PR_ROLE_ACTIVE, 7);
+	net_want(r, at(A, ACCESS), PR_T_SESSION_BIND);
+	net_bind_reply(r, at(A, ACCESS), 7);
+	net_want(r, at(A, ACCESS), PR_T_LAYOUT_GET);
+	grant(r, at(A, ACCESS), old, 77);
+	cr_assert_eq(r->dones, 0, "granted before the promotion");
+	SAY(r, at(A, ACCESS), net_reply_to(old, 7), layout_get_r, .generation = 78);
+	cr_assert_eq(r->dones, 1);
+	net_free(r);
+}
