@@ -155,3 +155,26 @@ Test(cl_core, a_grant_of_an_epoch_before_the_bind_is_none)
 	cr_assert_eq(r->dones, 1);
 	net_free(r);
 }
+
+static void create_and_open(struct net *r, uint64_t ino)
+{
+	ask_create(r, "x", 100);
+	net_create_reply(r, at(A, ACCESS), net_want(r, at(A, ACCESS), PR_T_CREATE), 5, ino);
+}
+
+Test(cl_core, a_close_of_all_opens_leaves_none)
+{
+	struct pr_close q = {.ino = 3, .opens = 2};
+	struct net *r = net_serving();
+	struct pr_held held[2];
+
+	create_and_open(r, 3);
+	create_and_open(r, 3);
+	cr_assert_eq(pr_close_encode(cl_prepare(r->cl, pr_close_size(&q)), &q), 0);
+	cl_submit(r->cl, PR_T_CLOSE, 101);
+	net_pump(r);
+	SAY(r, at(A, ACCESS), net_reply_to(net_want(r, at(A, ACCESS), PR_T_CLOSE), 5), close_r);
+	cr_assert_eq(r->dones, 3);
+	cr_assert_eq(told(r, 6, held), 0);
+	net_free(r);
+}
