@@ -10,7 +10,7 @@ enum { NET_SENT_MAX = 256, NET_DONE_MAX = 64 };
 struct net_sent {
 	int link;
 	struct pr_frame f;
-	uint8_t p[2048];
+	uint8_t p[128 << 10]; /* a bind may tell of thousands of inodes */
 };
 
 struct net {

@@ -178,3 +178,44 @@ Test(cl_core, a_close_of_all_opens_leaves_none)
 	cr_assert_eq(told(r, 6, held), 0);
 	net_free(r);
 }
+
+/* More than one bind takes; each part is answered with what it has lost. */
+Test(cl_core, each_of_very_many_is_told_once_and_all_losses_are_summed)
+{
+	enum { MANY = 20000, PARTS = 5 };
+	static uint8_t seen[MANY + 1];
+	struct net *r = net_serving();
+	struct pr_session_bind bind;
+	struct pr_held held;
+	int serving = r->serving;
+
+	for (uint64_t ino = 1; ino <= MANY; ino++) {
+		create_and_open(r, ino);
+		r->sents = r->seen = r->dones = 0;
+	}
+	net_kill_peer(r, A);
+	net_look_away(r);
+	net_notice(r, at(B, ACCESS), PR_ROLE_ACTIVE, 6);
+	for (int part = 1; part <= PARTS; part++) {
+		struct net_sent *s = net_want(r, at(B, ACCESS), PR_T_SESSION_BIND);
+
+		cr_assert_eq(pr_session_bind_decode(&bind, s->p, s->f.length), 0);
+		cr_assert_eq(bind.flags, part < PARTS ? PR_BIND_MORE : 0);
+		while (pr_held_next(&bind.held, &held)) {
+			cr_assert(held.ino <= MANY && held.opens == 1);
+			cr_assert_eq(seen[held.ino]++, 0);
+		}
+	}
+	for (uint64_t ino = 1; ino <= MANY; ino++)
+		cr_assert_eq(seen[ino], 1, "inode %llu is not told", (unsigned long long)ino);
+	for (uint32_t part = 1; part <= PARTS; part++) {
+		cr_assert_eq(r->serving, serving, "bound before the last part");
+		SAY(r, at(B, ACCESS),
+		    FRAME(.type = PR_T_SESSION_BIND_R, .epoch = 6, .session = 42,
+			  .sequence = r->ask),
+		    session_bind_r, .lost = part);
+	}
+	cr_assert_eq(r->serving, serving + 1);
+	cr_assert_eq(r->lost, 1 + 2 + 3 + 4 + 5);
+	net_free(r);
+}
