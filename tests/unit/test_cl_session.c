@@ -191,6 +191,20 @@ Test(cl_core, eviction_ends_everything_with_estale)
 	net_free(r);
 }
 
+/* It was decided by who is active no more, and perhaps never committed. */
+Test(cl_core, an_eviction_of_an_epoch_that_is_over_is_none)
+{
+	struct net *r = net_serving();
+
+	net_notice(r, at(B, ACCESS), PR_ROLE_ACTIVE, 6);
+	net_want(r, at(B, ACCESS), PR_T_SESSION_BIND);
+	net_bind_reply(r, at(B, ACCESS), 6);
+	SAY(r, at(A, COORD), FRAME(.type = PR_T_EVICTED, .epoch = 5), evicted, .session = 42,
+	    .reason = pr_bytes_str("its lease ended"));
+	cr_assert_eq(r->evicted, 0);
+	net_free(r);
+}
+
 Test(cl_core, a_session_that_is_gone_at_its_binding_is_evicted)
 {
 	struct net *r = net_serving();
