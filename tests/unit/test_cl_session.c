@@ -205,6 +205,23 @@ Test(cl_core, an_eviction_of_an_epoch_that_is_over_is_none)
 	net_free(r);
 }
 
+/* Its successor is away, and what it has committed is not here. */
+Test(cl_core, an_active_of_an_epoch_that_is_over_is_not_bound_to)
+{
+	struct net *r = net_serving();
+
+	net_notice(r, at(B, ACCESS), PR_ROLE_ACTIVE, 6);
+	net_want(r, at(B, ACCESS), PR_T_SESSION_BIND);
+	net_bind_reply(r, at(B, ACCESS), 6);
+	net_look_away(r);
+	net_kill_peer(r, B);
+	net_notice(r, at(A, ACCESS), PR_ROLE_ACTIVE, 5);
+	cr_assert(net_quiet(r));
+	net_notice(r, at(A, ACCESS), PR_ROLE_ACTIVE, 7);
+	net_want(r, at(A, ACCESS), PR_T_SESSION_BIND);
+	net_free(r);
+}
+
 Test(cl_core, a_session_that_is_gone_at_its_binding_is_evicted)
 {
 	struct net *r = net_serving();
