@@ -427,6 +427,36 @@ Test(jr_append, waits_when_the_ring_is_too_far_behind)
 	rig_done(&rig);
 }
 
+/* What the disk has of it is shown by the entry that names it, so each must be named. */
+Test(jr_append, a_batch_that_lands_while_an_entry_is_written_is_named_by_the_next)
+{
+	uint64_t tag;
+	int r;
+
+	rig_init(&rig, rig_config(256, 4, 64, 2), 1);
+	rig_open(&rig);
+	cr_assert_eq(rig_append(&rig, 1, 1, 100), 0);
+	cr_assert(rig_step(&rig));
+	jr_name(rig.jr);
+	cr_assert_eq(rig_append(&rig, 1, 1, 100), 0);
+	rig_poll(&rig);
+	cr_assert_eq(rig.appended, 1u);
+	cr_assert_eq(simdisk_pending(rig.disk), 2u);
+	for (int is_entry = 0; is_entry < 2; is_entry++)
+		for (unsigned i = 0; i < simdisk_pending(rig.disk); i++)
+			if ((simdisk_op_at(rig.disk, i)->file == 0) == is_entry) {
+				r = simdisk_complete(rig.disk, i, &tag);
+				jr_io_done(rig.jr, tag, r);
+				break;
+			}
+	rig_poll(&rig);
+	cr_assert_eq(rig.appended, 2u);
+	cr_assert_eq(jr_unnamed(rig.jr), 1u);
+	rig_run(&rig);
+	cr_assert_eq(jr_unnamed(rig.jr), 0u);
+	rig_done(&rig);
+}
+
 Test(jr_append, waits_for_a_new_beginning)
 {
 	struct pr_hash base = {{5}};
