@@ -334,6 +334,31 @@ Test(jr_cut, archives_then_drops_and_the_place_is_used_again)
 	rig_done(&rig);
 }
 
+/* What was read for the archive stands there no more. */
+Test(jr_cut, what_is_written_in_its_place_is_read_anew)
+{
+	struct rig rig;
+	struct jr_batch *b;
+
+	rig_init(&rig, rig_config(1024, 4, 64, 2), 3);
+	rig_open(&rig);
+	for (unsigned i = 0; i < 4; i++)
+		rig_append_wait(&rig, 1, 1, 100);
+	rig_run(&rig);
+	jr_cut(rig.jr, 1);
+	rig_run(&rig);
+	/* More than is kept in memory. */
+	for (unsigned i = 0; i < 300; i++)
+		rig_append_wait(&rig, 2, 1, 100);
+	rig_run(&rig);
+	b = rig_fetch(&rig, 2);
+	cr_assert_not_null(b);
+	cr_assert_eq(b->epoch, 2u);
+	cr_assert_eq(rig.damage, 0u);
+	jr_batch_unref(b);
+	rig_done(&rig);
+}
+
 Test(jr_cut, at_the_tail_changes_nothing)
 {
 	struct rig rig;
