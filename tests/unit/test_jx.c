@@ -130,6 +130,35 @@ Test(jx, a_new_directory_gets_a_journal_that_lasts)
 	}
 }
 
+/* It lies in two segments, and each is archived by itself. */
+Test(jx, all_that_is_cut_is_in_the_archive)
+{
+	struct jx_config c;
+	struct jr_event ev;
+	char path[128];
+	struct stat st;
+	struct jx *x;
+	struct jr *jr;
+
+	dir_make();
+	c = config(AIO_AUTO);
+	cr_assert_eq(jx_open_with(&c, &x, why, sizeof(why)), 0, "%s", why);
+	jr = journal_open(x, &c, &ev);
+	for (unsigned i = 0; i < 100; i++) {
+		cr_assert_eq(append(jr, &c, 3000), 0);
+		jx_drive(x, jr);
+	}
+	jr_cut(jr, 2);
+	ev = wait_for(x, jr, JR_EV_CUT);
+	cr_assert_eq(ev.lsn, 2u);
+	jr_free(jr);
+	jx_close(x);
+	path_of(path, sizeof(path), "archive");
+	cr_assert_eq(stat(path, &st), 0);
+	cr_assert_eq(st.st_size, 98 * 4096);
+	dir_remove();
+}
+
 Test(jx, a_second_opener_is_told_who_has_it)
 {
 	struct jx_config c;
