@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "ha/io/state_file.h"
@@ -129,4 +131,19 @@ Test(state_file, a_rotten_copy_is_written_over)
 	cr_assert_eq(epoch_of_copy(2), 0);
 	cr_assert_eq(read_epoch(), 7);
 	cr_assert_eq(epoch_of_copy(2), 7);
+}
+
+/* Two of the old one would outvote two of the new one as soon as one of those rots. */
+Test(state_file, a_write_that_reaches_two_copies_is_none)
+{
+	struct rlimit room = {2 * HA_STATE_BYTES, 2 * HA_STATE_BYTES};
+	struct ha_state before, s = of_epoch(6);
+	struct state_file *f;
+
+	write_all(5);
+	f = open_as(0, &before);
+	signal(SIGXFSZ, SIG_IGN);
+	cr_assert_eq(setrlimit(RLIMIT_FSIZE, &room), 0);
+	cr_assert_eq(state_file_write(f, &s), -EIO);
+	state_file_close(f);
 }
