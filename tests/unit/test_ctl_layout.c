@@ -253,6 +253,30 @@ Test(ctl, after_a_promotion_layouts_wait_until_every_session_has_rebound)
 	rig_close(&g);
 }
 
+/* What it was given and did not write goes back, though another active gave it. */
+Test(ctl, what_was_not_written_before_a_promotion_goes_back_with_the_layout)
+{
+	struct pr_held held = {.layout = PR_LAYOUT_WRITE};
+	struct pr_layout_get_r r;
+	struct pr_extent first;
+	struct rig_mail m;
+
+	rig_start_one(&g, &a);
+	cr_assert_eq(rig_create(&g, &a, "f", &held.ino), 0);
+	cr_assert_eq(layout_get(&a, held.ino, PR_LAYOUT_WRITE, &held.generation), 0);
+	rig_restart(&g);
+	cr_assert_eq(rig_bind_anew(&g, &a, &held, 1), 0);
+	layout_return(&a, held.ino, held.generation);
+	rig_wait(&g, 1000);
+	layout_ask(&a, held.ino, PR_LAYOUT_READ, 0, 4);
+	m = rig_take(&g, a.conn, PR_T_LAYOUT_GET_R);
+	cr_assert_eq(pr_layout_get_r_decode(&r, m.p, m.f.length), 0);
+	cr_assert(pr_extent_next(&r.extents, &first));
+	cr_assert_eq(first.state, PR_EXTENT_HOLE, "it lies there for nothing");
+	free(m.p);
+	rig_close(&g);
+}
+
 /* a was lost with the old active, b is back. */
 static void only_b_is_back(uint32_t flags_of_a, uint64_t *ret_ino)
 {
