@@ -209,6 +209,19 @@ Test(ctl, opening_a_session_again_gives_the_same)
 	rig_close(&g);
 }
 
+/* Its record may yet be lost with this active. */
+Test(ctl, a_session_opened_again_is_told_when_it_is_committed)
+{
+	rig_start(&g);
+	g.hold_disk = true;
+	cr_assert_eq(rig_client_open(&g, &a, 1, 0), UINT32_MAX);
+	cr_assert_eq(rig_client_open(&g, &b, 1, 0), UINT32_MAX, "told before");
+	g.hold_disk = false;
+	rig_run(&g);
+	cr_assert_eq(rig_status(&g, b.conn, PR_T_SESSION_OPEN_R), 0);
+	rig_close(&g);
+}
+
 Test(ctl, a_second_exclusive_mount_is_told_at_once_who_holds_the_volume)
 {
 	char evict[64];
