@@ -239,6 +239,22 @@ Test(ns_layout, what_fallocate_reserved_beyond_the_end_stays)
 	fake_check();
 }
 
+/* Once cut, what later lies beyond the end for nothing is no reserve. */
+Test(ns_layout, what_was_reserved_beyond_the_end_is_forgotten_with_a_cut)
+{
+	uint64_t f = file("f");
+
+	cr_assert_eq(allocate(f, 0, 100, 1), 0);
+	cr_assert_eq(truncate_to(f, 4096), 0);
+	cr_assert_eq(truncate_to(f, 4096), 0);
+	cr_assert_eq(attr(f).blocks, 8);
+	cr_assert_eq(get(f, 1, 50, PR_LAYOUT_WRITE), 0);
+	cr_assert_eq(attr(f).blocks, 8 * 51);
+	cr_assert_eq(FAKE_RUN(ns_trim(&fake_tx, f)), 0);
+	cr_assert_eq(attr(f).blocks, 8);
+	fake_check();
+}
+
 Test(ns_layout, fallocate_knows_its_modes)
 {
 	uint64_t f = file("f");
