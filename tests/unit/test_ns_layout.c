@@ -239,6 +239,22 @@ Test(ns_layout, what_fallocate_reserved_beyond_the_end_stays)
 	fake_check();
 }
 
+/* A commit in several messages has one time, and its size comes with the last: who saw the file between asks again. */
+Test(ns_layout, each_commit_is_a_change_though_its_time_is_known)
+{
+	struct pr_layout_commit q = {
+		.cred = FAKE_ROOT, .ino = file("f"), .flags = PR_LC_MTIME, .mtime_ns = 5000};
+	struct pr_layout_commit_r a, b;
+
+	cr_assert_eq(FAKE_RUN(ns_layout_commit(&fake_tx, &q, &a)), 0);
+	q.flags |= PR_LC_SIZE;
+	q.size = 4096;
+	cr_assert_eq(FAKE_RUN(ns_layout_commit(&fake_tx, &q, &b)), 0);
+	cr_assert_eq(b.attr.size, 4096);
+	cr_assert_gt(b.attr.change, a.attr.change);
+	fake_check();
+}
+
 /* Once cut, what later lies beyond the end for nothing is no reserve. */
 Test(ns_layout, what_was_reserved_beyond_the_end_is_forgotten_with_a_cut)
 {
