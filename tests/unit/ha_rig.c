@@ -52,9 +52,13 @@ static void on_send(const struct ha_effect *fx)
 	struct pr_link_session s;
 	struct pr_link_promise v;
 	struct pr_link_hello y;
+	struct pr_link_beat b;
 
-	if (fx->msg_type == PR_T_LINK_BEAT)
+	if (fx->msg_type == PR_T_LINK_BEAT) {
+		cr_assert_eq(pr_link_beat_decode(&b, fx->p, fx->len), 0);
+		pair.echo_ms = b.echo_ms;
 		return;
+	}
 	if (fx->msg_type == PR_T_LINK_SESSION && pr_link_session_decode(&s, fx->p, fx->len) == 0) {
 		pair.link = s.link;
 		pair.epoch = s.epoch;

@@ -14,6 +14,7 @@ extern struct pair_rig {
 	uint64_t now, conn, incarnation;
 	uint64_t link, epoch; /* of the last link_session seen or faked */
 	uint64_t hello_nonce;
+	uint64_t echo_ms; /* of the last beat sent */
 	struct ha_state saved;
 	struct ha_arbiter arb;
 	uint64_t floor, floor_epoch, floors, missing;

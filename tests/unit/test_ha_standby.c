@@ -46,6 +46,24 @@ Test(ha_pair, s1_durable_before_the_ack_and_committed_before_applied)
 	cr_assert(pair_saw("apply 4"));
 }
 
+/* Of its lease the active hears by the echo of its own clock, which begins anew with its host. */
+Test(ha_pair, s1_the_beats_of_a_session_are_answered_whatever_the_one_before_it_said)
+{
+	struct pr_hash hash;
+
+	pair_standby_in_sync(3);
+	hash = pair_tail_hash();
+	SAY(BEAT, beat, .epoch = 4, .link = 7, .commit_lsn = 3, .sent_ms = 1000000);
+	cr_assert_eq(pair.echo_ms, 1000000);
+	pair_link_up();
+	pair_hello(PR_ROLE_ACTIVE, HA_INSYNC, 4, 3, &hash);
+	SAY(SESSION, session, .epoch = 4, .link = 8, .base_lsn = 3,
+	    .base_hash = pr_hash_bytes(&hash), .kind = PR_LINK_INSYNC);
+	cr_assert(pair_saw("link_session_ok"));
+	SAY(BEAT, beat, .epoch = 4, .link = 8, .commit_lsn = 3, .sent_ms = 500);
+	cr_assert_eq(pair.echo_ms, 500);
+}
+
 Test(ha_pair, s1_with_full_rows_it_acks_on_and_applies_out_of_the_journal_later)
 {
 	struct pr_hash prev = {0};
