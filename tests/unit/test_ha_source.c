@@ -550,6 +550,19 @@ Test(ha_pair, t6_an_unknown_outcome_freezes_the_session_and_keeps_it)
 	cr_assert_eq(ha_mode(pair.h), HA_SYNC);
 }
 
+/* It is known to name nobody else: this one alone goes on. */
+Test(ha_pair, t6_an_unknown_outcome_that_is_found_to_be_none_holds_nobody)
+{
+	behind_the_barrier();
+	pair.hold_cas = true;
+	insync_ok(pair.epoch, pair.link, 4);
+	pair_event((struct ha_event){.type = HA_EV_ARB_CAS, .error = -ETIMEDOUT});
+	cr_assert_eq(ha_mode(pair.h), HA_FROZEN);
+	pair_event((struct ha_event){.type = HA_EV_ARB_CAS, .error = -EIO});
+	cr_assert_eq(ha_mode(pair.h), HA_ALONE);
+	cr_assert(ha_may_reply(pair.h, pair.now));
+}
+
 /* ---- peers that stall ---- */
 
 Test(ha_pair, t5_a_target_that_takes_nothing_is_left_after_the_drop_time)
