@@ -563,6 +563,18 @@ Test(ha_pair, t6_an_unknown_outcome_that_is_found_to_be_none_holds_nobody)
 	cr_assert(ha_may_reply(pair.h, pair.now));
 }
 
+/* The peer may be named by then, and be promoted. */
+Test(ha_pair, t6_while_the_record_is_written_replies_end_with_the_lease)
+{
+	behind_the_barrier();
+	pair.hold_cas = true;
+	insync_ok(pair.epoch, pair.link, 4);
+	cr_assert_eq(ha_mode(pair.h), HA_ALONE);
+	pair_beat_back();
+	cr_assert(ha_may_reply(pair.h, pair.now + 499));
+	cr_assert(!ha_may_reply(pair.h, pair.now + 500));
+}
+
 /* ---- peers that stall ---- */
 
 Test(ha_pair, t5_a_target_that_takes_nothing_is_left_after_the_drop_time)
