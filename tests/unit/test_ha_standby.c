@@ -86,6 +86,27 @@ Test(ha_pair, s1_with_full_rows_it_acks_on_and_applies_out_of_the_journal_later)
 	cr_assert(!pair_saw("apply 200"), "not committed yet");
 }
 
+/* Both changes are of the same step of the session, and the disk has only the first. */
+Test(ha_pair, t5_what_changes_while_the_state_is_written_is_written_too)
+{
+	struct pr_hash zero = {0};
+
+	pair_start(3, 2);
+	pair_boot();
+	pair_record(5, 2, 2);
+	pair_link_up();
+	pair_hello(PR_ROLE_ACTIVE, HA_DALONE, 5, 0, &zero);
+	pair.hold_saves = true;
+	SAY(OUTDATE, outdate, .epoch = 5);
+	cr_assert_eq(pair.saved.dstate, HA_OUTDATED);
+	SAY(SESSION, session, .epoch = 5, .link = 7, .kind = PR_LINK_RESYNC);
+	pair_event((struct ha_event){.type = HA_EV_STATE_SAVED});
+	cr_assert(!pair_saw("link_session_ok"), "it stands on no disk");
+	cr_assert_eq(pair.saved.dstate, HA_SYNCTARGET);
+	pair_event((struct ha_event){.type = HA_EV_STATE_SAVED});
+	cr_assert(pair_saw("link_session_ok"));
+}
+
 Test(ha_pair, s2_outdate_is_saved_before_it_is_acked)
 {
 	struct pr_hash hash = {0};
