@@ -617,3 +617,21 @@ Test(ha_pair, t9_an_heir_goes_back_when_the_record_went_on_without_it)
 	cr_assert_eq(ha_role(pair.h), PR_ROLE_STANDBY);
 	cr_assert(pair_saw("close") && !pair_saw("SERVE"));
 }
+
+/* What is asked of it, where two logs part, is asked of the newest. */
+Test(ha_pair, a_history_that_is_full_forgets_the_oldest_epoch)
+{
+	pair_start(3, 2);
+	pair.saved.history_count = HA_HISTORY_MAX;
+	for (unsigned i = 0; i < HA_HISTORY_MAX; i++)
+		pair.saved.history[i] = (struct ha_history){.epoch = i + 1, .first_lsn = 1};
+	pair_log_of(3);
+	pair_boot();
+	pair_fenced();
+	pair_event((struct ha_event){.type = HA_EV_PROMOTE, .ticket = 1});
+	cr_assert_eq(ha_role(pair.h), PR_ROLE_ACTIVE, "%s", pair.text);
+	cr_assert_eq(pair.saved.history_count, HA_HISTORY_MAX);
+	cr_assert_eq(pair.saved.history[0].epoch, 2);
+	cr_assert_eq(pair.saved.history[HA_HISTORY_MAX - 2].epoch, HA_HISTORY_MAX);
+	cr_assert_eq(pair.saved.history[HA_HISTORY_MAX - 1].epoch, pair.saved.epoch);
+}
