@@ -313,6 +313,16 @@ Test(ha_pair, the_floor_is_at_most_a_second_old)
 	cr_assert_eq(pair.floor, pair_tail());
 }
 
+/* Who lacks what it names is not promoted. */
+Test(ha_pair, the_floor_names_nothing_that_is_not_committed)
+{
+	pair_active_sync();
+	pair_submit();
+	pair_beats_ms(1100);
+	cr_assert_eq(ha_mode(pair.h), HA_SYNC);
+	cr_assert_eq(pair.floor, pair_tail() - 1);
+}
+
 Test(ha_pair, t7_an_active_whose_key_was_taken_ends)
 {
 	pair_active_sync();
