@@ -14,6 +14,17 @@ static struct mf_file *file_of(const struct fuse_file_info *fi)
 	return (struct mf_file *)(uintptr_t)fi->fh;
 }
 
+/*
+ * Past the page cache? The flags of the file do not tell: a direct write whose pages cannot be dropped
+ * goes through the cache in the end, with their locks held, and fcntl(2) may turn O_DIRECT on or off
+ * meanwhile. What goes past the cache, and nothing else, has an owner (fuse_send_read and
+ * fuse_send_write in the kernel's fs/fuse/file.c).
+ */
+static bool is_direct(const struct fuse_file_info *fi)
+{
+	return fi->lock_owner != 0;
+}
+
 /* An op on a file, with a buffer if size is not 0. NULL: answered. */
 static struct mf_op *data_op(fuse_req_t req, struct mf_file *f, size_t size, off_t offset)
 {
@@ -83,7 +94,7 @@ void mf_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct 
 
 	if (!op)
 		return;
-	op->direct = fi->flags & O_DIRECT;
+	op->direct = is_direct(fi);
 	if (f->touch && atomic_exchange(&f->touch, false))
 		mf_touch(f->ino);
 	r = mdc_file_read_start(f->file, op->buffer, size, op->offset, read_done, op);
@@ -190,7 +201,7 @@ void mf_write_buf(fuse_req_t req, fuse_ino_t node, struct fuse_bufvec *in, off_t
 		return;
 	}
 	op->bytes = (size_t)n;
-	op->direct = !fi->writepage && (fi->flags & O_DIRECT);
+	op->direct = is_direct(fi);
 	if (fi->writepage || op->cred.uid == 0) {
 		write_start(op);
 		return;

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -416,6 +417,43 @@ static bool same(struct timespec a, struct timespec b)
 }
 
 /* Of a file that is written, and of one whose times are then set, before and after both are committed. */
+/*
+ * While one turns O_DIRECT on and off, two write parts of a page through the same open file: each of
+ * their writes waits for the other's, and so begins in one way and is sent with the flag of the other.
+ */
+static void turned_to_direct(void)
+{
+	int fd = open("turned", O_RDWR | O_CREAT, 0644), flags = fcntl(fd, F_GETFL);
+	char *p = aligned_alloc(512, 512), *seen = aligned_alloc(512, 512);
+	pid_t turns, other;
+
+	memset(p, 0, 512);
+	turns = fork();
+	while (turns == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		CHECK(fcntl(fd, F_SETFL, flags | O_DIRECT) == 0);
+		CHECK(fcntl(fd, F_SETFL, flags) == 0);
+	}
+	other = fork();
+	while (other == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		CHECK(pwrite(fd, p, 512, 1024) == 512);
+	}
+	alarm(60);
+	for (int i = 0; i < 3000; i++) {
+		memset(p, i, 512);
+		CHECK(pwrite(fd, p, 512, 512) == 512);
+		if (i % 20 == 0)
+			CHECK(pread(fd, seen, 512, 512) == 512 && memcmp(seen, p, 512) == 0);
+	}
+	alarm(0);
+	CHECK(kill(turns, SIGKILL) == 0 && waitpid(turns, NULL, 0) == turns);
+	CHECK(kill(other, SIGKILL) == 0 && waitpid(other, NULL, 0) == other);
+	close(fd);
+	free(p);
+	free(seen);
+}
+
 static void times(void)
 {
 	struct timespec set[2] = {{1, 2}, {4000000000, 123456789}};
@@ -512,6 +550,7 @@ int main(int argc, char **argv)
 	punched();
 	written_past_the_pages();
 	moved_within_itself();
+	turned_to_direct();
 	times();
 	far_times();
 	listed_while_entries_come_and_go(argc > 2 ? atoi(argv[2]) : 1500);
