@@ -208,9 +208,11 @@ void disk_synced(const struct stat *st)
 	drop_undo(S_ISDIR(st->st_mode) ? is_rename : is_of_file, st);
 }
 
+/* What has been removed since stays so: removals are durable at once. */
 static void undo_rename(const struct undo *u)
 {
-	if (syscall(SYS_renameat2, AT_FDCWD, u->to, AT_FDCWD, u->from, u->flags) < 0)
+	if (syscall(SYS_renameat2, AT_FDCWD, u->to, AT_FDCWD, u->from, u->flags) < 0 &&
+	    errno != ENOENT)
 		perror("crash: undoing a rename");
 }
 
