@@ -359,12 +359,12 @@ void sim_node_boot(struct sim *s, int node)
 	sim_super_born(s, node);
 }
 
-void sim_node_crash(struct sim *s, int node, const char *why)
+bool sim_node_crash(struct sim *s, int node, const char *why)
 {
 	struct sim_node *n = &s->node[node];
 
 	if (!n->up)
-		return;
+		return false;
 	sim_note(s, "node %d: DIES: %s", node, why ? why : "");
 	n->up = false;
 	n->gen++;
@@ -390,6 +390,7 @@ void sim_node_crash(struct sim *s, int node, const char *why)
 	heap_buried(node);
 	s->crashes++;
 	sim_super_died(s, node);
+	return true;
 }
 
 void sim_node_free(struct sim *s, int node)

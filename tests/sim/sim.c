@@ -63,7 +63,7 @@ static int run_one(const struct arguments *a)
 			printf("seed %llu holds%s; %llu operations, %llu faults, %llu failovers, %.1f s of virtual time; trace hash %016llx",
 			       (unsigned long long)a->seed,
 			       s->counts ? "" : ", but too little happened for it to count",
-			       (unsigned long long)s->done_ops, (unsigned long long)s->faults,
+			       (unsigned long long)s->done_ops, (unsigned long long)s->struck,
 			       (unsigned long long)s->failovers, (double)s->now_us / 1e6,
 			       (unsigned long long)hash);
 		sim_free(s);

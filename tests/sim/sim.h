@@ -96,8 +96,9 @@ struct sim_conn {
 /* What a life of a controller was told of its peer. */
 struct sim_proof {
 	uint64_t gen, peer, fenced,
-		promised_epoch; /* peer: its newest life; fenced: over up to that one */
-	bool told;		/* of a fence at all */
+		promised_epoch;	   /* peer: its newest life; fenced: over up to that one */
+	bool told;		   /* of a fence at all */
+	bool quorate, was_quorate; /* is it; was it since it was ordered to be active */
 };
 
 struct sim_node {
@@ -118,6 +119,7 @@ struct sim_node {
 	uint8_t state[SIM_STATE_COPIES][HA_STATE_BYTES];
 	enum sim_state_harm state_harm;
 	bool rot_state;	      /* a copy of it rots */
+	uint64_t no_quorum;   /* so many losses of the quorum are not over */
 	uint64_t unsaved_gen; /* the life in which it could not be saved */
 	struct sim_event *saving;
 	uint64_t timer_us, paused_until_us, settle_us;
@@ -272,7 +274,8 @@ enum { SIM_OPS_MIN = 1000, SIM_FAULTS_MIN = 20, SIM_FAILOVERS_MIN = 2 };
 	SIM_FAULT(STATE_ENOSPC, "state-enospc")                     \
 	SIM_FAULT(STATE_SHORT, "state-short-write")                 \
 	SIM_FAULT(STORE_LOST, "store-lost-flush")                   \
-	SIM_FAULT(STORE_UNREADABLE, "store-unreadable")
+	SIM_FAULT(STORE_UNREADABLE, "store-unreadable")             \
+	SIM_FAULT(QUORUM, "quorum-lost")
 
 enum sim_fault_kind {
 #define SIM_FAULT(name, text) SIM_FAULT_##name,
@@ -379,7 +382,8 @@ struct sim {
 	bool healing, counts;	 /* counts: enough happened */
 	bool scripted;		 /* no fault is drawn: all asked for is enough */
 	bool tail_lost; /* a disk may have lost its last writes: only who serves must hold all */
-	uint64_t fault_index, fault_count[SIM_FAULTS];
+	uint64_t fault_index, fault_count[SIM_FAULTS],
+		struck; /* count: of those that struck, not of those drawn */
 	bool skip[SIM_FAULTS_MAX];
 	/* supervisor */
 	uint64_t ticket, promote_ticket, promote_until_us;
@@ -417,6 +421,7 @@ bool sim_enough(const struct sim *);
 
 /* sim_fault.c */
 const char *sim_fault_name(enum sim_fault_kind);
+void sim_struck(struct sim *, enum sim_fault_kind); /* it did harm */
 void sim_swarm_draw(struct sim *);
 void sim_swarm_print(const struct sim *);
 int sim_active(const struct sim *); /* the controller that is active, or 0 */
@@ -450,8 +455,9 @@ void sim_send(struct sim *, int from, uint64_t id, const uint8_t *p, uint32_t le
 	      const uint8_t *p2, uint32_t len2);
 void sim_hang_up(struct sim *, int from, uint64_t id);
 void sim_drop_all(struct sim *, int end); /* that end died */
-void sim_net_reset(struct sim *);	  /* some connection breaks */
-void sim_net_half_dead(
+/* What does harm at once tells whether there was anything to harm. */
+bool sim_net_reset(struct sim *); /* some connection breaks */
+bool sim_net_half_dead(
 	struct sim *); /* one end has lost it, the other hears late of what was under way */
 void sim_cut(struct sim *, int a, int b, bool on); /* what a sends to b */
 /* A frame of that type, sent by that controller, is on its way. */
@@ -465,7 +471,7 @@ void sim_net_free(struct sim *);
 
 /* sim_node.c */
 void sim_node_boot(struct sim *, int node);
-void sim_node_crash(struct sim *, int node, const char *why);
+bool sim_node_crash(struct sim *, int node, const char *why);
 void sim_node_step(struct sim *, int node, struct ctl_event *);
 void sim_node_free(struct sim *, int node);
 
@@ -475,6 +481,7 @@ void sim_super_died(struct sim *, int node);
 void sim_super_result(struct sim *, int node, uint64_t ticket, int error, const char *why);
 void sim_super_fence(struct sim *, int node, uint64_t incarnation);
 void sim_super_look(struct sim *);
+void sim_super_quorum(struct sim *, int node, uint64_t us); /* lost for so long; 0: it is back */
 void sim_super_give_up(
 	struct sim *,
 	int node); /* though it lives: fenced off the LUN, the other is to be active */
@@ -487,7 +494,7 @@ void sim_super_tick(struct sim *, struct sim_event *);
 /* sim_client.c */
 void sim_client_start(struct sim *, int client);
 void sim_client_step(struct sim *, int client, struct cl_event *);
-void sim_client_crash(struct sim *, int client);
+bool sim_client_crash(struct sim *, int client);
 void sim_client_pump(struct sim *, struct sim_event *);
 void sim_client_free(struct sim *);
 bool sim_client_idle(const struct sim *);

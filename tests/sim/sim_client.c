@@ -238,12 +238,12 @@ static void reborn(struct sim *s, struct sim_event *e)
 		sim_client_start(s, (int)e->a);
 }
 
-void sim_client_crash(struct sim *s, int client)
+bool sim_client_crash(struct sim *s, int client)
 {
 	struct sim_client *c = &s->client[client];
 
 	if (!c->up)
-		return;
+		return false;
 	c->up = c->session_stands = false;
 	c->gen++;
 	for (int w = 0; w < SIM_WORKERS; w++) {
@@ -253,6 +253,7 @@ void sim_client_crash(struct sim *s, int client)
 	}
 	sim_drop_all(s, c->end);
 	sim_after(s, sim_between(s, 1, 3000) * SIM_US_MS, 0, reborn)->a = (uint64_t)client;
+	return true;
 }
 
 void sim_client_free(struct sim *s)

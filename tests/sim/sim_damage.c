@@ -165,6 +165,7 @@ void sim_damage_flush(struct sim *s, int node)
 	n->before = simstore_copy(n->store);
 	note(s, node, 0, 0, &nothing, &nothing, 0);
 	s->store_harmed++;
+	sim_struck(s, SIM_FAULT_STORE_LOST);
 }
 
 /* The other serves, and will copy what it has. */
@@ -180,6 +181,7 @@ void sim_damage_store(struct sim *s, int node)
 	n->store = simstore_new();
 	n->store_moved = true;
 	s->store_harmed++;
+	sim_struck(s, SIM_FAULT_STORE_UNREADABLE);
 	sim_note(s, "node %d: its store cannot be opened, and is moved away", node);
 }
 
@@ -241,6 +243,15 @@ static bool is_struck(const struct simdisk_op *op, enum sim_harm harm)
 	}
 }
 
+static const enum sim_fault_kind fault_of[] = {
+	[SIM_HARM_ROT] = SIM_FAULT_JOURNAL_ROT,
+	[SIM_HARM_UNREADABLE] = SIM_FAULT_JOURNAL_UNREADABLE,
+	[SIM_HARM_LOSE] = SIM_FAULT_JOURNAL_LOST,
+	[SIM_HARM_MISDIRECT] = SIM_FAULT_JOURNAL_MISDIRECTED,
+	[SIM_HARM_LOSE_RING] = SIM_FAULT_RING_LOST,
+	[SIM_HARM_MISDIRECT_RING] = SIM_FAULT_RING_MISDIRECTED,
+};
+
 void sim_damage_now(struct sim *s, int node, unsigned i)
 {
 	struct sim_node *n = &s->node[node];
@@ -275,6 +286,7 @@ void sim_damage_now(struct sim *s, int node, unsigned i)
 		break;
 	}
 	s->harmed++;
+	sim_struck(s, fault_of[harm]);
 	sim_note(s, "node %d: damage in file %u at %llu", node, s->damage[s->damage_count - 1].file,
 		 (unsigned long long)s->damage[s->damage_count - 1].at);
 }

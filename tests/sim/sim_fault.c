@@ -109,6 +109,8 @@ void sim_swarm_draw(struct sim *s)
 	if (sim_chance(s, 333))
 		s->swarm.burst = (uint32_t)sim_between(s, 200, 600);
 	draw_small_disks(s);
+	if (sim_chance(s, 300))
+		w->weight[SIM_FAULT_QUORUM] = (uint32_t)sim_between(s, 50, 400);
 	s->striking = false;
 }
 
@@ -212,17 +214,18 @@ static void arbiter_back(struct sim *s, struct sim_event *e)
 }
 
 /* The active stands still, or nobody hears it, or the cluster is mistaken; the clients may well reach it. */
-static void false_death(struct sim *s)
+static bool false_death(struct sim *s)
 {
 	int a = sim_active(s);
 
 	if (!a || s->given_up || !s->node[3 - a].up)
-		return;
+		return false;
 	if (sim_chance(s, 600))
 		sim_pause(s, a, sim_between(s, 100, 4000) * SIM_US_MS);
 	else if (sim_chance(s, 800))
 		cut_between(s, a, 3 - a, 4000);
 	sim_super_give_up(s, a);
+	return true;
 }
 
 static void crash_again(struct sim *s, struct sim_event *e)
@@ -241,16 +244,24 @@ static void crash_again(struct sim *s, struct sim_event *e)
 }
 
 /* At night, when nobody asks for anything and nothing else happens: all that these lives leave in the journals is their epochs. */
-static void crash_loop(struct sim *s)
+static bool crash_loop(struct sim *s)
 {
 	if (s->loop_crashes)
-		return;
+		return false;
 	s->loop_crashes = (unsigned)sim_between(s, 100, 350);
 	s->quiet_until_us = UINT64_MAX;
 	sim_after(s, 100 * SIM_US_MS, 0, crash_again);
+	return true;
 }
 
-static void strike(struct sim *s, enum sim_fault_kind kind)
+void sim_struck(struct sim *s, enum sim_fault_kind kind)
+{
+	s->fault_count[kind]++;
+	s->struck++;
+}
+
+/* Did it strike at once? Others wait for a write, a connection or a fence that they can spoil, and are counted there. */
+static bool strike(struct sim *s, enum sim_fault_kind kind)
 {
 	int node = victim(s), client = (int)sim_below(s, s->swarm.clients);
 	struct sim_node *n = &s->node[node];
@@ -260,12 +271,11 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 		 node);
 	switch (kind) {
 	case SIM_FAULT_CRASH:
-		sim_node_crash(s, node, "killed");
-		break;
+		return sim_node_crash(s, node, "killed");
 	case SIM_FAULT_CRASH_BOTH:
-		sim_node_crash(s, 1, "power lost");
-		sim_node_crash(s, 2, "power lost");
-		break;
+		return (int)sim_node_crash(s, 1, "power lost") +
+			       (int)sim_node_crash(s, 2, "power lost") >
+		       0;
 	case SIM_FAULT_CUT_LINK:
 		cut_between(s, node, 3 - node, 3000);
 		break;
@@ -276,23 +286,21 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 		cut_off(s, client);
 		break;
 	case SIM_FAULT_CLIENT_CRASH:
-		sim_client_crash(s, client);
-		break;
+		return sim_client_crash(s, client);
 	case SIM_FAULT_CLIENT_PAUSE:
 		stop_client(s, client);
 		break;
 	case SIM_FAULT_RESET:
-		sim_net_reset(s);
-		break;
+		return sim_net_reset(s);
 	case SIM_FAULT_HALF_DEAD:
 		if (sim_chance(s, 500))
 			s->doomed_next = (unsigned)sim_between(s, 1, 2 * s->swarm.clients);
 		else
-			sim_net_half_dead(s);
-		break;
+			return sim_net_half_dead(s);
+		return false;
 	case SIM_FAULT_CORRUPT:
 		s->corrupt++;
-		break;
+		return false;
 	case SIM_FAULT_CLOCK:
 		n->clock_ns += (int64_t)sim_between(s, 1, 1000000) * 1000000 *
 			       (int64_t)(sim_chance(s, 300) ? 86400 : 1) *
@@ -300,64 +308,64 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 		break;
 	case SIM_FAULT_JOURNAL_EIO:
 		n->journal_error = -EIO;
-		break;
+		return false;
 	case SIM_FAULT_JOURNAL_ENOSPC:
 		n->journal_error = -ENOSPC;
-		break;
+		return false;
 	case SIM_FAULT_JOURNAL_ROT:
 		n->harm = SIM_HARM_ROT;
-		break;
+		return false;
 	case SIM_FAULT_JOURNAL_UNREADABLE:
 		n->harm = SIM_HARM_UNREADABLE;
-		break;
+		return false;
 	case SIM_FAULT_JOURNAL_LOST:
 		n->harm = SIM_HARM_LOSE;
-		break;
+		return false;
 	case SIM_FAULT_JOURNAL_MISDIRECTED:
 		n->harm = SIM_HARM_MISDIRECT;
-		break;
+		return false;
 	case SIM_FAULT_STORE_LOST:
 		n->lose_flush = true;
-		break;
+		return false;
 	case SIM_FAULT_STORE_UNREADABLE:
 		n->rot_store = true;
-		break;
+		return false;
 	case SIM_FAULT_RING_LOST:
 		n->harm = SIM_HARM_LOSE_RING;
-		break;
+		return false;
 	case SIM_FAULT_RING_MISDIRECTED:
 		n->harm = SIM_HARM_MISDIRECT_RING;
-		break;
+		return false;
 	case SIM_FAULT_STATE_ROT:
 		n->rot_state = true;
-		break;
+		return false;
 	case SIM_FAULT_STATE_LOST:
 		n->state_harm = SIM_STATE_LOSE;
-		break;
+		return false;
 	case SIM_FAULT_STATE_MISDIRECTED:
 		n->state_harm = SIM_STATE_MISDIRECT;
-		break;
+		return false;
 	case SIM_FAULT_STATE_EIO:
 		n->state_harm = SIM_STATE_EIO;
-		break;
+		return false;
 	case SIM_FAULT_STATE_ENOSPC:
 		n->state_harm = SIM_STATE_ENOSPC;
-		break;
+		return false;
 	case SIM_FAULT_STATE_SHORT:
 		n->state_harm = SIM_STATE_SHORT;
-		break;
+		return false;
 	case SIM_FAULT_ARBITER_ROT:
 		s->arbiter_rots = true;
-		break;
+		return false;
 	case SIM_FAULT_STORE_EIO:
 		n->store_error = -EIO;
-		break;
+		return false;
 	case SIM_FAULT_STORE_ENOSPC:
 		n->store_error = -ENOSPC;
-		break;
+		return false;
 	case SIM_FAULT_FENCE_LIES:
 		s->fence_lies = true;
-		break;
+		return false;
 	case SIM_FAULT_LUN_CACHE:
 		sim_lun_lose_cache(s);
 		break;
@@ -372,22 +380,25 @@ static void strike(struct sim *s, enum sim_fault_kind kind)
 				  SIM_US_MS);
 		break;
 	case SIM_FAULT_SWITCHOVER:
-		if (sim_active(s))
-			sim_node_step(s, sim_active(s), &move);
+		if (!sim_active(s))
+			return false;
+		sim_node_step(s, sim_active(s), &move);
 		break;
 	case SIM_FAULT_ARBITER:
 		s->arbiter_cut = true;
 		sim_after(s, sim_between(s, 10, 2000) * SIM_US_MS, 0, arbiter_back);
 		break;
 	case SIM_FAULT_FALSE_DEATH:
-		false_death(s);
-		break;
+		return false_death(s);
 	case SIM_FAULT_CRASH_LOOP:
-		crash_loop(s);
+		return crash_loop(s);
+	case SIM_FAULT_QUORUM:
+		sim_super_quorum(s, node, sim_between(s, 10, 4000) * SIM_US_MS);
 		break;
 	case SIM_FAULTS:
 		break;
 	}
+	return true;
 }
 
 static enum sim_fault_kind draw_kind(struct sim *s)
@@ -426,8 +437,8 @@ void sim_fault(struct sim *s, struct sim_event *e)
 	if (s->loop_crashes == 0 &&
 	    !s->skip[s->fault_index < SIM_FAULTS_MAX ? s->fault_index : SIM_FAULTS_MAX - 1]) {
 		s->faults++;
-		s->fault_count[kind]++;
-		strike(s, kind);
+		if (strike(s, kind))
+			sim_struck(s, kind);
 	}
 	s->striking = false;
 	s->fault_index++;
@@ -451,6 +462,7 @@ void sim_heal(struct sim *s)
 		s->node[n].harm = SIM_HARM_NONE;
 		s->node[n].state_harm = SIM_STATE_SOUND;
 		s->node[n].lose_flush = s->node[n].rot_store = false;
+		sim_super_quorum(s, n, 0);
 	}
 	for (uint32_t i = 0; i < s->swarm.clients; i++)
 		sim_resume(s, SIM_CLIENT_END + (int)i);

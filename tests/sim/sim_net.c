@@ -157,6 +157,7 @@ static void connect_event(struct sim *s, struct sim_event *e)
 	c->up = true;
 	if (s->doomed_next && !sim_is_node(from)) {
 		s->doomed_next--;
+		sim_struck(s, SIM_FAULT_HALF_DEAD);
 		c->doomed = (unsigned)sim_between(s, 1, 6);
 	}
 	tell_up(s, c, 1);
@@ -215,6 +216,7 @@ static void damaged(struct sim *s, struct sim_conn *c, int side, bool bad)
 		return;
 	}
 	s->corrupted++;
+	sim_struck(s, SIM_FAULT_CORRUPT);
 	shut(s, c);
 	lose(s, c, side, -EBADMSG);
 	lose(s, c, side ^ 1, -ECONNRESET);
@@ -450,28 +452,30 @@ void sim_drop_all(struct sim *s, int end)
 	}
 }
 
-void sim_net_reset(struct sim *s)
+bool sim_net_reset(struct sim *s)
 {
 	struct sim_conn *c = s->open_count ? s->open[sim_below(s, s->open_count)] : NULL;
 
 	if (!c || !c->up)
-		return;
+		return false;
 	shut(s, c);
 	lose(s, c, 0, -ECONNRESET);
 	lose(s, c, 1, -ECONNRESET);
+	return true;
 }
 
 /* The client connects anew and sends all again while the controller still gets what it had sent before, or the other way round. */
-void sim_net_half_dead(struct sim *s)
+bool sim_net_half_dead(struct sim *s)
 {
 	struct sim_conn *c = s->open_count ? s->open[sim_below(s, s->open_count)] : NULL;
 
 	int side;
 
 	if (!c || !c->up || c->gone[0] || c->gone[1])
-		return;
+		return false;
 	side = sim_chance(s, 700) ? 0 : 1;
 	half_die(s, c, side, some_delay(s));
+	return true;
 }
 
 static struct sim_conn *link_of(const struct sim *s)

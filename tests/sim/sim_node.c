@@ -55,6 +55,8 @@ static void journal_done(struct sim *s, struct sim_event *e)
 		n->failed_gen = n->gen;
 		n->failed_told = false;
 		simdisk_fail_write(n->disk, UINT32_MAX, 0, n->journal_error);
+		sim_struck(s, n->journal_error == -EIO ? SIM_FAULT_JOURNAL_EIO
+						       : SIM_FAULT_JOURNAL_ENOSPC);
 		n->journal_error = 0;
 	} else {
 		sim_damage_now(s, e->node, i);
@@ -187,6 +189,8 @@ static void flush_done(struct sim *s, struct sim_event *e)
 
 	if (n->store_error) {
 		ev.error = n->store_error;
+		sim_struck(s,
+			   n->store_error == -EIO ? SIM_FAULT_STORE_EIO : SIM_FAULT_STORE_ENOSPC);
 		n->store_error = 0;
 		n->flush = NULL;
 	} else {
@@ -548,12 +552,12 @@ void sim_node_boot(struct sim *s, int node)
 	sim_super_born(s, node);
 }
 
-void sim_node_crash(struct sim *s, int node, const char *why)
+bool sim_node_crash(struct sim *s, int node, const char *why)
 {
 	struct sim_node *n = &s->node[node];
 
 	if (!n->up)
-		return;
+		return false;
 	sim_note(s, "node %d: DIES: %s", node, why ? why : "");
 	/* A flush is one transaction: all of it or nothing. */
 	if (n->flush && sim_chance(s, s->swarm.keep))
@@ -580,6 +584,7 @@ void sim_node_crash(struct sim *s, int node, const char *why)
 	n->ctl = NULL;
 	s->crashes++;
 	sim_super_died(s, node);
+	return true;
 }
 
 void sim_node_free(struct sim *s, int node)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * I7: who makes himself active was told that the life of his peer which he knows of is over, or has its promise, or stands alone in
- * the record. What he was told is seen as it comes to him, in this life of his: proofs do not outlive a process.
+ * the record. P1: and was quorate at some time since he was ordered to. What he was told is seen as it comes to him, in this life of
+ * his: proofs do not outlive a process.
  */
 #include "tests/sim/sim.h"
 
@@ -25,6 +26,11 @@ void sim_proof_event(struct sim *s, int node, const struct ctl_event *ev)
 		p->peer = ev->incarnation;
 		p->promised_epoch = 0;
 	}
+	if (ev->type == CTL_EV_PEER)
+		p->quorate = ev->quorate;
+	if (ev->type == CTL_EV_PROMOTE && s->node[node].role != PR_ROLE_PROMOTING)
+		p->was_quorate = p->quorate;
+	p->was_quorate |= p->quorate;
 	if (ev->type == CTL_EV_FENCE && ev->error == 0) {
 		p->told = true;
 		if (ev->incarnation > p->fenced)
@@ -40,8 +46,16 @@ void sim_proof_cas(struct sim *s, int node, const struct ha_arbiter *expect,
 	const struct sim_proof *p = &s->node[node].proof;
 	unsigned me = 1u << (node - 1);
 
-	if (ha_role(ctl_ha(s->node[node].ctl)) != PR_ROLE_PROMOTING || next->active != node ||
-	    expect->members == me || next->epoch >= expect->epoch + OVERRIDE_EPOCHS)
+	if (ha_role(ctl_ha(s->node[node].ctl)) != PR_ROLE_PROMOTING || next->active != node)
+		return;
+	if (p->promised_epoch != next->epoch && !p->was_quorate) {
+		sim_fail(
+			s, "P1",
+			"node %d is to be active in epoch %llu, and was not quorate since it was ordered to",
+			node, (unsigned long long)next->epoch);
+		return;
+	}
+	if (expect->members == me || next->epoch >= expect->epoch + OVERRIDE_EPOCHS)
 		return;
 	if (p->gen == s->node[node].gen &&
 	    ((p->told && p->fenced >= p->peer) || p->promised_epoch == next->epoch))

@@ -102,6 +102,14 @@ static void write_missing(struct sim *s, int node, const uint8_t *p, enum sim_st
 			memcpy(n->state[i], p, HA_STATE_BYTES);
 }
 
+static const enum sim_fault_kind fault_of[] = {
+	[SIM_STATE_LOSE] = SIM_FAULT_STATE_LOST,
+	[SIM_STATE_MISDIRECT] = SIM_FAULT_STATE_MISDIRECTED,
+	[SIM_STATE_EIO] = SIM_FAULT_STATE_EIO,
+	[SIM_STATE_ENOSPC] = SIM_FAULT_STATE_ENOSPC,
+	[SIM_STATE_SHORT] = SIM_FAULT_STATE_SHORT,
+};
+
 /* Returns how many of the four were reported written. */
 static int write_copies(struct sim *s, int node, const uint8_t *p)
 {
@@ -111,6 +119,7 @@ static int write_copies(struct sim *s, int node, const uint8_t *p)
 	if (harm != SIM_STATE_SOUND) {
 		n->state_harm = SIM_STATE_SOUND;
 		s->state_harmed++;
+		sim_struck(s, fault_of[harm]);
 	}
 	switch (harm) {
 	case SIM_STATE_SOUND:
@@ -187,9 +196,11 @@ void sim_state_rot(struct sim *s, int node)
 	bool rots = n->rot_state;
 
 	n->rot_state = false;
-	if (rots && sim_state_read(n, &st) == 0 && all_alike(n))
-		n->state[sim_below(s, SIM_STATE_COPIES)][sim_below(s, HA_STATE_BYTES)] ^=
-			(uint8_t)(1u << sim_below(s, 8));
+	if (!rots || sim_state_read(n, &st) != 0 || !all_alike(n))
+		return;
+	n->state[sim_below(s, SIM_STATE_COPIES)][sim_below(s, HA_STATE_BYTES)] ^=
+		(uint8_t)(1u << sim_below(s, 8));
+	sim_struck(s, SIM_FAULT_STATE_ROT);
 }
 
 /* ---- arbiter ---- */
@@ -219,9 +230,11 @@ static void arbiter_look(struct sim *s)
 		ha_arbiter_encode(s->arbiter_copy[1], &s->arbiter);
 		s->arbiter_written = true;
 	}
-	if (s->arbiter_rots && memcmp(copies[0], copies[1], HA_ARBITER_BYTES) == 0)
+	if (s->arbiter_rots && memcmp(copies[0], copies[1], HA_ARBITER_BYTES) == 0) {
 		s->arbiter_copy[sim_below(s, 2)][sim_below(s, HA_ARBITER_BYTES)] ^=
 			(uint8_t)(1u << sim_below(s, 8));
+		sim_struck(s, SIM_FAULT_ARBITER_ROT);
+	}
 	s->arbiter_rots = false;
 	if (ha_arbiter_pick(&is, copies, &rewrite) < 0) {
 		sim_fail(s, "format", "no copy of the arbiter record can be read");

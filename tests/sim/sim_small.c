@@ -97,7 +97,7 @@ static int run_one(uint64_t seed, bool trace, struct sim_small_totals *t)
 	t->histories++;
 	t->failed += (uint64_t)bad;
 	t->promotions += s->promotions;
-	t->faults += s->faults;
+	t->faults += s->struck;
 	sim_free(s);
 	return bad;
 }

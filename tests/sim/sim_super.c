@@ -11,7 +11,7 @@ static void tell_peer(struct sim *s, int node, int peer)
 			       .incarnation = s->node[peer].incarnation,
 			       .process_up = s->node[peer].up && here,
 			       .node_up = here,
-			       .quorate = true};
+			       .quorate = s->node[node].no_quorum == 0};
 
 	sim_node_step(s, node, &ev);
 }
@@ -58,6 +58,34 @@ static void facts(struct sim *s, struct sim_event *e)
 	if (s->node[node].gen == gen && fails)
 		sim_after(s, sim_between(s, 100, 3000) * SIM_US_MS, node, facts);
 	sim_super_look(s);
+}
+
+/* ---- the quorum ---- */
+
+static void quorum_is(struct sim *s, int node, uint64_t losses)
+{
+	struct sim_node *n = &s->node[node];
+	bool changes = (n->no_quorum > 0) != (losses > 0);
+
+	n->no_quorum = losses;
+	if (!changes)
+		return;
+	sim_note(s, "node %d is %squorate", node, losses ? "not " : "");
+	if (n->up)
+		sim_after(s, sim_between(s, 100, 2000), node, facts);
+}
+
+static void quorum_back(struct sim *s, struct sim_event *e)
+{
+	if (s->node[e->a].no_quorum > 0)
+		quorum_is(s, (int)e->a, s->node[e->a].no_quorum - 1);
+}
+
+void sim_super_quorum(struct sim *s, int node, uint64_t us)
+{
+	if (us)
+		sim_after(s, us, 0, quorum_back)->a = (uint64_t)node;
+	quorum_is(s, node, us ? s->node[node].no_quorum + 1 : 0);
 }
 
 /* The supervisor looks after its pair for ever; so does who dials the link. */
@@ -159,6 +187,7 @@ static void cut_off_lun(struct sim *s, struct sim_event *e)
 		sim_note(s, "node %d lives, and its key is said to be off the LUN", node);
 		s->fence_lies = false;
 		s->lies++;
+		sim_struck(s, SIM_FAULT_FENCE_LIES);
 	} else {
 		sim_note(s, "node %d lives, and its key is off the LUN", node);
 		s->node[node].keyless_gen = s->node[node].gen;
@@ -191,6 +220,7 @@ static void fence_event(struct sim *s, struct sim_event *e)
 		sim_note(s, "the fence of node %d is reported and did not happen", peer);
 		s->fence_lies = false;
 		s->lies++;
+		sim_struck(s, SIM_FAULT_FENCE_LIES);
 	} else if (lives && !fails && s->unstopped && s->swarm.takeover_wait_ms) {
 		s->node[peer].keyless_gen = s->node[peer].gen;
 	} else if (lives && !fails) {

@@ -83,7 +83,7 @@ int sim_report(const struct sim *s)
 		return 0;
 	printf("seed %llu: %s: %s\n  after %.3f s, %llu operations, %llu faults; replay: tests/sim/sim --seed %llu --trace\n",
 	       (unsigned long long)s->seed, s->violation, s->why, (double)s->now_us / 1e6,
-	       (unsigned long long)s->done_ops, (unsigned long long)s->faults,
+	       (unsigned long long)s->done_ops, (unsigned long long)s->struck,
 	       (unsigned long long)s->seed);
 	return 1;
 }
