@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 static const char usage[] =
-	"usage: crash [--sweep crash|pairs|io|memory|damage|all [--script SCRIPT]] [--share N] [--all] [--jobs N] [--ops N] [--dir DIR]\n"
+	"usage: crash [--sweep crash|pairs|io|memory|damage|all [--script SCRIPT]] [--share N] [--all] [--jobs N] [--ops N] [--dir DIR] [--keep-going]\n"
 	"       crash --script pair|apart|still [--at N --fate FATE [--then N --fate FATE]]\n"
 	"             [--fail N --fault FAULT] [--trace]\n"
 	"             [--deny N [--lasting]]\n"
@@ -21,6 +21,7 @@ static const char usage[] =
 	"  --script  with --sweep: this one alone\n"
 	"  --share N every N-th run of the sweep, evenly; of pairs every N-th of one of eight\n"
 	"  --all     all runs, of pairs too; with --share every N-th of all\n"
+	"  --keep-going  also behind a run that broke a rule\n"
 	"  --ops N   operations of the script (200)\n"
 	"  --dir DIR where the files are (/dev/shm, or /tmp)\n"
 	"  --at N    the power goes at the N-th write; FATE of what was not synced: kept, dropped, torn\n"

@@ -36,15 +36,42 @@ static void s1(struct sim *s)
 	served_again(s);
 }
 
+static uint64_t tail_of(struct sim *s, int node)
+{
+	struct ha_status st = {0};
+
+	if (s->node[node].up)
+		ha_get_status(ctl_ha(s->node[node].ctl), &st);
+	return st.tail_lsn;
+}
+
+/* Nothing is written here any more, and all of it is more than the peer was sent. */
+static bool written_not_sent(struct sim *s)
+{
+	int a = active(s);
+
+	return s->node[a].tag_count == 0 && tail_of(s, a) > tail_of(s, 3 - a);
+}
+
 static void s2(struct sim *s)
 {
 	int a = active(s);
 
 	sim_cut(s, a, 3 - a, true);
-	pass(s, 5);
+	expect(s, wait_until(s, written_not_sent, 1000), "nothing is written");
 	sim_node_crash(s, a, "killed before the send");
 	sim_cut(s, a, 3 - a, false);
 	served_again(s);
+}
+
+static bool ack_under_way(struct sim *s)
+{
+	return sim_link_carries(s, 3 - active(s), PR_T_LINK_ACK);
+}
+
+static bool acked_and_writes(struct sim *s)
+{
+	return ack_under_way(s) && s->node[active(s)].tag_count > 0;
 }
 
 static void s3(struct sim *s)
@@ -52,20 +79,39 @@ static void s3(struct sim *s)
 	int a = active(s);
 
 	s->node[a].slow_disk_us = 50 * MS;
-	pass(s, 30);
+	expect(s, wait_until(s, acked_and_writes, 1000), "the peer is not the faster one");
 	sim_node_crash(s, a, "killed before its own write");
 	served_again(s);
 }
 
+/* So many are committed, and their clients do not know it. */
+static size_t unanswered(const struct sim *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->op_count; i++)
+		n += s->ops[i]->lsn > 0 && s->ops[i]->lsn <= s->committed_lsn &&
+		     !s->ops[i]->answered;
+	return n;
+}
+
+static bool some_are_unanswered(struct sim *s)
+{
+	return unanswered(s) > 0;
+}
+
 static void s4(struct sim *s)
 {
+	uint64_t resends = s->resends;
 	int a = active(s);
 
-	cut_clients(s, a, true);
-	pass(s, 30);
+	for (uint32_t i = 0; i < s->swarm.clients; i++)
+		sim_cut(s, a, SIM_CLIENT_END + (int)i, true);
+	expect(s, wait_until(s, some_are_unanswered, 1000), "nothing is committed");
 	sim_node_crash(s, a, "killed before the replies left");
 	cut_clients(s, a, false);
 	served_again(s);
+	expect(s, s->resends > resends, "nothing is asked anew");
 }
 
 static void s5(struct sim *s)
@@ -139,15 +185,25 @@ static void s10(struct sim *s)
 	served_again(s);
 }
 
+static bool is_target(struct sim *s)
+{
+	return s->node[s->mark].up && ha_dstate(ctl_ha(s->node[s->mark].ctl)) == HA_SYNCTARGET;
+}
+
+/* Each time a little later in it. */
 static void s11(struct sim *s)
 {
-	for (int i = 0; i < 25; i++) {
-		int b = kill_standby(s);
+	int struck = 0;
 
-		pass(s, s->swarm.restart_max_ms + 100 + sim_below(s, 60));
-		sim_node_crash(s, b, "killed in its resync");
+	for (int i = 0; i < 25; i++) {
+		s->mark = (uint64_t)kill_standby(s);
+		expect(s, wait_until(s, is_target, 10000), "no resync");
+		sim_until(s, s->now_us + 100 * (uint64_t)i, NULL);
+		struck += is_target(s);
+		sim_node_crash(s, (int)s->mark, "killed in its resync");
 		pass(s, 500);
 	}
+	expect(s, struck >= 10, "its resyncs were over");
 	served_again(s);
 }
 
@@ -156,8 +212,8 @@ static void s12(struct sim *s)
 	for (int i = 0; i < 10; i++) {
 		int a = kill_active(s);
 
-		if (wait_until(s, promoting, 10000))
-			sim_node_crash(s, 3 - a, "killed in its promotion");
+		expect(s, wait_until(s, promoting, 10000), "no promotion");
+		sim_node_crash(s, 3 - a, "killed in its promotion");
 		pass(s, 2000);
 	}
 	served_again(s);
@@ -167,7 +223,7 @@ static void s13(struct sim *s)
 {
 	for (int i = 0; i < 10; i++) {
 		kill_active(s);
-		wait_until(s, has_active, 10000);
+		expect(s, wait_until(s, has_active, 10000), "no promotion");
 		pass(s, sim_below(s, 4));
 	}
 	served_again(s);
@@ -176,7 +232,7 @@ static void s13(struct sim *s)
 static void s14(struct sim *s)
 {
 	for (int i = 0; i < 10; i++) {
-		wait_until(s, flushing, 10000);
+		expect(s, wait_until(s, flushing, 10000), "no flush");
 		kill_active(s);
 		pass(s, 2000);
 	}
@@ -239,11 +295,6 @@ static void s19(struct sim *s)
 		sim_cut(s, from, 3 - from, false);
 		expect(s, wait_until(s, in_sync, 30000), "no new session");
 	}
-}
-
-static bool ack_under_way(struct sim *s)
-{
-	return sim_link_carries(s, 3 - active(s), PR_T_LINK_ACK);
 }
 
 static bool batch_under_way(struct sim *s)

@@ -20,7 +20,7 @@ static const struct {
 	{65,
 	 "the n-th allocation fails: the cores end their process then, and the simulator is in it; crash --sweep memory shows it"},
 	{66,
-	 "limits of descriptors and threads: the simulator has neither; waits for a test of real processes"},
+	 "limits of descriptors and threads: the simulator has neither; test 028 has the descriptors"},
 	{73, "a key preempted on one path of four: waits for a model of paths"},
 	{77, "version skew: waits for a second version"},
 };
