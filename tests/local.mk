@@ -236,10 +236,13 @@ CLEANFILES += lint.files
 # Of one unit test, where a sanitizer, valgrind or counters make it slow.
 SLOW_UNIT_LIMIT_S = 3600
 
+ASAN_SEEDS = 50
+
 check-asan:
 	$(AM_V_at)$(MKDIR_P) asan
 	$(AM_V_at)test -e asan/Makefile || (cd asan && $(abs_srcdir)/configure --enable-asan --enable-werror)
 	$(AM_V_at)$(MAKE) -C asan check UNIT_LIMIT_S=$(SLOW_UNIT_LIMIT_S)
+	$(AM_V_at)$(MAKE) -C asan check-sim SEEDS=$(ASAN_SEEDS)
 
 # VALGRIND_TESTS=tests/unit/test_x: only that. Threads are for check-tsan. test_cl_ends and test_cl_files start a pair, which valgrind cannot follow:
 # mdcpair runs itself as /proc/self/exe, and there that is valgrind. test_locked locks memory by mlock2, which valgrind 3.19 does not know; nor does it
