@@ -215,8 +215,14 @@ enum jr_sector { JR_SECTOR_NEW, JR_SECTOR_OLD, JR_SECTOR_BAD };
  */
 enum jr_sector jr_sector_judge(const uint8_t *sector, uint64_t epoch, uint64_t first_lsn,
 			       uint32_t index);
-/* It is whole, and of a batch that begins with this LSN. */
-bool jr_sector_is_of(const uint8_t *sector, uint64_t first_lsn);
+/* Whose sector it is: the first LSN of its batch, and the tag of its epoch, equal for equal epochs. */
+struct jr_stamp {
+	uint64_t first_lsn;
+	uint32_t tag;
+};
+/* False: it is not whole, or blank. */
+bool jr_sector_stamp(const uint8_t *sector, struct jr_stamp *ret);
+uint32_t jr_epoch_tag(uint64_t epoch);
 
 /* ---- the ring ---- */
 

@@ -34,14 +34,14 @@ uint32_t jr_payload_max(uint32_t image_bytes)
  * 19 bits that tell the epochs of a place's history apart; a collision makes a torn tail look
  * damaged, never whole.
  */
-static uint32_t epoch_tag(uint64_t epoch)
+uint32_t jr_epoch_tag(uint64_t epoch)
 {
 	return (uint32_t)((epoch * 0x9e3779b97f4a7c15u) >> (64 - (32 - JR_SECTOR_INDEX_BITS)));
 }
 
 static uint32_t sector_place(uint64_t epoch, uint32_t index)
 {
-	return epoch_tag(epoch) << JR_SECTOR_INDEX_BITS | index;
+	return jr_epoch_tag(epoch) << JR_SECTOR_INDEX_BITS | index;
 }
 
 static void trailer_put(uint8_t *sector, uint64_t epoch, uint64_t first_lsn, uint32_t index)
@@ -70,14 +70,18 @@ enum jr_sector jr_sector_judge(const uint8_t *sector, uint64_t epoch, uint64_t f
 	 * Before it, only earlier batches and those of a fork that was cut stood here: anything
 	 * else strayed.
 	 */
-	if (lsn < first_lsn || place >> JR_SECTOR_INDEX_BITS != epoch_tag(epoch))
+	if (lsn < first_lsn || place >> JR_SECTOR_INDEX_BITS != jr_epoch_tag(epoch))
 		return JR_SECTOR_OLD;
 	return JR_SECTOR_BAD;
 }
 
-bool jr_sector_is_of(const uint8_t *sector, uint64_t first_lsn)
+bool jr_sector_stamp(const uint8_t *sector, struct jr_stamp *ret)
 {
-	return sector_crc_ok(sector) && pr_load64(sector + JR_BODY_BYTES) == first_lsn;
+	*ret = (struct jr_stamp){
+		.first_lsn = pr_load64(sector + JR_BODY_BYTES),
+		.tag = pr_load32(sector + JR_BODY_BYTES + 8) >> JR_SECTOR_INDEX_BITS,
+	};
+	return sector_crc_ok(sector);
 }
 
 static struct pr_hash hash_load(const uint8_t *p)

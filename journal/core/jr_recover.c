@@ -283,21 +283,36 @@ static bool may_blank(const struct jr *jr, uint64_t page)
 /*
  * A page that does not begin with the batch looked for. Damage in it matters if one of its sectors
  * says that the batch was written here, or none says anything; else it is of what stood here before.
+ * Nothing of the epoch that this witness is of, or the tail, stood here before that comes behind the
+ * batch: its write went astray. In another place than the one behind the tail only the witness tells.
  */
-static enum jr_data page_judge(const uint8_t *page, uint64_t first_lsn, uint32_t *ret_sector)
+static enum jr_data page_judge(const struct jr *jr, const uint8_t *page, bool behind_tail,
+			       uint32_t *ret_sector)
 {
-	uint32_t bad = 0;
-	bool witness = false;
+	uint32_t bad = 0, tag = jr_epoch_tag(jr->tail.epoch);
+	bool known = behind_tail, witness = false, astray = false;
+	struct jr_stamp stamp[JR_PAGE_SECTORS];
+	bool whole[JR_PAGE_SECTORS];
 
 	for (uint32_t i = 0; i < JR_PAGE_SECTORS; i++) {
-		const uint8_t *sector = page + (size_t)i * JR_SECTOR_BYTES;
+		whole[i] = jr_sector_stamp(page + (size_t)i * JR_SECTOR_BYTES, &stamp[i]);
+		if (whole[i] && stamp[i].first_lsn == jr->rec.lsn) {
+			tag = stamp[i].tag;
+			known = witness = true;
+		}
+	}
+	for (uint32_t i = 0; i < JR_PAGE_SECTORS; i++) {
+		bool later = whole[i] && known && stamp[i].tag == tag &&
+			     stamp[i].first_lsn > jr->rec.lsn;
+		bool rotten = !whole[i] &&
+			      !jr_is_zero(page + (size_t)i * JR_SECTOR_BYTES, JR_SECTOR_BYTES);
 
-		if (jr_sector_judge(sector, UINT64_MAX, UINT64_MAX, i) != JR_SECTOR_BAD)
-			witness |= jr_sector_is_of(sector, first_lsn);
-		else if (bad++ == 0)
+		astray |= later;
+		if ((later || rotten) && bad++ == 0)
 			*ret_sector = i;
 	}
-	return bad == JR_PAGE_SECTORS || (bad > 0 && witness) ? JR_DATA_BAD : JR_DATA_TORN;
+	return astray || bad == JR_PAGE_SECTORS || (bad > 0 && witness) ? JR_DATA_BAD
+									: JR_DATA_TORN;
 }
 
 /* Where a batch of that many pages is written that follows what was kept; behind unknown batches only the segment's end tells. */
@@ -337,7 +352,7 @@ static bool probe_at(struct jr *jr, uint64_t page, const struct jr_found *next)
 			r->torn |= !next && data == JR_DATA_TORN;
 		}
 	} else {
-		data = page_judge(p, r->lsn, &sector);
+		data = page_judge(jr, p, page == r->page, &sector);
 	}
 	if (b->step == 0 || data == JR_DATA_WHOLE ||
 	    (data == JR_DATA_BAD && b->data == JR_DATA_TORN)) {

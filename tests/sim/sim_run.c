@@ -122,7 +122,7 @@ static void look_at_stores(struct sim *s)
 		if (s->node[n].up)
 			simstore_set_lsn(s->node[n].store, s->committed_lsn);
 	sim_check_end(s);
-	if (!s->violation && s->trees != due)
+	if (!s->violation && s->trees < due)
 		sim_fail(s, "end", "%llu stores of %u were compared with the model",
 			 (unsigned long long)s->trees, due);
 }

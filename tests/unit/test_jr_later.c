@@ -152,6 +152,72 @@ Test(jr_later, a_batch_astray_where_the_next_segment_begins_is_not_taken_from_th
 	}
 }
 
+static void halts(void)
+{
+	cr_assert_eq(rig_reopen(&rig), JR_HALT, "%d", rig.opened.verdict);
+	cr_assert_str_eq(rig.opened.why, "batch at LSN 2: behind the head, data bad");
+	cr_assert_eq(jr_tail_lsn(rig.jr), 1u);
+}
+
+/* Its own place is blank, and nothing behind tells of the one that was there; but no crash puts it there. */
+Test(jr_later, a_batch_astray_on_the_one_before_it_is_seen)
+{
+	for (uint32_t pages = 1; pages <= 3; pages++) {
+		begin(64, 3);
+		append(1, 1, SMALL);
+		simdisk_misdirect_write(rig.disk, UINT32_MAX, 0, 1, 4096);
+		append(1, 1, pages * SMALL);
+		halts();
+		rig_done(&rig);
+	}
+}
+
+/* Of two batches the sectors with the headers are swapped, or one is copied; the first may be that of an epoch. */
+Test(jr_later, a_sector_of_a_later_batch_is_seen)
+{
+	for (uint64_t epoch = 1; epoch <= 2; epoch++)
+		for (unsigned sector = 0; sector < 8; sector++) {
+			uint8_t *first, *second, was[512];
+
+			begin(64, 3);
+			append(epoch, 1, SMALL);
+			append(epoch, 1, SMALL);
+			first = simdisk_bytes(rig.disk, 1, NULL) + 4096 + sector * 512;
+			second = first + 4096;
+			memcpy(was, first, 512);
+			memcpy(first, second, 512);
+			halts();
+			memcpy(second, was, 512);
+			halts();
+			rig_done(&rig);
+		}
+}
+
+/* Of an older epoch it was there before; and where the next segment begins, it is in its place. */
+Test(jr_later, a_later_batch_that_a_crash_can_leave_is_no_damage)
+{
+	uint8_t *p;
+
+	begin(64, 3);
+	append(1, 1, SMALL);
+	append(1, 1, SMALL);
+	append(1, 1, SMALL);
+	p = simdisk_bytes(rig.disk, 1, NULL);
+	rig_run(&rig);
+	jr_cut(rig.jr, 1);
+	rig_run(&rig);
+	append(2, 1, SMALL);
+	memcpy(p + 2 * 4096, p + 3 * 4096, 4096);
+	opens(2, 0);
+	rig_done(&rig);
+
+	begin(4, 3);
+	append_lost(1, 3 * SMALL);
+	append(1, 1, SMALL);
+	opens(1, 0);
+	rig_done(&rig);
+}
+
 /* The first page of the next segment is its place when it has no room before: by one page. */
 Test(jr_later, a_batch_stands_in_the_next_segment_when_it_has_no_room_before)
 {

@@ -237,7 +237,9 @@ static struct rig_commit committed_in_the_background(int flush_error)
 	loop->now_ms += 1000;
 	mdc_data_tick(loop);
 	lun_done(AIO_FSYNC, 0, flush_error);
-	return flush_error ? (struct rig_commit){0} : ctl_commit();
+	if (flush_error)
+		return (struct rig_commit){0};
+	return ctl_commit();
 }
 
 Test(mdc_data, what_a_commit_in_the_background_lost_the_next_fsync_is_told_once)
