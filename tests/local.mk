@@ -195,7 +195,7 @@ if HAVE_CRITERION
 check_PROGRAMS += $(unit_tests)
 endif
 
-TESTS = tests/core-symbols.sh tests/rooms.sh
+TESTS = tests/core-symbols.sh tests/mutants-apply.sh tests/rooms.sh
 include tests/fuzz/local.mk
 include tests/model/local.mk
 include tests/crash/local.mk
@@ -216,6 +216,7 @@ EXTRA_DIST += \
 	tests/coverage \
 	tests/coverage.explained \
 	tests/lint \
+	tests/mutants-apply.sh \
 	tests/rooms.sh \
 	tests/run \
 	tests/sim/SCENARIOS.md \
