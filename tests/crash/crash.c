@@ -3,6 +3,8 @@
 #include "tests/crash/crash_pool.h"
 #include "tests/crash/crash_table.h"
 
+#include "journal/core/format.h"
+
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,7 @@
 
 static const char usage[] =
 	"usage: crash [--sweep crash|pairs|io|memory|damage|all [--script SCRIPT]] [--share N] [--all] [--jobs N] [--ops N] [--dir DIR] [--keep-going]\n"
-	"       crash --script pair|apart|still [--at N --fate FATE [--then N --fate FATE]]\n"
+	"       crash --script pair|apart|still|fresh [--at N --fate FATE [--then N --fate FATE]]\n"
 	"             [--fail N --fault FAULT] [--trace]\n"
 	"             [--deny N [--lasting]]\n"
 	"             [--damage zeroed|flipped|old|swapped --file FILE --sector N --node N [--lone]]\n"
@@ -30,7 +32,7 @@ static const char usage[] =
 
 enum {
 	PAIRS_SPAN = 64,  /* the second crash strikes this many writes behind the first, at most */
-	DAMAGES_MIN = 50, /* of so many some must change what they strike */
+	DAMAGES_MIN = 50, /* so many must strike what the sweep is for */
 };
 
 struct sweep {
@@ -128,6 +130,13 @@ static bool base(enum crash_script script, uint64_t ops, const char *dir, struct
 		       crash_script_name(script), ret->rule, ret->why);
 		return false;
 	}
+	for (int n = 1; script == CRASH_FRESH && n <= SIM_NODES; n++) {
+		if (ret->fresh[n].named && ret->fresh[n].unnamed)
+			continue;
+		printf("script fresh leaves node %d %u batches that its store lacks, and %u behind its ring: it shows nothing\n",
+		       n, ret->fresh[n].named, ret->fresh[n].unnamed);
+		return false;
+	}
 	if (script == CRASH_APART && ret->full_copies == 0) {
 		printf("script apart makes no full copy: it shows nothing\n");
 		return false;
@@ -182,9 +191,16 @@ static void sweep_memory(struct sweep *s, struct crash_run run, const struct cra
 	}
 }
 
+/* Of fresh only what holds or names batches that the store lacks: the rest is that of still. */
+static bool is_worth(const struct crash_damage *d, const struct crash_result *fresh)
+{
+	uint64_t page = d->sector / (JR_PAGE_BYTES / JR_SECTOR_BYTES);
+
+	return d->file < CRASH_FILE_STATE && fresh->fresh[d->node].pages[d->file] >> page & 1;
+}
+
 static void sweep_damage(struct sweep *s, struct crash_run run, const struct crash_result *b)
 {
-	run.script = CRASH_STILL;
 	for (unsigned file = 0; file < CRASH_FILES; file++) {
 		for (uint64_t i = 0; i < crash_file_sectors(file) * 16; i++) {
 			run.damage = (struct crash_damage){.file = file,
@@ -192,8 +208,34 @@ static void sweep_damage(struct sweep *s, struct crash_run run, const struct cra
 							   .kind = (i + i / 16) % 4 + CRASH_ZEROED,
 							   .node = 1 + (int)(i / 4 % 2),
 							   .lone = i / 8 % 2};
-			give(s, &run);
+			if (run.script == CRASH_STILL || is_worth(&run.damage, b))
+				give(s, &run);
 		}
+	}
+}
+
+/* What each script is for: all of it by all runs, the first by a share, too. */
+static const struct {
+	enum crash_script script;
+	enum crash_where where;
+	bool first;
+} due[] = {
+	{CRASH_STILL, CRASH_BATCH_STORED, true}, {CRASH_STILL, CRASH_RING_NEWEST, false},
+	{CRASH_STILL, CRASH_RING_OLDER, false},	 {CRASH_STILL, CRASH_RING_UNUSED, false},
+	{CRASH_STILL, CRASH_STATE_COPY, false},	 {CRASH_STILL, CRASH_ARBITER_COPY, false},
+	{CRASH_STILL, CRASH_FLOOR_COPY, false},	 {CRASH_STILL, CRASH_DATA_UNUSED, false},
+	{CRASH_FRESH, CRASH_BATCH_NEEDED, true}, {CRASH_FRESH, CRASH_BATCH_UNNAMED, true},
+	{CRASH_FRESH, CRASH_RING_NEWEST, false}, {CRASH_FRESH, CRASH_RING_OLDER, false},
+};
+
+static void check_due(struct sweep *s, enum crash_script script)
+{
+	for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++) {
+		if (due[i].script != script || crash_table_total(&s->table, due[i].where) > 0 ||
+		    s->runs < (due[i].first ? DAMAGES_MIN : s->given))
+			continue;
+		printf("no run damaged this: %s\n", crash_where_name(due[i].where));
+		s->bad++;
 	}
 }
 
@@ -238,10 +280,8 @@ static uint64_t run_sweep(const struct arguments *a, size_t i, enum crash_script
 	sweeps[i].fn(&s, run, b);
 	crash_pool_finish(s.pool);
 	crash_pool_free(s.pool);
-	if (sweeps[i].fn == sweep_damage && s.runs >= DAMAGES_MIN && s.changed == 0) {
-		printf("no run changed a sector\n");
-		s.bad++;
-	}
+	if (sweeps[i].fn == sweep_damage && (!s.bad || s.keep_going))
+		check_due(&s, script);
 	printf("script %s, %s: %llu of %llu runs, %llu struck; %llu deaths, %llu promotions, %llu full copies, %llu starts refused, %llu quarantined, %llu halted; %llu bad; %.0f s\n",
 	       crash_script_name(script), sweeps[i].what, (unsigned long long)s.runs,
 	       (unsigned long long)s.given, (unsigned long long)s.struck,
@@ -266,7 +306,7 @@ static int run_all(const struct arguments *a)
 	uint64_t bad = 0, known = 0;
 
 	for (enum crash_script script = 0; script < CRASH_SCRIPTS; script++) {
-		bool still = script == CRASH_STILL;
+		bool damages = script == CRASH_STILL || script == CRASH_FRESH;
 		struct crash_result b;
 
 		if (a->scripted && script != a->run.script)
@@ -277,10 +317,13 @@ static int run_all(const struct arguments *a)
 		       crash_script_name(script), (unsigned long long)b.ops,
 		       (unsigned long long)b.writes, (unsigned long long)b.calls,
 		       (unsigned long long)b.allocations);
+		for (int n = 1; script == CRASH_FRESH && n <= SIM_NODES; n++)
+			printf("  node %d: %u batches that its store lacks, and %u behind its ring\n",
+			       n, b.fresh[n].named, b.fresh[n].unnamed);
 		for (size_t i = 0; i < sizeof(sweeps) / sizeof(sweeps[0]); i++) {
 			if (strcmp(a->sweep, "all") != 0 && strcmp(a->sweep, sweeps[i].name) != 0)
 				continue;
-			if (still != (sweeps[i].fn == sweep_damage))
+			if (damages != (sweeps[i].fn == sweep_damage))
 				continue;
 			known++;
 			bad += run_sweep(a, i, script, &b);

@@ -13,6 +13,7 @@ enum crash_script {
 	CRASH_PAIR, /* both hold everything; a handover half-way */
 	CRASH_APART, /* the standby is away for most of it, the journal is too small to wait for it: a full copy */
 	CRASH_STILL, /* both hold everything in small journals, then both are down */
+	CRASH_FRESH, /* ... but neither store has the last batches, nor the ring the very last */
 	CRASH_SCRIPTS
 };
 
@@ -51,6 +52,23 @@ enum crash_where {
 	CRASH_WHERES
 };
 
+/* A sector, and of a swap the other one: first what matters more. */
+struct crash_struck {
+	enum crash_where where;
+	struct {
+		bool unnamed; /* in a batch behind the newest ring entry: which, and which sector of it */
+		uint64_t sector, epoch, first_lsn;
+		uint32_t index;
+	} half[2];
+	uint64_t told_lsn; /* by another batch behind it: committed up to here */
+};
+
+/* What of a journal the store lacks: a bit for each page of its ring and its segments, and of how many batches. */
+struct crash_fresh {
+	uint64_t pages[CRASH_FILE_STATE];
+	unsigned named, unnamed;
+};
+
 /* Who noticed that it is another: a start or what came behind it; the verification at the end; nobody, and what became of it. */
 enum crash_outcome {
 	CRASH_SAID,
@@ -58,6 +76,7 @@ enum crash_outcome {
 	CRASH_MENDED, /* it is what it was before */
 	CRASH_OVERWRITTEN,
 	CRASH_UNNOTICED,
+	CRASH_LOST, /* as if the power had gone during the write; alone, it served without that batch */
 	CRASH_OUTCOMES
 };
 
@@ -78,8 +97,10 @@ struct crash_result {
 	bool quarantined, halted; /* its controller gave up its disk; nobody may serve without it */
 	/* Of damage: the sector is another; a warning, alarm or refused start; the verification at the end; an active in the end. */
 	bool changed, noticed, shown, served;
+	bool lost; /* it served without a batch that no disk alone can tell is missing */
 	enum crash_where where_it_lay;
 	enum crash_outcome outcome;
+	struct crash_fresh fresh[SIM_NODES + 1]; /* of the script, when the power went */
 	char said[160]; /* by the controller that got no memory, when it ended; empty: it went on */
 	uint8_t can_fail[DISK_CALLS_MAX]; /* each call: disk_can_fail() */
 	char where[128];		  /* the call that was the last one, or failed */
@@ -101,6 +122,7 @@ uint64_t crash_refused_starts(void);
 uint64_t crash_store_lsn(int node); /* crash_machine.c; while it is up */
 uint64_t crash_noticed(void);	    /* warnings and alarms so far */
 void crash_node_keep_down(int node);
+void crash_flushes_hold(bool); /* crash_machine.c; what is held ends with the controller */
 const char *
 crash_memory_said(void); /* by a controller that ended after an allocation failed; or empty */
 
@@ -108,9 +130,19 @@ crash_memory_said(void); /* by a controller that ended after an allocation faile
 void crash_journals_compare(struct sim *, const char *dir);
 /* This one is whole, or what is not. */
 bool crash_journal_whole(const char *dir, int node, char why[512]);
+/* Up to where recovery finds it now; nothing is written. */
+uint64_t crash_journal_tail(const char *dir, int node);
 
 /* crash_where.c, while nobody uses the files */
-enum crash_where crash_where(const char *dir, const struct crash_damage *, uint64_t store_lsn);
+void crash_where(const char *dir, const struct crash_damage *, uint64_t store_lsn,
+		 struct crash_struck *ret);
+/*
+ * The first LSN of a batch behind the newest ring entry that the damage has left as a crash during its write does, while no batch
+ * behind it says that it was committed, nor the floor. 0: something tells.
+ */
+uint64_t crash_where_untold(const char *dir, const struct crash_damage *,
+			    const struct crash_struck *);
+void crash_where_fresh(const char *dir, int node, uint64_t store_lsn, struct crash_fresh *ret);
 const char *crash_where_name(enum crash_where);
 const char *crash_where_why(enum crash_where); /* one may not notice */
 

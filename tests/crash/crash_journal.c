@@ -76,6 +76,15 @@ bool crash_journal_whole(const char *dir, int node, char why[512])
 	return !end.bad[0];
 }
 
+uint64_t crash_journal_tail(const char *dir, int node)
+{
+	struct end end = {0};
+
+	disk_node(0);
+	read_journal(dir, node, &end);
+	return end.tail_lsn;
+}
+
 void crash_journals_compare(struct sim *s, const char *dir)
 {
 	struct end end[SIM_NODES + 1] = {0};

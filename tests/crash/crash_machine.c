@@ -18,11 +18,12 @@
 #include "lun/lun.h"
 #include "tests/sim/simstore.h"
 
-enum { WAIT_MS = 60000, LOCK_TRIES_MS = 3000 };
+enum { WAIT_MS = 60000, LOCK_TRIES_MS = 3000, NEVER_US = 1000000000 };
 
 static struct machine machines[SIM_NODES + 1];
 static uint8_t cluster[16];
 static char lun_file[256];
+static bool flushes_held;
 
 static uint64_t disk_us(struct sim *s)
 {
@@ -439,7 +440,7 @@ void machine_effect(struct sim *s, int node, struct ctl_effect *fx)
 		if (fx->lsn > ha_commit_lsn(ctl_ha(s->node[node].ctl)))
 			sim_fail(s, "I13", "node %d: flush at %llu beyond the commit", node,
 				 (unsigned long long)fx->lsn);
-		store_later(s, node, fx, sim_between(s, 500, 20000));
+		store_later(s, node, fx, flushes_held ? NEVER_US : sim_between(s, 500, 20000));
 		break;
 	case CTL_FX_COPY_KEEP:
 		copy_keep(node);
@@ -586,6 +587,11 @@ void crash_nodes_stop(void)
 uint64_t crash_store_lsn(int node)
 {
 	return store_lsn(machines[node].store);
+}
+
+void crash_flushes_hold(bool on)
+{
+	flushes_held = on;
 }
 
 static int take_rows(struct simstore *to, const struct store_done *d)

@@ -106,6 +106,8 @@ static void effect(struct sim *s, int node, struct ctl_effect *fx)
 		s->node[node].score = fx->score;
 		break;
 	case CTL_FX_ORDER_RESULT:
+		noticed +=
+			fx->error && fx->text && strstr(fx->text, "acknowledged and are missing");
 		sim_super_result(s, node, fx->ticket, fx->error, fx->text);
 		break;
 	case CTL_FX_FENCE_CLIENT:

@@ -6,7 +6,7 @@
 
 enum { WORK_MS_MAX = 60000, REST_MS_MAX = 120000, FLUSH_MS = 40, AWAY_MS = 400 };
 
-static const char *const script_names[CRASH_SCRIPTS] = {"pair", "apart", "still"};
+static const char *const script_names[CRASH_SCRIPTS] = {"pair", "apart", "still", "fresh"};
 
 const char *crash_script_name(enum crash_script script)
 {
@@ -18,6 +18,8 @@ static unsigned step;
 static const struct crash_run *playing;
 static uint8_t old_sector[512], sound_sector[512], bad_sector[512];
 static char shown_by[512];
+static struct crash_struck struck;
+static uint64_t untold; /* crash_where_untold() of the damage that was done */
 
 /* The same for all runs: chance is only in what the clients ask for, and always the same. */
 static void set_swarm(struct sim *s, uint64_t ops)
@@ -73,6 +75,13 @@ static void script_tick(struct sim *s, struct sim_event *e)
 	if (step == 0 && script == CRASH_STILL && s->done_ops >= s->swarm.ops / 2) {
 		step++;
 		crash_damage_keep(playing->dir, &playing->damage, old_sector);
+	}
+	/* From here on the stores get nothing any more. */
+	if (step == 0 && script == CRASH_FRESH && s->done_ops >= s->swarm.ops * 7 / 8) {
+		step++;
+		crash_flushes_hold(true);
+		if (playing->damage.kind)
+			crash_damage_keep(playing->dir, &playing->damage, old_sector);
 	}
 	if (step == 0 && script == CRASH_APART && s->done_ops >= s->swarm.ops / 10) {
 		step++;
@@ -139,38 +148,92 @@ static void rest(struct sim *s)
 	} while (!s->violation && s->crashes != crashes);
 }
 
+/* Both at once; of fresh in the moment of the last answer: what was still under way is gone. */
+static void lose_power(struct sim *s, struct crash_result *r)
+{
+	uint64_t store_lsn[SIM_NODES + 1];
+
+	for (int n = 1; n <= SIM_NODES; n++)
+		store_lsn[n] = crash_store_lsn(n);
+	if (!s->healing)
+		sim_heal(s);
+	heap_relieve();
+	for (int n = 1; n <= SIM_NODES; n++) {
+		disk_node(n);
+		if (script == CRASH_FRESH)
+			disk_kill(DISK_DROPPED);
+		sim_node_crash(s, n, "power lost");
+	}
+	crash_flushes_hold(false);
+	s->tail_lost = true;
+	disk_node(0);
+	for (int n = 1; n <= SIM_NODES && script == CRASH_FRESH; n++)
+		crash_where_fresh(playing->dir, n, store_lsn[n], &r->fresh[n]);
+	if (playing->damage.kind)
+		crash_where(playing->dir, &playing->damage, store_lsn[playing->damage.node],
+			    &struck);
+}
+
 /* Alone: it serves, and all is there; or it does not, and says why. */
 static bool lone_at_rest(struct sim *s)
 {
-	return sim_active(s) == playing->damage.node;
+	return sim_active(s) == playing->damage.node && sim_client_idle(s);
+}
+
+static bool is_rule(const struct sim *s, const char *rule)
+{
+	return s->violation && strcmp(s->violation, rule) == 0;
+}
+
+static void rest_alone(struct sim *s, struct crash_result *r)
+{
+	sim_until(s, s->now_us + 8000ull * SIM_US_MS, lone_at_rest);
+	sim_until(s, s->now_us + (4ull * FLUSH_MS + 1500) * SIM_US_MS, NULL);
+	if (untold && (is_rule(s, "I1") || is_rule(s, "I11"))) {
+		r->lost = true;
+		s->violation = NULL;
+		return;
+	}
+	if (!s->violation && sim_active(s) && !sim_client_idle(s))
+		sim_fail(s, "liveness", "it serves alone, and does not answer everybody");
+}
+
+/* No disk can tell this from a crash during the write. But all before it is there. */
+static void look_untold(struct sim *s)
+{
+	uint64_t tail;
+
+	untold = crash_where_untold(playing->dir, &playing->damage, &struck);
+	if (!untold)
+		return;
+	tail = crash_journal_tail(playing->dir, playing->damage.node);
+	if (tail != untold - 1)
+		sim_fail(s, "end",
+			 "the batch at LSN %llu is as in a crash, and recovery ends at %llu",
+			 (unsigned long long)untold, (unsigned long long)tail);
 }
 
 static void damage(struct sim *s, struct crash_result *r)
 {
 	const struct crash_damage *d = &playing->damage;
 	uint64_t noticed = crash_noticed() + crash_refused_starts();
-	uint64_t store_lsn;
 	int changed;
 
-	store_lsn = crash_store_lsn(d->node);
-	sim_node_crash(s, 1, "power lost");
-	sim_node_crash(s, 2, "power lost");
-	s->tail_lost = true;
+	lose_power(s, r);
 	if (d->lone)
 		crash_node_keep_down(3 - d->node);
-	disk_node(0);
-	r->where_it_lay = crash_where(playing->dir, d, store_lsn);
+	r->where_it_lay = struck.where;
 	crash_damage_keep(playing->dir, d, sound_sector);
 	changed = crash_damage_do(playing->dir, d, old_sector);
 	crash_damage_keep(playing->dir, d, bad_sector);
 	if (changed < 0)
 		sim_fail(s, "damage", "the sector cannot be damaged");
-	if (d->lone)
-		sim_until(s, s->now_us + 8000ull * SIM_US_MS, lone_at_rest);
-	else
+	if (changed > 0)
+		look_untold(s);
+	if (d->lone && !s->violation)
+		rest_alone(s, r);
+	else if (!s->violation)
 		rest(s);
-	if (d->lone)
-		sim_until(s, s->now_us + (4ull * FLUSH_MS + 1500) * SIM_US_MS, NULL);
 	r->changed = changed > 0;
 	r->noticed = crash_noticed() + crash_refused_starts() > noticed;
 	r->served = sim_active(s) != 0;
@@ -183,14 +246,14 @@ static void damage(struct sim *s, struct crash_result *r)
 /* Whoever serves has all; and its journal is read from its file. */
 static void look_alone(struct sim *s, struct crash_result *r)
 {
-	if (r->served) {
+	if (r->served && !r->lost) {
 		crash_stores_read(s);
 		sim_check_end(s);
 		if (!s->violation && s->trees != 1)
 			sim_fail(s, "end", "the store was not compared with the model");
 	}
 	crash_nodes_stop();
-	if (!s->violation)
+	if (!s->violation && !r->lost)
 		r->shown = !crash_journal_whole(playing->dir, playing->damage.node, shown_by);
 	if (!s->violation && r->shown && !r->changed)
 		sim_fail(s, "journal", "nothing was damaged, and yet: %s", shown_by);
@@ -203,13 +266,15 @@ static void look_at_sector(struct sim *s, struct crash_result *r)
 
 	disk_node(0);
 	crash_damage_keep(playing->dir, &playing->damage, now);
-	r->outcome = r->noticed					   ? CRASH_SAID
+	r->outcome = r->lost					   ? CRASH_LOST
+		     : r->noticed				   ? CRASH_SAID
 		     : r->shown					   ? CRASH_VERIFIED
 		     : memcmp(now, sound_sector, sizeof(now)) == 0 ? CRASH_MENDED
 		     : memcmp(now, bad_sector, sizeof(now)) != 0   ? CRASH_OVERWRITTEN
 								   : CRASH_UNNOTICED;
 	if (!s->violation && r->changed && r->outcome == CRASH_UNNOTICED &&
-	    (w == CRASH_BATCH_NEEDED || w == CRASH_BATCH_STORED))
+	    (w == CRASH_BATCH_NEEDED || w == CRASH_BATCH_STORED ||
+	     (w == CRASH_BATCH_UNNAMED && !untold)))
 		sim_fail(s, "silence", "a damaged %s, and nobody notices", crash_where_name(w));
 }
 
@@ -287,10 +352,14 @@ void crash_play(const struct crash_run *run, struct crash_result *ret)
 		s->violation = NULL;
 	sim_after(s, 1 * SIM_US_MS, 0, script_tick);
 	sim_until(s, s->now_us + (uint64_t)WORK_MS_MAX * SIM_US_MS, all_done);
-	if (!s->violation)
+	if (!s->violation && script != CRASH_FRESH)
 		rest(s);
-	if (!s->violation && run->damage.kind)
+	if (!s->violation && run->damage.kind) {
 		damage(s, &damaged);
+	} else if (!s->violation && script == CRASH_FRESH) {
+		lose_power(s, &damaged);
+		rest(s);
+	}
 	if (!run->damage.lone)
 		look(s, run);
 	else if (!s->violation)
@@ -304,6 +373,7 @@ void crash_play(const struct crash_run *run, struct crash_result *ret)
 	ret->served = damaged.served;
 	ret->where_it_lay = damaged.where_it_lay;
 	ret->outcome = damaged.outcome;
+	memcpy(ret->fresh, damaged.fresh, sizeof(ret->fresh));
 	crash_nodes_stop();
 	sim_free(s);
 }

@@ -7,7 +7,7 @@
 static const char *const outcomes[CRASH_OUTCOMES] = {
 	[CRASH_SAID] = "said at the start",	[CRASH_VERIFIED] = "shown by verification",
 	[CRASH_MENDED] = "mended unasked",	[CRASH_OVERWRITTEN] = "overwritten",
-	[CRASH_UNNOTICED] = "stays, unnoticed",
+	[CRASH_UNNOTICED] = "stays, unnoticed", [CRASH_LOST] = "as in a crash: served without it",
 };
 
 const char *crash_outcome_name(enum crash_outcome o)
@@ -21,7 +21,7 @@ void crash_table_add(struct crash_table *t, const struct crash_result *r)
 		t->count[r->where_it_lay][r->outcome]++;
 }
 
-static uint64_t total(const struct crash_table *t, unsigned where)
+uint64_t crash_table_total(const struct crash_table *t, enum crash_where where)
 {
 	uint64_t n = 0;
 
@@ -37,9 +37,10 @@ void crash_table_print(const struct crash_table *t)
 		printf(" | %s", outcomes[o]);
 	printf(" | why nobody need notice\n");
 	for (unsigned w = 0; w < CRASH_WHERES; w++) {
-		if (!total(t, w))
+		if (!crash_table_total(t, w))
 			continue;
-		printf("  %-36s %8llu", crash_where_name(w), (unsigned long long)total(t, w));
+		printf("  %-36s %8llu", crash_where_name(w),
+		       (unsigned long long)crash_table_total(t, w));
 		for (unsigned o = 0; o < CRASH_OUTCOMES; o++)
 			printf(" | %llu", (unsigned long long)t->count[w][o]);
 		printf(" | %s\n", crash_where_why(w));
