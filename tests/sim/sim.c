@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The command: seeds one after the other, on several processors, with a ledger; or one seed, told, repeated or shrunk. */
+#include "proto/assert_stderr.h"
 #include "tests/sim/sim_scenario.h"
 #include "tests/sim/sim_shrink.h"
 #include "tests/sim/sim_small.h"
@@ -12,7 +13,7 @@
 
 static const char usage[] =
 	"usage: sim --seeds N [--from S] [--jobs N] [--keep-going] [--ledger FILE]\n"
-	"       sim --seed S [--trace | --frames | --repeat N] [--only FAULTS] | --seed S --shrink\n"
+	"       sim --seed S [--trace | --frames | --repeat N] [--only FAULTS] [--until MS] [--no-rest] | --seed S --shrink\n"
 	"       sim --scenario N|all [--seed S] [--trace | --frames]\n"
 	"       sim --search [--seeds N] [--from S] [--trace]\n"
 	"\n"
@@ -24,15 +25,18 @@ static const char usage[] =
 	"  --frames      the same, with every frame that arrives\n"
 	"  --scenario N  run a scripted failure (all: each of them, list: their names); exit status 3: it has no script, and why\n"
 	"  --search      small runs: is there an order of their operations that explains all answers?\n"
-	"  --shrink      leave out faults as long as the same rule is broken\n"
+	"  --shrink      leave out faults as long as it fails in the same way, and print the command that does\n"
 	"  --only LIST   only these faults happen: 3,17,42\n"
+	"  --until MS    faults stop at that time, not when enough has happened\n"
+	"  --no-rest     the run ends with the faults: nobody need come to rest\n"
 	"  --repeat N    run it N times: the trace hash must be the same\n";
 
 struct arguments {
 	struct sim_batch_run run;
 	uint64_t seed, repeat;
 	bool one, trace, frames;
-	const char *scenario, *only;
+	struct sim_replay replay;
+	const char *scenario;
 	bool shrink, search;
 };
 
@@ -46,8 +50,7 @@ static int run_one(const struct arguments *a)
 
 		s->trace = a->trace;
 		s->trace_frames = a->frames;
-		if (a->only)
-			sim_only(s, a->only);
+		sim_replay(s, &a->replay);
 		if (i == 0)
 			sim_swarm_print(s);
 		sim_run(s);
@@ -125,18 +128,20 @@ static int run_scenarios(const struct arguments *a)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"seeds", 1, 0, 'n'},  {"from", 1, 0, 'f'},
-						{"seed", 1, 0, 's'},   {"trace", 0, 0, 't'},
-						{"repeat", 1, 0, 'r'}, {"jobs", 1, 0, 'j'},
-						{"frames", 0, 0, 'F'}, {"shrink", 0, 0, 'H'},
-						{"only", 1, 0, 'O'},   {"scenario", 1, 0, 'S'},
-						{"search", 0, 0, 'W'}, {"keep-going", 0, 0, 'k'},
-						{"ledger", 1, 0, 'l'}, {0}};
+	static const struct option options[] = {{"seeds", 1, 0, 'n'},	{"from", 1, 0, 'f'},
+						{"seed", 1, 0, 's'},	{"trace", 0, 0, 't'},
+						{"repeat", 1, 0, 'r'},	{"jobs", 1, 0, 'j'},
+						{"frames", 0, 0, 'F'},	{"shrink", 0, 0, 'H'},
+						{"only", 1, 0, 'O'},	{"scenario", 1, 0, 'S'},
+						{"search", 0, 0, 'W'},	{"keep-going", 0, 0, 'k'},
+						{"ledger", 1, 0, 'l'},	{"until", 1, 0, 'U'},
+						{"no-rest", 0, 0, 'R'}, {0}};
 	struct arguments a = {.run = {.seeds = 1, .from = 1}, .repeat = 1};
 	int c;
 
 	a.run.jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	pr_assert_to_stderr();
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 'n':
@@ -156,7 +161,13 @@ int main(int argc, char **argv)
 			a.shrink = true;
 			break;
 		case 'O':
-			a.only = optarg;
+			a.replay.only = optarg;
+			break;
+		case 'U':
+			a.replay.until_ms = strtoull(optarg, NULL, 0);
+			break;
+		case 'R':
+			a.replay.no_rest = true;
 			break;
 		case 'S':
 			a.scenario = optarg;

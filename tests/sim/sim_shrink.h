@@ -4,7 +4,13 @@
 
 #include "tests/sim/sim.h"
 
-/* Prints the fewest faults it finds that break the same rule, and the command. Returns 1, or 0 when the seed holds. */
+/* What makes a run another one than its seed alone, as the command's options say it. */
+struct sim_replay {
+	const char *only;  /* of its faults these: "3,17,42"; NULL: all */
+	uint64_t until_ms; /* faults stop then; 0: when enough has happened */
+	bool no_rest;	   /* it ends with the faults */
+};
+
+void sim_replay(struct sim *, const struct sim_replay *);
+/* Prints the fewest faults it finds with which it fails in the same way, and the command. Returns 1, or 0 when the seed holds. */
 int sim_shrink(uint64_t seed);
-/* Only these faults happen: "3,17,42". */
-void sim_only(struct sim *, const char *list);
