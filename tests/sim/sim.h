@@ -445,6 +445,7 @@ void sim_pause(struct sim *, int end,
 	       uint64_t us); /* that end stands still for so long, or longer if it does already */
 void sim_resume(struct sim *, int end);
 void sim_mix(struct sim *, uint64_t); /* into the trace hash */
+void sim_mix_bytes(struct sim *, const void *p, size_t len);
 void sim_note(struct sim *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_fail(struct sim *, const char *rule, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -169,6 +169,8 @@ int sim_lun_write(struct sim *s, uint64_t session, uint64_t at, uint64_t ino, ui
 		return -EIO;
 	}
 	b->now = (struct sim_stamp){ino, file_block, stamp};
+	sim_mix(s, at);
+	sim_mix_bytes(s, &b->now, sizeof(b->now));
 	b->dirty = true;
 	s->lun_writes++;
 	sim_blocks_written(s, reg_of(s, ino, file_block), ino, file_block, stamp);

@@ -404,7 +404,9 @@ void sim_send(struct sim *s, int from, uint64_t id, const uint8_t *p, uint32_t l
 
 	if (!c || !c->up)
 		return;
-	sim_mix(s, (uint64_t)pr_load32(p) << 32 | (len + len2)); /* the frame's checksums */
+	sim_mix_bytes(s, p, len);
+	if (len2)
+		sim_mix_bytes(s, p2, len2);
 	at = s->now_us + latency(s);
 	if (at <= c->busy_us[side])
 		at = c->busy_us[side] + 1;

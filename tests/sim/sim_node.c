@@ -90,7 +90,9 @@ static void journal_io(struct sim *s, int node, const struct jr_io *io)
 				.bytes = io->bytes,
 				.tag = io->tag};
 
-	sim_mix(s, io->offset << 20 ^ io->file ^ (io->write ? pr_load32(io->buffer) : 0));
+	sim_mix(s, io->offset << 20 ^ io->file);
+	if (io->write)
+		sim_mix_bytes(s, io->buffer, io->bytes);
 	sim_witness_write(s, node, io);
 	if (io->write && io->file == 0)
 		check_release(s, node, io->buffer);
@@ -167,6 +169,21 @@ static void fetch_done(struct sim *s, struct sim_event *e)
 	fetch_drop(s, e);
 }
 
+/* The rows it brings, into the trace hash. */
+static void flush_mix(struct sim *s, struct ctl_flush *f)
+{
+	for (size_t i = 0; i < ctl_flush_count(f); i++) {
+		const uint8_t *key, *value;
+		size_t key_len, bytes;
+
+		ctl_flush_get(f, i, &key, &key_len, &value, &bytes);
+		sim_mix_bytes(s, key, key_len);
+		sim_mix(s, value != NULL);
+		if (value)
+			sim_mix_bytes(s, value, bytes);
+	}
+}
+
 static void flush_apply(struct sim *s, int node)
 {
 	struct sim_node *n = &s->node[node];
@@ -177,6 +194,7 @@ static void flush_apply(struct sim *s, int node)
 			 (unsigned long long)simstore_lsn(n->store));
 	sim_damage_flush(s, node);
 	simstore_flush(n->store, n->flush, n->flush_lsn);
+	flush_mix(s, n->flush);
 	n->store_moved = false;
 	n->flush = NULL;
 	sim_check_stores(s);

@@ -169,6 +169,7 @@ void sim_state_save(struct sim *s, int node, const struct ha_state *state, uint6
 
 	e->p = malloc(HA_STATE_BYTES);
 	ha_state_encode(e->p, state);
+	sim_mix_bytes(s, e->p, HA_STATE_BYTES);
 	s->node[node].saving = e;
 }
 
@@ -323,8 +324,11 @@ void sim_arbiter_cas(struct sim *s, int node, const struct ha_arbiter *expect,
 		     const struct ha_arbiter *next)
 {
 	struct arb_job *j = malloc(sizeof(*j));
+	uint8_t record[HA_ARBITER_BYTES];
 	struct sim_event *e;
 
+	ha_arbiter_encode(record, next);
+	sim_mix_bytes(s, record, sizeof(record));
 	s->cas_flying++;
 	*j = (struct arb_job){.expect = *expect, .next = *next};
 	e = sim_after(s, arb_wait(s, node), node, arb_cas_done);
@@ -371,6 +375,8 @@ void sim_arbiter_floor(struct sim *s, int node, uint64_t epoch, uint64_t lsn)
 {
 	struct sim_event *e = sim_after(s, arb_wait(s, node), node, arb_floor);
 
+	sim_mix(s, epoch);
+	sim_mix(s, lsn);
 	e->a = epoch;
 	e->b = lsn;
 }

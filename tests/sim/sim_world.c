@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/hash.h"
+
 enum { RESUME_US = 300 };
 
 static uint64_t rotl(uint64_t x, int k)
@@ -159,6 +161,11 @@ void sim_mix(struct sim *s, uint64_t value)
 {
 	s->hash = (s->hash ^ value) * 0x9e3779b97f4a7c15;
 	s->hash ^= s->hash >> 32;
+}
+
+void sim_mix_bytes(struct sim *s, const void *p, size_t len)
+{
+	sim_mix(s, pr_hash64(p, len, 0));
 }
 
 bool sim_run_one(struct sim *s)
