@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proto/crc32c.h"
+
 static bool holds_layouts(struct sim *s, int client)
 {
 	for (int w = 0; w < SIM_WORKERS; w++)
@@ -23,12 +25,129 @@ static bool fenced_one(struct sim *s)
 	return s->client_fences > s->mark;
 }
 
+/* Blocks of the LUN, and the file that had them. */
+struct granted {
+	unsigned count;
+	uint64_t ino[256], lun_block[256];
+};
+
+static void granted_to(const struct sim_client *c, struct granted *ret)
+{
+	ret->count = 0;
+	for (int w = 0; w < SIM_WORKERS; w++) {
+		const struct sim_task *t = &c->worker[w].task;
+
+		for (unsigned i = 0; t->state == SIM_TASK_IO && t->write && i < t->extent_count;
+		     i++)
+			for (uint64_t b = 0; b < t->extent[i].blocks && ret->count < 256; b++) {
+				ret->ino[ret->count] = t->ino;
+				ret->lun_block[ret->count++] = t->extent[i].lun_block + b;
+			}
+	}
+}
+
+/* One of them belongs to another file, and was written for it. */
+static bool reused(const struct sim *s, const struct granted *g)
+{
+	for (unsigned i = 0; i < g->count; i++) {
+		const struct sim_block *b = &s->lun[g->lun_block[i]];
+
+		if (b->owner == SIM_OWNER_FILE && b->owner_ino != g->ino[i] &&
+		    b->now.ino == b->owner_ino)
+			return true;
+	}
+	return false;
+}
+
+static bool has_room(const struct sim_client *c, int worker)
+{
+	return !c->worker[worker].op && c->worker[worker].task.state == SIM_TASK_NONE;
+}
+
+/* A client cuts the file to nothing: its blocks become free as soon as nobody may write them any more. */
+static bool cut_file(struct sim *s, int client, uint64_t ino)
+{
+	struct sim_client *c = &s->client[client];
+	int w = 0;
+	struct sim_op *op;
+	struct pr_buf *b;
+
+	while (w < (int)s->swarm.workers && !has_room(c, w))
+		w++;
+	if (w == (int)s->swarm.workers || !c->session_stands || !sim_data_cut(s, client, ino))
+		return false;
+	op = sim_op_new(s, client, w);
+	op->q = (struct model_op){.type = PR_T_SETATTR, .ino = ino, .flags = PR_SET_SIZE};
+	b = cl_prepare(c->cl, 2048);
+	expect(s, sim_work_encode(b, &op->q, s->op_count) == 0, "cannot encode");
+	op->crc = pr_crc32c(b->p, b->len);
+	op->bytes = (uint32_t)b->len;
+	c->worker[w].op = op;
+	c->unsent[c->unsent_count++] = op;
+	cl_submit(c->cl, op->q.type, (uint64_t)w);
+	sim_after(s, 1, c->end, sim_client_pump);
+	return true;
+}
+
+/* Writes of the first client are on their way. */
+static bool first_sends(struct sim *s)
+{
+	for (int w = 0; w < SIM_WORKERS; w++)
+		if (s->client[0].worker[w].task.flying > 0)
+			return true;
+	return false;
+}
+
+/* Another client cuts files that have blocks, so that there is room. */
+static void make_room(struct sim *s)
+{
+	uint64_t last = 0;
+
+	for (uint32_t i = SIM_LUN_FIRST; i < s->swarm.lun_blocks; i++) {
+		const struct sim_block *b = &s->lun[i];
+
+		if (b->owner != SIM_OWNER_FILE || b->owner_ino == last)
+			continue;
+		last = b->owner_ino;
+		for (int k = 0; k < 20 && !cut_file(s, 1, last); k++)
+			pass(s, 10);
+	}
+}
+
+/* It dies while it writes; another client cuts its files. */
+static void dies_writing(struct sim *s)
+{
+	uint64_t session;
+	struct granted g;
+
+	make_room(s);
+	s->mark = s->client_fences;
+	s->swarm.lun_stuck = 1000; /* what it sends comes to the LUN late */
+	expect(s, wait_until(s, first_sends, 60000), "it never writes");
+	s->swarm.lun_stuck = 0;
+	session = s->client[0].session;
+	granted_to(&s->client[0], &g);
+	sim_client_crash(s, 0);
+	for (unsigned i = 0; i < g.count; i++)
+		if (i == 0 || g.ino[i] != g.ino[i - 1])
+			for (int k = 0; k < 100 && !cut_file(s, 1, g.ino[i]); k++)
+				pass(s, 20);
+	for (int i = 0; i < 6000 && !reused(s, &g) && !s->violation; i++)
+		pass(s, 20);
+	expect(s, reused(s, &g), "its blocks are not used again");
+	expect(s, fenced_one(s) && sim_lun_fenced(s, session), "used again before its fence");
+	pass(s, 20000);
+}
+
+/* In every run a write that lands on what is another file's by then is a violation. */
 static void s70(struct sim *s)
 {
-	s->mark = s->client_fences;
-	expect(s, wait_until(s, first_writes, 10000), "it never writes");
-	sim_client_crash(s, 0);
-	expect(s, wait_until(s, fenced_one, 60000), "it is not fenced");
+	uint64_t refused = s->lun_refused;
+
+	s->swarm.fence_fails = 600;
+	for (int i = 0; i < 5 && s->lun_refused == refused && !s->violation; i++)
+		dies_writing(s);
+	expect(s, s->lun_refused > refused, "nothing that it had sent came behind its fence");
 	served_again(s);
 }
 
@@ -81,22 +200,27 @@ static void s72(struct sim *s)
 
 static void s74(struct sim *s)
 {
-	uint64_t evictions = s->evictions;
+	uint64_t evictions = s->evictions, fences = s->client_fences;
 
 	s->client[0].disturbed_us = s->client[0].paused_until_us =
 		s->now_us + 20ull * s->swarm.lease_ms * MS;
 	kill_active(s);
 	pass(s, 8ull * s->swarm.lease_ms);
-	expect(s, s->client_fences > 0, "who does not come back is not fenced");
+	expect(s, s->client_fences == fences + 1 && sim_lun_fenced(s, s->client[0].session),
+	       "who does not come back is not fenced, or not alone");
 	expect(s, s->evictions == evictions, "others lost their sessions");
 	served_again(s);
+}
+
+static bool rebinding(struct sim *s)
+{
+	return bound(s) > 0 && bound(s) < s->swarm.clients;
 }
 
 static void s75(struct sim *s)
 {
 	kill_active(s);
-	wait_until(s, has_active, 10000);
-	pass(s, 1);
+	expect(s, wait_until(s, rebinding, 10000), "no client is bound before the others");
 	kill_active(s);
 	served_again(s);
 }

@@ -155,6 +155,20 @@ static void s50(struct sim *s)
 	s->ends_broken = true;
 }
 
+/* The LSN that its last refusal names as damaged, or 0. */
+static uint64_t said_damaged(struct sim *s, int node)
+{
+	unsigned long long lsn = 0;
+	struct ha_status st;
+	const char *at;
+
+	if (!s->node[node].up)
+		return 0;
+	ha_get_status(ctl_ha(s->node[node].ctl), &st);
+	at = strstr(st.refused, "LSN ");
+	return at && strstr(st.refused, "damaged") && sscanf(at, "LSN %llu", &lsn) == 1 ? lsn : 0;
+}
+
 /* The same batches on both. */
 static void s51(struct sim *s)
 {
@@ -165,6 +179,8 @@ static void s51(struct sim *s)
 	s->held[1] = s->held[2] = false;
 	pass(s, 10000);
 	expect(s, !has_active(s), "both copies were damaged, and somebody serves");
+	expect(s, said_damaged(s, 1) > 0 && said_damaged(s, 2) == said_damaged(s, 1),
+	       "who is refused does not name the LSN");
 	s->ends_broken = true;
 }
 

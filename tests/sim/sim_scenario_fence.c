@@ -7,16 +7,6 @@
 
 /* ---- C. fencing and membership ---- */
 
-static bool alarms(struct sim *s, int node, enum ha_alarm alarm)
-{
-	struct ha_status st;
-
-	if (!s->node[node].up)
-		return false;
-	ha_get_status(ctl_ha(s->node[node].ctl), &st);
-	return st.alarms >> alarm & 1;
-}
-
 /* A cluster whose fences take a node's key off the LUN and let it live. */
 static void fabric(struct sim *s)
 {
@@ -181,7 +171,11 @@ static void s40(struct sim *s)
 	s->arbiter_cut = true;
 	served_again(s);
 	expect(s, in_sync(s), "not SYNC without the arbiter");
+	expect(s, alarms(s, active(s), HA_ALARM_ARBITER), "no alarm");
 	s->arbiter_cut = false;
+	pass(s, 3000);
+	expect(s, in_sync(s) && !alarms(s, active(s), HA_ALARM_ARBITER),
+	       "the alarm stays on when the record can be read");
 }
 
 static void s41(struct sim *s)

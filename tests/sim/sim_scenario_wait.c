@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Failures that have no script here: what they wait for, and what shows them. */
+/* Failures that have no script here: why, and what shows them. */
 #include "tests/sim/sim_scenario.h"
 
 static const struct {
@@ -7,16 +7,14 @@ static const struct {
 	const char *why;
 } waits[] = {
 	{25, "an RDMA queue pair error: waits for the RDMA link"},
-	{32, "both fence each other: waits for a model of the cluster stack; mdcchaos plays it"},
+	{32, "both fence each other: the simulator has no cluster stack; mdcchaos plays it"},
 	{33,
-	 "the rebooted node does not see its peer: waits for a model of the cluster stack; mdcchaos plays it"},
+	 "the rebooted node does not see its peer: the simulator has no cluster stack; mdcchaos plays it"},
 	{35,
-	 "corosync killed on the active: waits for a model of the cluster stack; mdcchaos plays it"},
-	{36,
-	 "Pacemaker killed, mdcd lives: waits for a model of the cluster stack; mdcchaos plays it"},
-	{37, "a stale promotion score: waits for a model of the cluster stack; mdcchaos plays it"},
-	{38,
-	 "the CIB restored from before: waits for a model of the cluster stack; mdcchaos plays it"},
+	 "corosync killed on the active: the simulator has no cluster stack; mdcchaos plays it"},
+	{36, "Pacemaker killed, mdcd lives: the simulator has no cluster stack; mdcchaos plays it"},
+	{37, "a stale promotion score: the simulator has no cluster stack; mdcchaos plays it"},
+	{38, "the CIB restored from before: the simulator has no cluster stack; mdcchaos plays it"},
 	{65,
 	 "the n-th allocation fails: the cores end their process then, and the simulator is in it; crash --sweep memory shows it"},
 	{66,

@@ -69,6 +69,16 @@ static inline int kill_standby(struct sim *s)
 	return b;
 }
 
+static inline bool alarms(struct sim *s, int node, enum ha_alarm alarm)
+{
+	struct ha_status st;
+
+	if (!s->node[node].up)
+		return false;
+	ha_get_status(ctl_ha(s->node[node].ctl), &st);
+	return st.alarms >> alarm & 1;
+}
+
 /* It stays down until it is let go. */
 static inline void hold_down(struct sim *s, int node, bool on)
 {
@@ -84,6 +94,21 @@ static inline void served_again(struct sim *s)
 	active(s);
 	pass(s, 3000);
 	expect(s, s->done_ops > done, "no request is answered");
+}
+
+/* So many clients are bound to who is active now. */
+static inline uint32_t bound(struct sim *s)
+{
+	int a = sim_active(s);
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; a && i < s->swarm.clients; i++) {
+		struct cl_view view;
+
+		cl_get_view(s->client[i].cl, &view);
+		count += view.peer == a - 1 && view.epoch == ha_epoch(ctl_ha(s->node[a].ctl));
+	}
+	return count;
 }
 
 static inline void cut_link(struct sim *s, bool on)
