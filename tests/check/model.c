@@ -9,6 +9,8 @@
 
 #include "proto/assert.h"
 
+enum { FIRST_COOKIE = 3 }; /* of the first entry of a directory; behind it they only grow */
+
 /* A value and since which LSN it is. */
 struct since {
 	uint64_t lsn, value;
@@ -22,9 +24,12 @@ struct values {
 struct node {
 	uint64_t ino;
 	uint32_t type;
-	struct values mode, nlink, parent, size, xattr, exists;
-	struct values *entry; /* of a directory: MODEL_NAMES */
-	uint64_t target;      /* of a symbolic link */
+	struct values mode, nlink, parent, size, exists, uid, gid, change, xattr[MODEL_XATTRS];
+	struct values atime, mtime, ctime;	    /* in nanoseconds */
+	struct values *entry, *cookie, next_cookie; /* of a directory: MODEL_NAMES */
+	uint64_t target;			    /* of a symbolic link */
+	uint64_t rdev;
+	int64_t btime;
 };
 
 struct model {
@@ -32,6 +37,7 @@ struct model {
 	uint64_t count, cap, lsn;
 	uint64_t *index, index_size; /* by inode number: place in nodes + 1 */
 	uint64_t root;
+	struct values inodes; /* how many there are */
 };
 
 static uint64_t value_at(const struct values *v, uint64_t lsn)
@@ -101,20 +107,46 @@ static struct node *exists(const struct model *m, uint64_t ino, uint64_t lsn)
 	return n && value_at(&n->exists, lsn) ? n : NULL;
 }
 
+/* All that changes of a node, for each_value. */
+static void each_value(struct node *n, void (*fn)(struct values *, uint64_t), uint64_t arg)
+{
+	struct values *all[] = {&n->mode,   &n->nlink, &n->parent, &n->size,
+				&n->exists, &n->uid,   &n->gid,	   &n->change,
+				&n->atime,  &n->mtime, &n->ctime,  &n->next_cookie};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		fn(all[i], arg);
+	for (int i = 0; i < MODEL_XATTRS; i++)
+		fn(&n->xattr[i], arg);
+	for (int i = 0; n->entry && i < MODEL_NAMES; i++) {
+		fn(&n->entry[i], arg);
+		fn(&n->cookie[i], arg);
+	}
+}
+
 static struct node *node_new(struct model *m, uint64_t ino, uint32_t mode, uint64_t parent,
-			     uint64_t lsn)
+			     uint64_t lsn, int64_t when_ns)
 {
 	struct node *n = calloc(1, sizeof(*n));
 
 	ASSERT(n && !find(m, ino));
 	n->ino = ino;
 	n->type = mode & S_IFMT;
+	n->btime = when_ns;
 	value_set(&n->exists, lsn, 1);
 	value_set(&n->mode, lsn, mode);
 	value_set(&n->nlink, lsn, S_ISDIR(mode) ? 2 : 1);
 	value_set(&n->parent, lsn, parent);
-	if (S_ISDIR(mode))
+	value_set(&n->change, lsn, 1);
+	value_set(&n->atime, lsn, (uint64_t)when_ns);
+	value_set(&n->mtime, lsn, (uint64_t)when_ns);
+	value_set(&n->ctime, lsn, (uint64_t)when_ns);
+	if (S_ISDIR(mode)) {
 		n->entry = calloc(MODEL_NAMES, sizeof(*n->entry));
+		n->cookie = calloc(MODEL_NAMES, sizeof(*n->cookie));
+		ASSERT(n->entry && n->cookie);
+		value_set(&n->next_cookie, lsn, FIRST_COOKIE);
+	}
 	if (m->count == m->cap) {
 		m->cap = m->cap ? 2 * m->cap : 64;
 		m->nodes = realloc(m->nodes, m->cap * sizeof(struct node *));
@@ -125,31 +157,32 @@ static struct node *node_new(struct model *m, uint64_t ino, uint32_t mode, uint6
 		index_grow(m);
 	else
 		m->index[slot_of(m, ino)] = m->count;
+	value_set(&m->inodes, lsn, value_at(&m->inodes, lsn) + 1);
 	return n;
 }
 
-struct model *model_new(uint64_t root)
+struct model *model_new(uint64_t root, int64_t when_ns)
 {
 	struct model *m = calloc(1, sizeof(*m));
 
 	ASSERT(m);
 	index_grow(m);
 	m->root = root;
-	node_new(m, root, S_IFDIR | 0755, root, 0);
+	node_new(m, root, S_IFDIR | 0755, root, 0, when_ns);
 	return m;
+}
+
+static void values_free(struct values *v, uint64_t lsn)
+{
+	free(v->at);
+	(void)lsn;
 }
 
 static void node_free(struct node *n)
 {
-	free(n->mode.at);
-	free(n->nlink.at);
-	free(n->parent.at);
-	free(n->size.at);
-	free(n->xattr.at);
-	free(n->exists.at);
-	for (int k = 0; n->entry && k < MODEL_NAMES; k++)
-		free(n->entry[k].at);
+	each_value(n, values_free, 0);
 	free(n->entry);
+	free(n->cookie);
 	free(n);
 }
 
@@ -161,6 +194,7 @@ void model_free(struct model *m)
 		node_free(m->nodes[i]);
 	free(m->nodes);
 	free(m->index);
+	free(m->inodes.at);
 	free(m);
 }
 
@@ -225,6 +259,16 @@ static void tell(const struct model *m, const struct node *n, uint64_t lsn, stru
 	a->mode = (uint32_t)value_at(&n->mode, lsn);
 	a->nlink = links(m, n, lsn);
 	a->size = S_ISREG(n->type) ? value_at(&n->size, lsn) : 0;
+	a->attr = (struct model_attr){
+		.uid = (uint32_t)value_at(&n->uid, lsn),
+		.gid = (uint32_t)value_at(&n->gid, lsn),
+		.rdev = n->rdev,
+		.change = value_at(&n->change, lsn),
+		.atime_ns = (int64_t)value_at(&n->atime, lsn),
+		.mtime_ns = (int64_t)value_at(&n->mtime, lsn),
+		.ctime_ns = (int64_t)value_at(&n->ctime, lsn),
+		.btime_ns = n->btime,
+	};
 }
 
 /* ---- operations ---- */
@@ -234,6 +278,7 @@ struct run {
 	const struct model_op *q;
 	uint64_t lsn; /* it runs after this one */
 	uint64_t made;
+	int64_t when_ns;
 	bool apply; /* as lsn + 1 */
 	struct model_answer *a;
 };
@@ -245,9 +290,43 @@ static void put(struct run *r, struct values *v, uint64_t value)
 		value_set(v, r->lsn + 1, value);
 }
 
+/* Its attributes changed. */
+static void touch(struct run *r, struct node *n)
+{
+	put(r, &n->ctime, (uint64_t)r->when_ns);
+	put(r, &n->change, value_at(&n->change, r->lsn) + 1);
+}
+
+/* Its data, or the names in it, changed. */
+static void modify(struct run *r, struct node *n)
+{
+	put(r, &n->mtime, (uint64_t)r->when_ns);
+	touch(r, n);
+}
+
 static void drop(struct run *r, struct node *n)
 {
 	put(r, &n->nlink, is_dir(n) ? 0 : value_at(&n->nlink, r->lsn) - 1);
+	touch(r, n);
+}
+
+/* A name of dir means n; at a place of its own, or at that of another. */
+static void set_name(struct run *r, struct node *dir, int name, const struct node *n,
+		     uint64_t cookie)
+{
+	put(r, &dir->entry[name], n->ino);
+	if (!cookie) {
+		cookie = value_at(&dir->next_cookie, r->lsn);
+		put(r, &dir->next_cookie, cookie + 1);
+	}
+	put(r, &dir->cookie[name], cookie);
+	modify(r, dir);
+}
+
+static void unset_name(struct run *r, struct node *dir, int name)
+{
+	put(r, &dir->entry[name], 0);
+	modify(r, dir);
 }
 
 static int dir_of(struct run *r, uint64_t ino, struct node **ret)
@@ -273,16 +352,26 @@ static int run_lookup(struct run *r)
 
 static void make(struct run *r, struct node *dir, uint32_t mode)
 {
+	bool inherits = value_at(&dir->mode, r->lsn) & S_ISGID;
+	struct node *n;
+
+	if (inherits && S_ISDIR(mode))
+		mode |= S_ISGID;
 	r->a->changes = true;
 	r->a->ino = r->made;
 	r->a->mode = mode;
 	r->a->nlink = S_ISDIR(mode) ? 2 : 1;
+	r->a->attr.gid = inherits ? (uint32_t)value_at(&dir->gid, r->lsn) : 0;
+	if (S_ISCHR(mode) || S_ISBLK(mode))
+		r->a->attr.rdev = r->q->value;
 	if (!r->apply)
 		return;
-	node_new(r->m, r->made, mode, dir->ino, r->lsn + 1);
+	n = node_new(r->m, r->made, mode, dir->ino, r->lsn + 1, r->when_ns);
 	if (S_ISLNK(mode))
-		find(r->m, r->made)->target = r->q->value;
-	put(r, &dir->entry[r->q->name], r->made);
+		n->target = r->q->value;
+	n->rdev = r->a->attr.rdev;
+	put(r, &n->gid, r->a->attr.gid);
+	set_name(r, dir, r->q->name, n, 0);
 }
 
 static int may_make(struct run *r, struct node **ret_dir)
@@ -296,6 +385,31 @@ static int may_make(struct run *r, struct node **ret_dir)
 	return is_dead(*ret_dir, r->lsn) ? -ENOENT : 0;
 }
 
+static void cut(struct run *r, struct node *n)
+{
+	if (!S_ISREG(n->type))
+		return;
+	put(r, &n->size, 0);
+	modify(r, n);
+	r->a->size = 0;
+}
+
+static int run_open(struct run *r)
+{
+	struct node *n = exists(r->m, r->q->ino, r->lsn);
+
+	if (!n)
+		return -ESTALE;
+	if (S_ISLNK(n->type))
+		return -ELOOP;
+	if (is_dir(n) && (r->q->flags & (PR_O_WRITE | PR_O_TRUNC)))
+		return -EISDIR;
+	tell(r->m, n, r->lsn, r->a);
+	if (r->q->flags & PR_O_TRUNC)
+		cut(r, n);
+	return 0;
+}
+
 static int run_create(struct run *r)
 {
 	struct node *dir, *n;
@@ -306,10 +420,8 @@ static int run_create(struct run *r)
 		if (is_dir(n) || S_ISLNK(n->type))
 			return is_dir(n) ? -EISDIR : -ELOOP;
 		tell(r->m, n, r->lsn, r->a);
-		if (r->q->flags & PR_O_TRUNC) {
-			put(r, &n->size, 0);
-			r->a->size = 0;
-		}
+		if (r->q->flags & PR_O_TRUNC)
+			cut(r, n);
 		return 0;
 	}
 	if (e)
@@ -324,8 +436,9 @@ static int run_make(struct run *r, uint32_t type)
 	struct node *dir;
 	int e = may_make(r, &dir);
 
+	/* Set-id bits of a new directory come from its parent alone. */
 	if (e == 0)
-		make(r, dir, type | r->q->mode);
+		make(r, dir, type | (r->q->mode & (type == S_IFDIR ? 01777 : 07777)));
 	return e;
 }
 
@@ -345,7 +458,7 @@ static int run_unlink(struct run *r, bool of_dir)
 		return -ENOTEMPTY;
 	r->a->ino = n->ino;
 	r->a->nlink = of_dir ? 0 : (uint32_t)value_at(&n->nlink, r->lsn) - 1;
-	put(r, &dir->entry[r->q->name], 0);
+	unset_name(r, dir, r->q->name);
 	drop(r, n);
 	return 0;
 }
@@ -363,8 +476,9 @@ static int run_link(struct run *r)
 		return -ENOENT;
 	tell(r->m, n, r->lsn, r->a);
 	r->a->nlink++;
-	put(r, &dir->entry[r->q->name], n->ino);
+	set_name(r, dir, r->q->name, n, 0);
 	put(r, &n->nlink, value_at(&n->nlink, r->lsn) + 1);
+	touch(r, n);
 	return 0;
 }
 
@@ -386,6 +500,30 @@ static int judge_rename(struct run *r, const struct rename *v)
 	if (is_dir(v->a) != is_dir(v->b))
 		return is_dir(v->a) ? -ENOTDIR : -EISDIR;
 	return is_dir(v->b) && children(v->b, r->lsn) ? -ENOTEMPTY : 0;
+}
+
+/* What takes another's name takes its place; what gets a new name in the same directory keeps its own. */
+static void apply_rename(struct run *r, const struct rename *v)
+{
+	uint64_t from = value_at(&v->from->cookie[r->q->name], r->lsn), to = 0;
+
+	if (v->b)
+		to = value_at(&v->to->cookie[r->q->name2], r->lsn);
+	else if (v->from == v->to)
+		to = from;
+	if (v->swap)
+		set_name(r, v->from, r->q->name, v->b, from);
+	else
+		unset_name(r, v->from, r->q->name);
+	set_name(r, v->to, r->q->name2, v->a, to);
+	put(r, &v->a->parent, v->to->ino);
+	touch(r, v->a);
+	if (v->swap) {
+		put(r, &v->b->parent, v->from->ino);
+		touch(r, v->b);
+	} else if (v->b) {
+		drop(r, v->b);
+	}
 }
 
 static int run_rename(struct run *r)
@@ -412,60 +550,142 @@ static int run_rename(struct run *r)
 	e = judge_rename(r, &v);
 	if (e)
 		return e;
-	put(r, &v.from->entry[q->name], v.swap ? v.b->ino : 0);
-	put(r, &v.to->entry[q->name2], v.a->ino);
-	put(r, &v.a->parent, v.to->ino);
-	if (v.swap)
-		put(r, &v.b->parent, v.from->ino);
-	else if (v.b)
-		drop(r, v.b);
+	apply_rename(r, &v);
 	return 0;
+}
+
+/* A change of the owner takes the set-id bits of what is no directory; the group's, where there is no group execution, is kept. */
+static uint32_t without_setid(const struct node *n, uint32_t mode)
+{
+	if (is_dir(n))
+		return mode;
+	return mode & ~(uint32_t)(S_ISUID | (mode & S_IXGRP ? S_ISGID : 0));
+}
+
+static void set_times(struct run *r, struct node *n)
+{
+	const struct model_op *q = r->q;
+	int64_t when = r->when_ns;
+
+	if (q->flags & (PR_SET_ATIME | PR_SET_ATIME_NOW))
+		put(r, &n->atime, (uint64_t)(q->flags & PR_SET_ATIME_NOW ? when : q->time_ns));
+	if (q->flags & (PR_SET_MTIME | PR_SET_MTIME_NOW))
+		put(r, &n->mtime, (uint64_t)(q->flags & PR_SET_MTIME_NOW ? when : q->time_ns));
+}
+
+/* Of a read, atime alone: one behind what stands there counts, and is not in the time to come. */
+static void touch_atime(struct run *r, struct node *n)
+{
+	int64_t when = r->q->flags & PR_SET_ATIME ? r->q->time_ns : r->when_ns;
+
+	r->a->changes = true;
+	if (when > (int64_t)value_at(&n->atime, r->lsn))
+		put(r, &n->atime, (uint64_t)(when < r->when_ns ? when : r->when_ns));
 }
 
 static int run_setattr(struct run *r)
 {
-	struct node *n = exists(r->m, r->q->ino, r->lsn);
+	const struct model_op *q = r->q;
+	struct node *n = exists(r->m, q->ino, r->lsn);
 
 	if (!n)
 		return -ESTALE;
-	if ((r->q->flags & PR_SET_SIZE) && !S_ISREG(n->type))
+	if ((q->flags & PR_SET_SIZE) && !S_ISREG(n->type))
 		return is_dir(n) ? -EISDIR : -EINVAL;
 	tell(r->m, n, r->lsn, r->a);
-	if (r->q->flags & PR_SET_SIZE) {
-		r->a->size = r->q->size;
-		put(r, &n->size, r->q->size);
+	if (q->flags & PR_SET_ATIME_TOUCH) {
+		touch_atime(r, n);
+		return 0;
 	}
-	if (r->q->flags & PR_SET_MODE) {
-		r->a->mode = n->type | r->q->mode;
-		put(r, &n->mode, r->a->mode);
-	}
+	if (q->flags & PR_SET_SIZE)
+		modify(r, n);
+	else
+		touch(r, n);
+	if (q->flags & PR_SET_SIZE)
+		put(r, &n->size, r->a->size = q->size);
+	if (q->flags & (PR_SET_KILLPRIV | PR_SET_UID | PR_SET_GID))
+		r->a->mode = without_setid(n, r->a->mode);
+	if (q->flags & PR_SET_UID)
+		put(r, &n->uid, r->a->attr.uid = q->uid);
+	if (q->flags & PR_SET_GID)
+		put(r, &n->gid, r->a->attr.gid = q->gid);
+	if (q->flags & PR_SET_MODE)
+		r->a->mode = n->type | q->mode;
+	put(r, &n->mode, r->a->mode);
+	set_times(r, n);
+	return 0;
+}
+
+static int set_xattr(struct run *r, struct node *n, uint64_t had)
+{
+	if (had && (r->q->flags & PR_XATTR_CREATE))
+		return -EEXIST;
+	if (!had && (r->q->flags & PR_XATTR_REPLACE))
+		return -ENODATA;
+	put(r, &n->xattr[r->q->name2 % MODEL_XATTRS], r->q->value);
+	touch(r, n);
 	return 0;
 }
 
 static int run_xattr(struct run *r)
 {
 	struct node *n = exists(r->m, r->q->ino, r->lsn);
-	uint64_t value;
+	struct values *xattr;
 
 	if (!n)
 		return -ESTALE;
-	if (S_ISLNK(n->type)) /* as Linux has it for user. */
+	if (!S_ISREG(n->type) && !is_dir(n)) /* as Linux has it for user. */
 		return r->q->type == PR_T_XATTR_GET ? -ENODATA : -EPERM;
-	value = value_at(&n->xattr, r->lsn);
-	if (r->q->type == PR_T_XATTR_SET) {
-		if (value && (r->q->flags & PR_XATTR_CREATE))
-			return -EEXIST;
-		if (!value && (r->q->flags & PR_XATTR_REPLACE))
-			return -ENODATA;
-		put(r, &n->xattr, r->q->value);
-		return 0;
-	}
-	if (!value)
+	xattr = &n->xattr[r->q->name2 % MODEL_XATTRS];
+	r->a->value = value_at(xattr, r->lsn);
+	if (r->q->type == PR_T_XATTR_SET)
+		return set_xattr(r, n, r->a->value);
+	if (!r->a->value)
 		return -ENODATA;
-	r->a->value = value;
-	if (r->q->type == PR_T_XATTR_REMOVE)
-		put(r, &n->xattr, 0);
+	if (r->q->type == PR_T_XATTR_REMOVE) {
+		put(r, xattr, 0);
+		touch(r, n);
+	}
 	return 0;
+}
+
+/* Which there are: a bit each. */
+static int run_xattr_list(struct run *r)
+{
+	struct node *n = exists(r->m, r->q->ino, r->lsn);
+
+	for (int i = 0; n && i < MODEL_XATTRS; i++)
+		r->a->value |= (uint64_t)(value_at(&n->xattr[i], r->lsn) != 0) << i;
+	return n ? 0 : -ESTALE;
+}
+
+static int run_access(struct run *r)
+{
+	struct node *n = exists(r->m, r->q->ino, r->lsn);
+
+	if (!n)
+		return -ESTALE;
+	/* Root may all, but execute what nobody may. */
+	if (!(r->q->flags & 1) || is_dir(n))
+		return 0;
+	return value_at(&n->mode, r->lsn) & 0111 ? 0 : -EACCES;
+}
+
+/* What stands behind the place q->value; an answer may stop earlier. */
+static void list(struct run *r, const struct node *dir)
+{
+	for (int i = 0; i < MODEL_NAMES; i++) {
+		struct node *n = child(r->m, dir, i, r->lsn);
+		uint64_t cookie = value_at(&dir->cookie[i], r->lsn);
+		struct model_answer one = {0};
+
+		if (!n || cookie <= r->q->value)
+			continue;
+		tell(r->m, n, r->lsn, &one);
+		r->a->entry[i] = n->ino;
+		r->a->cookie[i] = cookie;
+		r->a->digest[i] = model_digest(&one);
+	}
 }
 
 static int run_look(struct run *r)
@@ -481,9 +701,24 @@ static int run_look(struct run *r)
 	}
 	if (r->q->type != PR_T_READDIR)
 		return 0;
-	for (int i = 0; is_dir(n) && i < MODEL_NAMES; i++)
-		r->a->entry[i] = value_at(&n->entry[i], r->lsn);
-	return is_dir(n) ? 0 : -ENOTDIR;
+	if (!is_dir(n))
+		return -ENOTDIR;
+	r->a->value = value_at(&n->parent, r->lsn);
+	list(r, n);
+	return 0;
+}
+
+/* The times are those of the last write, which the client says; if mtime stands there already, it was set behind that write. */
+static void written(struct run *r, struct node *n)
+{
+	int64_t ctime = r->q->time_ns < r->when_ns ? r->q->time_ns : r->when_ns;
+
+	put(r, &n->change, value_at(&n->change, r->lsn) + 1);
+	if (r->q->time_ns == (int64_t)value_at(&n->mtime, r->lsn))
+		return;
+	put(r, &n->mtime, (uint64_t)r->q->time_ns);
+	if (ctime > (int64_t)value_at(&n->ctime, r->lsn))
+		put(r, &n->ctime, (uint64_t)ctime);
 }
 
 static int run_layout(struct run *r)
@@ -497,11 +732,14 @@ static int run_layout(struct run *r)
 	tell(r->m, n, r->lsn, r->a);
 	if (r->q->type == PR_T_LAYOUT_GET)
 		return 0;
-	r->a->changes = true;
 	if (r->q->size > r->a->size) {
 		r->a->size = r->q->size;
 		put(r, &n->size, r->q->size);
 	}
+	if (r->q->time_ns)
+		written(r, n);
+	else
+		modify(r, n);
 	return 0;
 }
 
@@ -516,6 +754,17 @@ static int run(struct run *r)
 		return run_make(r, S_IFDIR);
 	case PR_T_SYMLINK:
 		return run_make(r, S_IFLNK);
+	case PR_T_MKNOD:
+		return run_make(r, r->q->flags);
+	case PR_T_OPEN:
+		return run_open(r);
+	case PR_T_ACCESS:
+		return run_access(r);
+	case PR_T_STATFS:
+		r->a->value = value_at(&r->m->inodes, r->lsn);
+		return 0;
+	case PR_T_XATTR_LIST:
+		return run_xattr_list(r);
 	case PR_T_UNLINK:
 		return run_unlink(r, false);
 	case PR_T_RMDIR:
@@ -555,13 +804,41 @@ void model_ask(const struct model *m, const struct model_op *q, uint64_t lsn,
 	ret->error = run(&r);
 }
 
-void model_apply(struct model *m, const struct model_op *q, uint64_t lsn, uint64_t made,
-		 struct model_answer *ret)
+/* Whoever asks is told of one inode. */
+static bool tells(uint16_t type)
 {
-	struct run r = {.m = m, .q = q, .lsn = lsn - 1, .made = made, .apply = true, .a = ret};
+	switch (type) {
+	case PR_T_LOOKUP:
+	case PR_T_GETATTR:
+	case PR_T_SETATTR:
+	case PR_T_LINK:
+	case PR_T_CREATE:
+	case PR_T_MKDIR:
+	case PR_T_MKNOD:
+	case PR_T_SYMLINK:
+	case PR_T_OPEN:
+	case PR_T_LAYOUT_COMMIT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+void model_apply(struct model *m, const struct model_op *q, uint64_t lsn, uint64_t made,
+		 int64_t when_ns, struct model_answer *ret)
+{
+	struct run r = {.m = m,
+			.q = q,
+			.lsn = lsn - 1,
+			.made = made,
+			.when_ns = when_ns,
+			.apply = true,
+			.a = ret};
 
 	memset(ret, 0, sizeof(*ret));
 	ret->error = run(&r);
+	if (!ret->error && ret->changes && tells(q->type))
+		tell(m, find(m, ret->ino), lsn, ret);
 }
 
 bool model_gone(struct model *m, uint64_t ino, uint64_t lsn)
@@ -571,6 +848,7 @@ bool model_gone(struct model *m, uint64_t ino, uint64_t lsn)
 	if (!n || !is_dead(n, lsn))
 		return false;
 	value_set(&n->exists, lsn, 0);
+	value_set(&m->inodes, lsn, value_at(&m->inodes, lsn) - 1);
 	return true;
 }
 
@@ -582,18 +860,9 @@ static void values_back(struct values *v, uint64_t lsn)
 
 void model_back(struct model *m, uint64_t lsn)
 {
-	for (uint64_t i = 0; i < m->count; i++) {
-		struct node *n = m->nodes[i];
-
-		values_back(&n->mode, lsn);
-		values_back(&n->nlink, lsn);
-		values_back(&n->parent, lsn);
-		values_back(&n->size, lsn);
-		values_back(&n->xattr, lsn);
-		values_back(&n->exists, lsn);
-		for (int k = 0; n->entry && k < MODEL_NAMES; k++)
-			values_back(&n->entry[k], lsn);
-	}
+	for (uint64_t i = 0; i < m->count; i++)
+		each_value(m->nodes[i], values_back, lsn);
+	values_back(&m->inodes, lsn);
 	/* Those that were not there yet are the youngest. */
 	while (m->count > 0 && m->nodes[m->count - 1]->exists.count == 0) {
 		m->index[slot_of(m, m->nodes[m->count - 1]->ino)] = 0;
@@ -607,25 +876,60 @@ static uint64_t hash_more(uint64_t h, uint64_t value)
 	return h ^ h >> 29;
 }
 
+uint64_t model_digest(const struct model_answer *a)
+{
+	const struct model_attr *t = &a->attr;
+	uint64_t h = hash_more(a->ino, a->mode);
+
+	h = hash_more(h, a->nlink);
+	h = hash_more(h, a->size);
+	h = hash_more(h, (uint64_t)t->uid << 32 | t->gid);
+	h = hash_more(h, t->rdev);
+	h = hash_more(h, t->change);
+	h = hash_more(h, (uint64_t)t->atime_ns);
+	h = hash_more(h, (uint64_t)t->mtime_ns);
+	h = hash_more(h, (uint64_t)t->ctime_ns);
+	return hash_more(h, (uint64_t)t->btime_ns);
+}
+
 uint64_t model_hash(const struct model *m)
 {
 	uint64_t sum = 0;
 
-	/* The order in which inodes were made is no part of it. */
+	/* The order in which inodes were made is no part of it, nor are times and places. */
 	for (uint64_t i = 0; i < m->count; i++) {
 		const struct node *n = m->nodes[i];
-		uint64_t h = hash_more(n->ino, n->target);
+		uint64_t h = hash_more(n->ino, n->target ^ n->rdev);
 
 		h = hash_more(h, value_at(&n->mode, UINT64_MAX));
 		h = hash_more(h, value_at(&n->nlink, UINT64_MAX));
 		h = hash_more(h, value_at(&n->parent, UINT64_MAX));
 		h = hash_more(h, value_at(&n->size, UINT64_MAX));
-		h = hash_more(h, value_at(&n->xattr, UINT64_MAX));
+		h = hash_more(h, value_at(&n->uid, UINT64_MAX));
+		h = hash_more(h, value_at(&n->gid, UINT64_MAX));
+		for (int k = 0; k < MODEL_XATTRS; k++)
+			h = hash_more(h, value_at(&n->xattr[k], UINT64_MAX));
 		for (int k = 0; n->entry && k < MODEL_NAMES; k++)
 			h = hash_more(h, value_at(&n->entry[k], UINT64_MAX));
 		sum += h;
 	}
 	return sum;
+}
+
+/* What is listed is the first of what there is, in its order; all of it unless there is more. */
+static bool same_listing(const struct model_answer *told, const struct model_answer *is)
+{
+	uint64_t last = 0, next = UINT64_MAX;
+
+	for (int i = 0; i < MODEL_NAMES; i++) {
+		if (told->entry[i] && told->entry[i] != is->entry[i])
+			return false;
+		if (told->entry[i] && is->cookie[i] > last)
+			last = is->cookie[i];
+		if (!told->entry[i] && is->entry[i] && is->cookie[i] < next)
+			next = is->cookie[i];
+	}
+	return told->more ? last > 0 && next != UINT64_MAX && last < next : next == UINT64_MAX;
 }
 
 bool model_same(const struct model_op *q, const struct model_answer *a,
@@ -638,31 +942,45 @@ bool model_same(const struct model_op *q, const struct model_answer *a,
 		return false;
 	if (a->error)
 		return true;
-	switch (q->type) {
-	case PR_T_LOOKUP:
-	case PR_T_GETATTR:
-	case PR_T_SETATTR:
-	case PR_T_LINK:
-	case PR_T_CREATE:
+	if (tells(q->type))
 		return a->ino == b->ino && a->mode == b->mode && a->nlink == b->nlink &&
-		       a->size == b->size && (q->type != PR_T_CREATE || a->value == b->value);
-	case PR_T_MKDIR:
-	case PR_T_SYMLINK:
-		return a->ino == b->ino && a->mode == b->mode && a->nlink == b->nlink;
+		       a->size == b->size && a->attr.uid == b->attr.uid &&
+		       a->attr.gid == b->attr.gid && a->attr.rdev == b->attr.rdev &&
+		       (q->type != PR_T_CREATE || a->value == b->value);
+	switch (q->type) {
 	case PR_T_UNLINK:
 		return a->ino == b->ino && a->nlink == b->nlink;
 	case PR_T_LAYOUT_GET:
 		return a->size == b->size;
-	case PR_T_LAYOUT_COMMIT:
-		return a->ino == b->ino && a->size == b->size;
 	case PR_T_XATTR_GET:
+	case PR_T_XATTR_LIST:
 	case PR_T_READLINK:
 		return a->value == b->value;
 	case PR_T_READDIR:
-		return memcmp(a->entry, b->entry, sizeof(a->entry)) == 0;
+		return same_listing(a, b);
 	default:
 		return true;
 	}
+}
+
+bool model_same_all(const struct model_op *q, const struct model_answer *told,
+		    const struct model_answer *is)
+{
+	if (!model_same(q, told, is))
+		return false;
+	if (is->error || told->error)
+		return true;
+	if (tells(q->type))
+		return model_digest(told) == model_digest(is);
+	if (q->type == PR_T_STATFS)
+		return told->value == is->value;
+	if (q->type != PR_T_READDIR)
+		return true;
+	for (int i = 0; i < MODEL_NAMES; i++)
+		if (told->entry[i] &&
+		    (told->cookie[i] != is->cookie[i] || told->digest[i] != is->digest[i]))
+			return false;
+	return told->value == is->value;
 }
 
 uint64_t model_count(const struct model *m)
@@ -684,9 +1002,11 @@ bool model_now(const struct model *m, uint64_t ino, struct model_answer *ret)
 	if (!n)
 		return false;
 	tell(m, n, UINT64_MAX - 1, ret);
-	ret->value = value_at(&n->xattr, UINT64_MAX - 1);
-	for (int i = 0; n->entry && i < MODEL_NAMES; i++)
+	ret->value = value_at(&n->parent, UINT64_MAX - 1);
+	for (int i = 0; n->entry && i < MODEL_NAMES; i++) {
 		ret->entry[i] = value_at(&n->entry[i], UINT64_MAX - 1);
+		ret->cookie[i] = value_at(&n->cookie[i], UINT64_MAX - 1);
+	}
 	return true;
 }
 

@@ -108,7 +108,8 @@ static bool makes_again(const struct search *s, const struct order_op *op,
 {
 	bool makes = op->q.type == PR_T_CREATE
 			     ? is->value == 1
-			     : op->q.type == PR_T_MKDIR || op->q.type == PR_T_SYMLINK;
+			     : op->q.type == PR_T_MKDIR || op->q.type == PR_T_MKNOD ||
+				       op->q.type == PR_T_SYMLINK;
 	struct model_answer there;
 
 	return makes && model_now(s->m, op->made, &there);
@@ -128,7 +129,7 @@ static bool run(struct search *s, uint32_t i)
 		return false;
 	if (!known || !gone(s, op)) {
 		if (changes)
-			model_apply(s->m, &op->q, ++s->lsn, op->made, &is);
+			model_apply(s->m, &op->q, ++s->lsn, op->made, 0, &is);
 		if (known && !model_same(&op->q, &op->told, &is)) {
 			if (changes)
 				model_back(s->m, --s->lsn);
@@ -203,7 +204,7 @@ enum order_result order_search(const struct order_op *ops, uint32_t count, uint6
 	struct choice *stack = calloc(count + 1, sizeof(*stack));
 	enum order_result result;
 
-	s.m = model_new(root);
+	s.m = model_new(root, 0);
 	s.ran = calloc(count + 1, sizeof(*s.ran));
 	for (uint32_t i = 0; i < count; i++)
 		s.left += ops[i].answered != UINT64_MAX;

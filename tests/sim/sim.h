@@ -59,6 +59,9 @@ struct sim;
 struct simdisk;
 struct simstore;
 
+/* What the clocks say at the beginning. */
+#define SIM_EPOCH_NS INT64_C(1600000000000000000)
+
 /* One thing that will happen. When node is set, fn is not run in another life of that end: gen is compared. */
 struct sim_event {
 	uint64_t at_us, order;
@@ -286,6 +289,7 @@ enum sim_fault_kind {
 
 struct sim_swarm {	/* drawn from the seed */
 	uint32_t burst; /* of 1000 faults, so many bring another at once */
+	uint32_t pages; /* of 1000 listings, so many are of a page */
 	uint32_t clients, workers, ops, faults_mean_ms, net_min_us, net_max_us, disk_min_us,
 		disk_max_us, keep, tear;
 	uint32_t think_us, restart_min_ms, restart_max_ms, segments, overlay_kib, flush_ms;
@@ -503,6 +507,8 @@ bool sim_client_idle(const struct sim *);
 /* sim_work.c */
 struct sim_op *sim_work_pick(struct sim *, int client,
 			     int worker); /* NULL: nothing is left to do */
+/* It makes a file shorter, or longer. */
+bool sim_op_cuts(const struct model_op *);
 int sim_work_encode(struct pr_buf *, const struct model_op *, uint64_t mark);
 /* The answer as the model gives it. False: it does not decode. */
 bool sim_work_decode(const struct model_op *, const uint8_t *p, uint32_t len,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A client's machine: the client core, its connections and its workers. What the workers do is sim_work.c's. */
 #include "tests/sim/sim.h"
+#include "tests/sim/simstore.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,18 @@ static void note_sent(struct sim *s, struct sim_client *c, const uint8_t *p, uin
 	}
 }
 
+/* When the root was made, by its row. */
+static int64_t root_made_ns(const struct sim *s)
+{
+	struct pr_row_inode inode;
+	const struct ctl_row *row;
+	struct pr_key key;
+
+	pr_key_inode(&key, 1, s->root); /* the only volume */
+	row = simstore_find(s->rows, &key);
+	return row && pr_row_inode_decode(&inode, row->value, row->bytes) == 0 ? inode.btime_ns : 0;
+}
+
 static void ready(struct sim *s, int client, const struct pr_session_open_r *open)
 {
 	struct sim_client *c = &s->client[client];
@@ -113,7 +126,7 @@ static void ready(struct sim *s, int client, const struct pr_session_open_r *ope
 	sim_note(s, "client %d: session %llu stands", client, (unsigned long long)open->session);
 	if (!s->model) {
 		s->root = open->root;
-		s->model = model_new(open->root);
+		s->model = model_new(open->root, root_made_ns(s));
 	}
 }
 

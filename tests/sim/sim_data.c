@@ -15,7 +15,7 @@ enum { IO_BLOCKS_MAX = 6 };
 
 static bool truncates(const struct sim_op *op, uint64_t ino)
 {
-	return op && op->q.type == PR_T_SETATTR && (op->q.flags & PR_SET_SIZE) && op->q.ino == ino;
+	return op && sim_op_cuts(&op->q) && op->q.ino == ino;
 }
 
 static bool returning(const struct sim_worker *k)
@@ -222,6 +222,7 @@ bool sim_data_next(struct sim *s, int client, int worker, struct model_op *ret)
 		ret->blocks = covered(t);
 		ret->size = (t->at + ret->blocks) * 4096 - sim_below(s, 4096);
 		ret->stamp = t->stamp;
+		ret->time_ns = sim_chance(s, 500) ? SIM_EPOCH_NS + (int64_t)s->now_us * 1000 : 0;
 		return true;
 	default:
 		ret->type = PR_T_LAYOUT_RETURN;

@@ -94,6 +94,7 @@ void sim_swarm_draw(struct sim *s)
 		SIM_LUN_FIRST + (uint32_t)sim_between(s, 60, sim_chance(s, 500) ? 200 : 2000);
 	w->lun_stuck = (uint32_t)sim_below(s, 60);
 	w->data = (uint32_t)sim_below(s, 500);
+	w->pages = (uint32_t)sim_below(s, 800);
 	w->fence_late = (uint32_t)sim_below(s, 300);
 	w->fence_fails = (uint32_t)sim_below(s, 700);
 	/* A kind that never happens lets the others go further. */

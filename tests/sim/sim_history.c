@@ -135,12 +135,12 @@ void sim_op_executed(struct sim *s, const struct pr_record *rec, const struct pr
 		return;
 	}
 	op->made = told.ino;
-	model_apply(s->model, &op->q, rec->lsn, told.ino, &is);
-	if (op->q.type == PR_T_SETATTR && (op->q.flags & PR_SET_SIZE))
+	model_apply(s->model, &op->q, rec->lsn, told.ino, rec->time_ns, &is);
+	if (sim_op_cuts(&op->q))
 		sim_file_cut(s, op->q.ino, op->q.size);
 	if (op->q.type == PR_T_LAYOUT_COMMIT)
 		sim_file_written(s, op->q.ino, op->q.block, op->q.blocks, op->q.stamp);
-	if (is.error || !is.changes || !model_same(&op->q, &told, &is))
+	if (is.error || !is.changes || !model_same_all(&op->q, &told, &is))
 		sim_fail(
 			s, "linearizable",
 			"%s at LSN %llu: its record says inode %llu mode %o links %u size %llu, the model error %d inode %llu mode %o links %u size %llu",
@@ -243,7 +243,7 @@ static void judge_read(struct sim *s, struct sim_op *op, const struct model_answ
 
 	for (uint64_t lsn = op->low; lsn <= s->committed_lsn; lsn++) {
 		model_ask(s->model, &op->q, lsn, &is);
-		if (model_same(&op->q, told, &is) && (is.error || !is.changes)) {
+		if (model_same_all(&op->q, told, &is) && (is.error || !is.changes)) {
 			saw(s, lsn);
 			return;
 		}

@@ -470,7 +470,7 @@ void sim_node_step(struct sim *s, int node, struct ctl_event *ev)
 	if (!n->up || s->violation)
 		return;
 	ev->now_ms = s->now_us / SIM_US_MS + 1000;
-	ev->real_ns = (int64_t)(1600000000000000000 + s->now_us * 1000) + n->clock_ns;
+	ev->real_ns = SIM_EPOCH_NS + (int64_t)s->now_us * 1000 + n->clock_ns;
 	ev->random = sim_random(s);
 	s->steps++;
 	sim_proof_event(s, node, ev);

@@ -105,10 +105,12 @@ static void s4(struct sim *s)
 	uint64_t resends = s->resends;
 	int a = active(s);
 
+	expect(s, wait_until(s, noop_is_under_way, 10000), "nobody asks for a change");
 	for (uint32_t i = 0; i < s->swarm.clients; i++)
 		sim_cut(s, a, SIM_CLIENT_END + (int)i, true);
 	expect(s, wait_until(s, some_are_unanswered, 1000), "nothing is committed");
 	sim_node_crash(s, a, "killed before the replies left");
+	active(s); /* until then the cut holds what was under way */
 	cut_clients(s, a, false);
 	served_again(s);
 	expect(s, s->resends > resends, "nothing is asked anew");

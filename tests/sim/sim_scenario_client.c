@@ -282,6 +282,14 @@ static void s76(struct sim *s)
 	served_again(s);
 }
 
+static bool executed_unanswered(struct sim *s)
+{
+	for (size_t i = 0; i < s->op_count; i++)
+		if (s->ops[i]->lsn && !s->ops[i]->answered)
+			return true;
+	return false;
+}
+
 /* What was executed and not answered is asked anew of the next active: once, and with the reply that was stored. */
 static void s68(struct sim *s)
 {
@@ -290,10 +298,12 @@ static void s68(struct sim *s)
 	struct sim_op *op[MAX] = {0};
 	int a = active(s), n = 0;
 
+	expect(s, wait_until(s, noop_is_under_way, 10000), "nobody asks for a change");
 	for (uint32_t i = 0; i < s->swarm.clients; i++) {
 		s->client[i].disturbed_us = s->now_us + 60000ull * MS;
 		sim_cut(s, a, SIM_CLIENT_END + (int)i, true);
 	}
+	wait_until(s, executed_unanswered, 1000);
 	pass(s, 50);
 	for (size_t i = 0; i < s->op_count && n < MAX; i++)
 		if (s->ops[i]->lsn && !s->ops[i]->answered) {
@@ -302,6 +312,7 @@ static void s68(struct sim *s)
 		}
 	expect(s, n > 0, "nothing was executed without an answer");
 	sim_node_crash(s, a, "killed before the replies left");
+	active(s); /* until then the cut holds what was under way */
 	cut_clients(s, a, false);
 	served_again(s);
 	expect(s, s->resends >= resends + (uint64_t)n, "nothing was asked anew");

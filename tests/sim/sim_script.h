@@ -125,3 +125,15 @@ static inline void cut_clients(struct sim *s, int node, bool on)
 		sim_cut(s, node, SIM_CLIENT_END + (int)i, on);
 	}
 }
+
+/* A request that is sure to be executed has left its client, and has no record yet. */
+static inline bool noop_is_under_way(struct sim *s)
+{
+	for (size_t i = s->op_count; i > 0; i--) {
+		const struct sim_op *op = s->ops[i - 1];
+
+		if (op->q.type == PR_T_NOOP && op->sent && !op->lsn && !op->answered)
+			return true;
+	}
+	return false;
+}

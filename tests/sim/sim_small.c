@@ -19,6 +19,7 @@ static void make_small(struct sim *s)
 	w->think_us = (uint32_t)sim_between(s, 500, 40000);
 	w->faults_mean_ms = (uint32_t)sim_between(s, 40, 400);
 	w->data = 0;
+	w->pages = 0;
 	w->names = (uint32_t)sim_between(s, 2, 4);
 	w->inodes = (uint32_t)sim_between(s, 3, 9);
 }

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define XATTR_NAME "user.x"
+static const char *const xattrs[MODEL_XATTRS] = {"user.x", "user.y"};
+
+enum { LISTING_MAX = 65536 }; /* bytes in which every directory here is told whole */
 
 /* One of the youngest inodes there ever were, of that type (0: any). */
 static uint64_t some_inode(struct sim *s, uint32_t type, uint64_t youngest)
@@ -29,15 +31,62 @@ static uint64_t some_inode(struct sim *s, uint32_t type, uint64_t youngest)
 static uint16_t some_type(struct sim *s)
 {
 	static const uint16_t types[] = {
-		PR_T_CREATE,  PR_T_CREATE,   PR_T_CREATE,    PR_T_CREATE,    PR_T_MKDIR,
-		PR_T_MKDIR,   PR_T_SYMLINK,  PR_T_LINK,	     PR_T_UNLINK,    PR_T_UNLINK,
-		PR_T_UNLINK,  PR_T_RMDIR,    PR_T_RENAME,    PR_T_RENAME,    PR_T_RENAME,
-		PR_T_LOOKUP,  PR_T_LOOKUP,   PR_T_GETATTR,   PR_T_SETATTR,   PR_T_SETATTR,
-		PR_T_READDIR, PR_T_READLINK, PR_T_XATTR_SET, PR_T_XATTR_GET, PR_T_XATTR_REMOVE,
-		PR_T_FSYNC,   PR_T_NOOP,
+		PR_T_CREATE,  PR_T_CREATE,     PR_T_CREATE,    PR_T_CREATE,    PR_T_MKDIR,
+		PR_T_MKDIR,   PR_T_SYMLINK,    PR_T_LINK,      PR_T_UNLINK,    PR_T_UNLINK,
+		PR_T_UNLINK,  PR_T_RMDIR,      PR_T_RENAME,    PR_T_RENAME,    PR_T_RENAME,
+		PR_T_LOOKUP,  PR_T_LOOKUP,     PR_T_GETATTR,   PR_T_SETATTR,   PR_T_SETATTR,
+		PR_T_READDIR, PR_T_READLINK,   PR_T_XATTR_SET, PR_T_XATTR_GET, PR_T_XATTR_REMOVE,
+		PR_T_FSYNC,   PR_T_NOOP,       PR_T_MKNOD,     PR_T_OPEN,      PR_T_ACCESS,
+		PR_T_STATFS,  PR_T_XATTR_LIST, PR_T_READDIR,   PR_T_SETATTR,
 	};
 
 	return types[sim_below(s, sizeof(types) / sizeof(types[0]))];
+}
+
+bool sim_op_cuts(const struct model_op *q)
+{
+	return (q->type == PR_T_SETATTR && (q->flags & PR_SET_SIZE)) ||
+	       (q->type == PR_T_OPEN && (q->flags & PR_O_TRUNC));
+}
+
+static int64_t some_time(struct sim *s)
+{
+	return SIM_EPOCH_NS + ((int64_t)sim_below(s, 2000) - 1000) * 1000000000;
+}
+
+static void choose_setattr(struct sim *s, struct model_op *q)
+{
+	static const uint32_t valid[] = {
+		PR_SET_UID,
+		PR_SET_GID,
+		PR_SET_UID | PR_SET_GID | PR_SET_MODE,
+		PR_SET_ATIME | PR_SET_MTIME,
+		PR_SET_ATIME_NOW | PR_SET_MTIME_NOW,
+		PR_SET_ATIME,
+		PR_SET_MTIME_NOW | PR_SET_KILLPRIV,
+		PR_SET_ATIME_TOUCH,
+		PR_SET_ATIME_TOUCH | PR_SET_ATIME,
+		PR_SET_SIZE | PR_SET_MTIME,
+	};
+
+	q->flags = sim_chance(s, 600) ? PR_SET_MODE : PR_SET_SIZE;
+	if (sim_chance(s, 300))
+		q->flags = valid[sim_below(s, sizeof(valid) / sizeof(valid[0]))];
+	q->size = sim_below(s, 100000);
+	q->uid = (uint32_t)sim_below(s, 3);
+	q->gid = (uint32_t)sim_below(s, 3);
+	q->time_ns = some_time(s);
+}
+
+/* A page of a directory, from the beginning or from somewhere; or all of it. */
+static void choose_listing(struct sim *s, struct model_op *q)
+{
+	q->value = 0;
+	q->size = LISTING_MAX;
+	if (!sim_chance(s, s->swarm.pages))
+		return;
+	q->value = sim_chance(s, 300) ? 0 : sim_below(s, 20);
+	q->size = 200 + sim_below(s, 600);
 }
 
 static void choose(struct sim *s, struct model_op *q)
@@ -49,7 +98,7 @@ static void choose(struct sim *s, struct model_op *q)
 			    s->swarm.inodes * 2 / 3);
 	q->name = (int)sim_below(s, s->swarm.names);
 	q->name2 = (int)sim_below(s, s->swarm.names);
-	q->mode = (uint32_t)sim_below(s, 0777);
+	q->mode = (uint32_t)sim_below(s, sim_chance(s, 200) ? 010000 : 0777);
 	q->value = 1 + sim_below(s, 1000000);
 	switch (q->type) {
 	case PR_T_CREATE:
@@ -62,8 +111,25 @@ static void choose(struct sim *s, struct model_op *q)
 		q->flags = (uint32_t)sim_below(s, 3);
 		break;
 	case PR_T_SETATTR:
-		q->flags = sim_chance(s, 700) ? PR_SET_MODE : PR_SET_SIZE;
-		q->size = sim_below(s, 100000);
+		choose_setattr(s, q);
+		break;
+	case PR_T_READDIR:
+		choose_listing(s, q);
+		break;
+	case PR_T_MKNOD: {
+		static const uint32_t types[] = {S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK};
+
+		q->flags = types[sim_below(s, sizeof(types) / sizeof(types[0]))];
+		break;
+	}
+	case PR_T_OPEN: {
+		static const uint32_t flags[] = {PR_O_READ, PR_O_WRITE, PR_O_WRITE | PR_O_TRUNC};
+
+		q->flags = flags[sim_below(s, sizeof(flags) / sizeof(flags[0]))];
+		break;
+	}
+	case PR_T_ACCESS:
+		q->flags = (uint32_t)sim_below(s, 8);
 		break;
 	case PR_T_XATTR_SET:
 		q->flags = (uint32_t)sim_below(s, 3);
@@ -75,8 +141,7 @@ static void choose(struct sim *s, struct model_op *q)
 
 static bool may_ask(struct sim *s, int client, const struct model_op *q)
 {
-	return q->type != PR_T_SETATTR || !(q->flags & PR_SET_SIZE) ||
-	       sim_data_cut(s, client, q->ino);
+	return !sim_op_cuts(q) || sim_data_cut(s, client, q->ino);
 }
 
 struct sim_op *sim_work_pick(struct sim *s, int client, int worker)
@@ -112,7 +177,7 @@ struct sim_op *sim_work_pick(struct sim *s, int client, int worker)
 
 void sim_work_done(struct sim *s, struct sim_op *op, const struct model_answer *a)
 {
-	if (op->q.type == PR_T_CREATE && a->error == 0)
+	if ((op->q.type == PR_T_CREATE || op->q.type == PR_T_OPEN) && a->error == 0)
 		s->client[op->client].worker[op->worker].close_ino = a->ino;
 }
 
@@ -154,6 +219,12 @@ static int encode_named(struct pr_buf *b, const struct model_op *q, struct pr_cr
 		return pr_mkdir_encode(b, &(struct pr_mkdir){.cred = cred,
 							     .parent = q->parent,
 							     .mode = S_IFDIR | q->mode,
+							     .name = name});
+	case PR_T_MKNOD:
+		return pr_mknod_encode(b, &(struct pr_mknod){.cred = cred,
+							     .parent = q->parent,
+							     .mode = q->flags | q->mode,
+							     .rdev = q->value,
 							     .name = name});
 	case PR_T_SYMLINK:
 		return pr_symlink_encode(b, &(struct pr_symlink){.cred = cred,
@@ -197,14 +268,15 @@ static int encode_commit(struct pr_buf *b, const struct model_op *q, struct pr_c
 			   .ino = q->ino,
 			   .generation = q->value,
 			   .size = q->size,
-			   .flags = PR_LC_SIZE,
+			   .mtime_ns = q->time_ns,
+			   .flags = PR_LC_SIZE | (q->time_ns ? PR_LC_MTIME : 0),
 			   .ranges = {.count = 1, .p = bytes, .len = (uint32_t)ranges.len}});
 }
 
 int sim_work_encode(struct pr_buf *b, const struct model_op *q, uint64_t mark)
 {
 	struct pr_cred cred = marked_root(mark);
-	struct pr_bytes xattr = pr_bytes_str(XATTR_NAME);
+	struct pr_bytes xattr = pr_bytes_str(xattrs[q->name2 % MODEL_XATTRS]);
 
 	switch (q->type) {
 	case PR_T_GETATTR:
@@ -214,10 +286,27 @@ int sim_work_encode(struct pr_buf *b, const struct model_op *q, uint64_t mark)
 								 .ino = q->ino,
 								 .valid = q->flags,
 								 .mode = q->mode,
-								 .size = q->size});
+								 .uid = q->uid,
+								 .gid = q->gid,
+								 .size = q->size,
+								 .atime_ns = q->time_ns,
+								 .mtime_ns = q->time_ns});
 	case PR_T_READDIR:
-		return pr_readdir_encode(
-			b, &(struct pr_readdir){.cred = cred, .ino = q->ino, .max_bytes = 65536});
+		return pr_readdir_encode(b, &(struct pr_readdir){.cred = cred,
+								 .ino = q->ino,
+								 .cookie = q->value,
+								 .max_bytes = (uint32_t)q->size});
+	case PR_T_OPEN:
+		return pr_open_encode(
+			b, &(struct pr_open){.cred = cred, .ino = q->ino, .flags = q->flags});
+	case PR_T_ACCESS:
+		return pr_access_encode(
+			b, &(struct pr_access){.cred = cred, .ino = q->ino, .mask = q->flags});
+	case PR_T_STATFS:
+		return pr_statfs_encode(b, &(struct pr_statfs){});
+	case PR_T_XATTR_LIST:
+		return pr_xattr_list_encode(b,
+					    &(struct pr_xattr_list){.cred = cred, .ino = q->ino});
 	case PR_T_READLINK:
 		return pr_readlink_encode(b, &(struct pr_readlink){.cred = cred, .ino = q->ino});
 	case PR_T_XATTR_SET:
@@ -261,21 +350,54 @@ static void take_attr(const struct pr_attr *attr, struct model_answer *a)
 	a->mode = attr->mode;
 	a->nlink = attr->nlink;
 	a->size = S_ISREG(attr->mode) ? attr->size : 0;
+	a->attr = (struct model_attr){
+		.uid = attr->uid,
+		.gid = attr->gid,
+		.rdev = attr->rdev,
+		.change = attr->change,
+		.atime_ns = attr->atime_ns,
+		.mtime_ns = attr->mtime_ns,
+		.ctime_ns = attr->ctime_ns,
+		.btime_ns = attr->btime_ns,
+	};
 }
 
 static bool take_entries(struct pr_list list, struct model_answer *a)
 {
+	struct model_answer one;
 	struct pr_dirent d;
+	uint64_t last = 0;
 
 	while (pr_dirent_next(&list, &d)) {
 		int i = model_name_index(d.name);
 
-		/* a name nobody gave, or twice */
-		if (i < 0 || a->entry[i])
+		/* a name nobody gave, or twice, or out of order */
+		if (i < 0 || a->entry[i] || d.cookie <= last)
 			return false;
+		last = d.cookie;
+		one = (struct model_answer){0};
+		take_attr(&d.attr, &one);
 		a->entry[i] = d.attr.ino;
+		a->cookie[i] = d.cookie;
+		a->digest[i] = model_digest(&one);
 	}
 	return true;
+}
+
+static bool take_xattrs(struct pr_bytes names, struct model_answer *a)
+{
+	const char *p = (const char *)names.p, *end = p + names.len;
+
+	for (; p < end; p += strlen(p) + 1) {
+		int i = 0;
+
+		while (i < MODEL_XATTRS && strcmp(p, xattrs[i]) != 0)
+			i++;
+		if (i == MODEL_XATTRS || a->value >> i & 1)
+			return false;
+		a->value |= UINT64_C(1) << i;
+	}
+	return p == end;
 }
 
 /* Replies that are attributes and little else. */
@@ -303,6 +425,12 @@ bool sim_work_decode(const struct model_op *q, const uint8_t *p, uint32_t len,
 		return true;
 	case PR_T_MKDIR:
 		TAKE_ATTR(mkdir);
+		return true;
+	case PR_T_MKNOD:
+		TAKE_ATTR(mknod);
+		return true;
+	case PR_T_OPEN:
+		TAKE_ATTR(open);
 		return true;
 	case PR_T_SYMLINK:
 		TAKE_ATTR(symlink);
@@ -342,7 +470,24 @@ bool sim_work_decode(const struct model_op *q, const uint8_t *p, uint32_t len,
 	case PR_T_READDIR: {
 		struct pr_readdir_r r;
 
-		return pr_readdir_r_decode(&r, p, len) == 0 && r.eof && take_entries(r.entries, a);
+		if (pr_readdir_r_decode(&r, p, len) < 0)
+			return false;
+		a->more = !r.eof;
+		a->value = r.parent;
+		return (r.eof || q->size < LISTING_MAX) && take_entries(r.entries, a);
+	}
+	case PR_T_STATFS: {
+		struct pr_statfs_r r;
+
+		if (pr_statfs_r_decode(&r, p, len) < 0 || r.blocks_free > r.blocks)
+			return false;
+		a->value = r.files - r.files_free;
+		return true;
+	}
+	case PR_T_XATTR_LIST: {
+		struct pr_xattr_list_r r;
+
+		return pr_xattr_list_r_decode(&r, p, len) == 0 && take_xattrs(r.names, a);
 	}
 	case PR_T_READLINK: {
 		struct pr_readlink_r r;
