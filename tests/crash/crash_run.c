@@ -27,7 +27,7 @@ static void set_swarm(struct sim *s, uint64_t ops)
 	s->swarm = (struct sim_swarm){
 		.clients = 3,
 		.workers = script == CRASH_APART ? 1 : 3, /* more, smaller batches */
-		.ops = (uint32_t)ops,
+		.ops = script == CRASH_FRESH ? UINT32_MAX : (uint32_t)ops,
 		.net_min_us = 30,
 		.net_max_us = 200,
 		.disk_min_us = 30,
@@ -77,7 +77,7 @@ static void script_tick(struct sim *s, struct sim_event *e)
 		crash_damage_keep(playing->dir, &playing->damage, old_sector);
 	}
 	/* From here on the stores get nothing any more. */
-	if (step == 0 && script == CRASH_FRESH && s->done_ops >= s->swarm.ops * 7 / 8) {
+	if (step == 0 && script == CRASH_FRESH && s->done_ops >= playing->ops * 7 / 8) {
 		step++;
 		crash_flushes_hold(true);
 		if (playing->damage.kind)
@@ -126,8 +126,35 @@ static bool at_rest(struct sim *s)
 	return halted(s) || (sim_client_idle(s) && sim_active(s) == 3 - q);
 }
 
+/* Somebody was told this moment of what has a record. */
+static bool told_of_a_record(const struct sim *s)
+{
+	for (size_t i = s->op_count; i > 0; i--)
+		if (s->ops[i - 1]->answered && s->ops[i - 1]->lsn &&
+		    s->ops[i - 1]->answered_us == s->now_us)
+			return true;
+	return false;
+}
+
+/* Of both nodes some batches are named by no ring entry. */
+static bool rings_are_behind(void)
+{
+	struct crash_fresh fresh;
+	bool behind = true;
+
+	for (int n = 1; n <= SIM_NODES && behind; n++) {
+		crash_where_fresh(playing->dir, n, crash_store_lsn(n), &fresh);
+		behind = fresh.unnamed >= 3;
+	}
+	return behind;
+}
+
+/* In fresh, whose clients go on asking, the power goes before the rings name what was answered last. */
 static bool all_done(struct sim *s)
 {
+	if (script == CRASH_FRESH)
+		return halted(s) ||
+		       (s->done_ops >= playing->ops && told_of_a_record(s) && rings_are_behind());
 	return sim_enough(s) || halted(s);
 }
 
