@@ -107,7 +107,10 @@ struct ctl_conn {
 struct ctl_slot {
 	uint64_t sequence;   /* stored */
 	struct ctl_op *busy; /* an operation of this slot that waits for something */
-	bool known;	     /* false: the row has to be read */
+	uint64_t
+		opened; /* what its stored request opened, until it is known that the client knows */
+	bool known;	/* false: the row has to be read */
+	bool kept;	/* opened is held, though the last bind did not name it */
 };
 
 struct ctl_session {
@@ -308,7 +311,9 @@ struct ctl {
 		recall_ms; /* and so long has it also committed what there was: what recalls run on */
 	uint64_t recall_tick_ms, recall_tick_commit; /* served_ms and commit at the last look */
 	uint64_t rebind_ms; /* by served_ms; a session that is not back then is fenced */
-	uint32_t recalls;   /* held layouts that were recalled */
+	uint64_t
+		resend_ms; /* by served_ms; what those who came back had asked before has been asked again */
+	uint32_t recalls; /* held layouts that were recalled */
 	struct ctl_admin_wait *admin_waits;
 	uint32_t admin_wait_count, admin_wait_cap;
 
@@ -413,6 +418,10 @@ bool ctl_held_free(struct ctl *, const struct ctl_session *, uint16_t volume, ui
 		   uint8_t mode);
 void ctl_held_open(struct ctl *, uint64_t session, uint64_t ino, uint32_t opens);
 void ctl_held_close(struct ctl *, uint64_t session, uint64_t ino, uint32_t opens);
+/* At a bind, which names what the client knows: what it may not know to be open stays open, too. */
+void ctl_opens_keep(struct ctl *, struct ctl_session *);
+/* The client asks on in this slot, or is told again. */
+void ctl_opens_told(struct ctl *, struct ctl_session *, struct ctl_slot *);
 void ctl_held_grant(struct ctl *, uint64_t session, uint64_t ino, uint8_t mode,
 		    uint64_t generation);
 void ctl_held_return(struct ctl *, uint64_t session, uint64_t ino, uint64_t generation);

@@ -344,6 +344,13 @@ static uint32_t bind_held(struct ctl *c, struct ctl_session *s, struct pr_list l
 	return lost;
 }
 
+/* Who comes back for the first time sends all again, within its lease; once more, if that is lost. */
+static void expect_resends(struct ctl *c, const struct ctl_session *s)
+{
+	if ((!s->was_bound || c->served_ms < c->resend_ms) && c->served_ms < c->rebind_ms)
+		c->resend_ms = c->served_ms + c->cfg.lease_ms;
+}
+
 void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, const uint8_t *p)
 {
 	struct pr_session_bind q;
@@ -388,8 +395,11 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 	}
 	r.lost = bind_held(c, s, q.held);
 	s->binding = q.flags & PR_BIND_MORE;
-	if (!s->binding)
+	if (!s->binding) {
+		ctl_opens_keep(c, s);
+		expect_resends(c, s);
 		set_rebound(c, s, true);
+	}
 	ASSERT(pr_session_bind_r_encode(&b, &r) == 0);
 	ctl_reply(c, conn, f, err, bytes, (uint32_t)b.len, s->lsn, GATE_COMMIT);
 }
@@ -398,6 +408,7 @@ void ctl_sessions_serve(struct ctl *c)
 {
 	c->unbound = 0;
 	c->rebind_ms = c->served_ms + 3ull * c->cfg.lease_ms;
+	c->resend_ms = 0;
 	for (struct ctl_link *l = c->sessions.next; l != &c->sessions; l = l->next) {
 		struct ctl_session *s = CTL_OF(struct ctl_session, all, l);
 
@@ -521,6 +532,10 @@ void ctl_sessions_tick(struct ctl *c)
 			lease_check(c, s);
 	}
 	ctl_fences_ask(c);
+	if (c->resend_ms && c->served_ms >= c->resend_ms) {
+		c->resend_ms = 0;
+		ctl_layouts_moved(c);
+	}
 }
 
 /* ---- operations ---- */

@@ -144,6 +144,11 @@ static bool may_ask(struct sim *s, int client, const struct model_op *q)
 	return !sim_op_cuts(q) || sim_data_cut(s, client, q->ino);
 }
 
+static bool opens(const struct model_op *q)
+{
+	return q->type == PR_T_CREATE || q->type == PR_T_OPEN;
+}
+
 struct sim_op *sim_work_pick(struct sim *s, int client, int worker)
 {
 	struct sim_worker *w = &s->client[client].worker[worker];
@@ -160,15 +165,17 @@ struct sim_op *sim_work_pick(struct sim *s, int client, int worker)
 	if (w->task.state != SIM_TASK_NONE) {
 		if (!sim_data_next(s, client, worker, &q))
 			return NULL;
-	} else if (w->close_ino) {
-		q = (struct model_op){.type = PR_T_CLOSE, .ino = w->close_ino};
-		w->close_ino = 0;
-	} else if (over) {
+	} else if (over && !w->close_ino) {
 		return NULL;
 	} else {
 		choose(s, &q);
-		if (!may_ask(s, client, &q))
+		/* A worker has one file open, for some requests. */
+		if (w->close_ino && (over || opens(&q) || sim_chance(s, 250))) {
+			q = (struct model_op){.type = PR_T_CLOSE, .ino = w->close_ino};
+			w->close_ino = 0;
+		} else if (!may_ask(s, client, &q)) {
 			q.type = PR_T_GETATTR;
+		}
 	}
 	op = sim_op_new(s, client, worker);
 	op->q = q;
@@ -177,7 +184,8 @@ struct sim_op *sim_work_pick(struct sim *s, int client, int worker)
 
 void sim_work_done(struct sim *s, struct sim_op *op, const struct model_answer *a)
 {
-	if ((op->q.type == PR_T_CREATE || op->q.type == PR_T_OPEN) && a->error == 0)
+	/* Of what is no file the kernel knows who has it open: create counts nothing. */
+	if (opens(&op->q) && a->error == 0 && (S_ISREG(a->mode) || op->q.type == PR_T_OPEN))
 		s->client[op->client].worker[op->worker].close_ino = a->ino;
 }
 
