@@ -181,6 +181,9 @@ tests_sim_sim_SOURCES = \
 	tests/sim/simstore.h
 tests_sim_sim_LDADD = libmdccore.la
 
+unit_tests += tests/unit/test_sim_blocks
+tests_unit_test_sim_blocks_SOURCES = tests/unit/test_sim_blocks.c tests/sim/sim_blocks.c tests/sim/sim.h
+
 ns_fake = tests/unit/ns_fake.c tests/unit/ns_fake.h
 unit_tests += \
 	tests/unit/test_ns_layout \

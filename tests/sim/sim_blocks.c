@@ -82,11 +82,28 @@ static bool is_lost(const struct sim *s, const struct sim_block_op *read)
 	return false;
 }
 
+/* The text begins with the register, as a rule. */
+static void unexplained(struct sim *s, const char *why)
+{
+	uint64_t reg;
+	size_t i = s->block_op_count;
+
+	if (sscanf(why, "register %" SCNu64, &reg) == 1)
+		for (i = 0; i < s->block_op_count && s->block_ops[i].op.reg != reg;)
+			i++;
+	if (i == s->block_op_count)
+		sim_fail(s, "data", "the reads and writes of blocks have no explanation: %s", why);
+	else
+		sim_fail(s, "data",
+			 "block %" PRIu64 " of inode %" PRIu64
+			 ": its reads and writes have no explanation: %s",
+			 s->block_ops[i].at, s->block_ops[i].ino, why);
+}
+
 void sim_blocks_check(struct sim *s)
 {
 	struct history_op *ops = calloc(s->block_op_count + 1, sizeof(*ops));
 	char why[HISTORY_WHY_BYTES];
-	uint64_t reg;
 	size_t n = 0;
 	bool any = false;
 
@@ -99,14 +116,7 @@ void sim_blocks_check(struct sim *s)
 		if (!any || (b->op.is_write ? !b->lost : !is_lost(s, b)))
 			ops[n++] = b->op;
 	}
-	if (!history_is_linear(ops, n, why) && sscanf(why, "register %" SCNu64, &reg) == 1)
-		for (size_t i = 0; i < s->block_op_count; i++)
-			if (s->block_ops[i].op.reg == reg) {
-				sim_fail(s, "data",
-					 "block %" PRIu64 " of inode %" PRIu64
-					 ": its reads and writes have no explanation: %s",
-					 s->block_ops[i].at, s->block_ops[i].ino, why);
-				break;
-			}
+	if (!history_is_linear(ops, n, why))
+		unexplained(s, why);
 	free(ops);
 }
