@@ -92,8 +92,9 @@ struct crash_run {
 
 struct crash_result {
 	uint64_t writes, calls, allocations, ops, crashes, promotions, full_copies, refused_starts;
-	bool struck, failed;	  /* the planned fault happened */
-	bool denied;		  /* an allocation failed */
+	bool struck, failed; /* the planned fault happened */
+	bool once;	     /* of two crashes one alone: the script was over before the other */
+	bool denied;	     /* an allocation failed */
 	bool quarantined, halted; /* its controller gave up its disk; nobody may serve without it */
 	/* Of damage: the sector is another; a warning, alarm or refused start; the verification at the end; an active in the end. */
 	bool changed, noticed, shown, served;

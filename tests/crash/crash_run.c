@@ -327,6 +327,15 @@ static void look(struct sim *s, const struct crash_run *run)
 		sim_fail(s, "fsync", "%s after a write or sync of it had failed", disk_repeated());
 }
 
+/* A run in which it did not happen shows nothing; but a second crash may come too late. */
+static void look_at_plan(struct sim *s, const struct crash_run *run)
+{
+	bool done = disk_plan_done() || disk_struck()[0];
+
+	if (!s->violation && (!done || (run->heap.fail_at && !heap_failed_node())))
+		sim_fail(s, "plan", "what was planned did not happen");
+}
+
 static void fill(const struct sim *s, struct crash_result *r)
 {
 	*r = (struct crash_result){
@@ -340,6 +349,7 @@ static void fill(const struct sim *s, struct crash_result *r)
 		.full_copies = s->full_copies,
 		.refused_starts = crash_refused_starts(),
 		.struck = disk_struck()[0] != '\0',
+		.once = !disk_plan_done(),
 		.failed = disk_failed(),
 		.quarantined = quarantined(s) != 0,
 		.halted = halted(s),
@@ -393,6 +403,7 @@ void crash_play(const struct crash_run *run, struct crash_result *ret)
 		look_alone(s, &damaged);
 	if (run->damage.kind)
 		look_at_sector(s, &damaged);
+	look_at_plan(s, run);
 	fill(s, ret);
 	ret->changed = damaged.changed;
 	ret->noticed = damaged.noticed;

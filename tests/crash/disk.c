@@ -92,6 +92,15 @@ const char *disk_struck(void)
 	return disk.struck;
 }
 
+bool disk_plan_done(void)
+{
+	unsigned crashes = 0;
+
+	while (crashes < DISK_CRASHES && disk.plan.crash_at[crashes])
+		crashes++;
+	return disk.crashes == crashes && (disk.failed || !disk.plan.fail_at);
+}
+
 const char *disk_repeated(void)
 {
 	return disk.repeated ? disk.repeated_name : NULL;

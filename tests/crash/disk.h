@@ -55,5 +55,6 @@ bool disk_failed_hard(void); /* it was told so, not given less than it asked for
 int disk_failed_node(void);  /* whose call it was */
 const char *disk_struck(
 	void); /* which call was the last before the (first) crash, or failed: "pwritev2 n1/journal/ring" */
+bool disk_plan_done(void); /* both crashes, or the failure; nothing: nothing is planned */
 /* A write of the journal, or a sync of whatever file, that had failed was done again by the same process: which, or NULL. */
 const char *disk_repeated(void);

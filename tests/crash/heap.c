@@ -149,7 +149,19 @@ const char *heap_struck(void)
 }
 
 /* A sanitizer has a heap of its own, which starts before this program does: there nothing is counted, and nothing fails. */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+
+bool heap_is_ours(void)
+{
+	return false;
+}
+
+#else
+
+bool heap_is_ours(void)
+{
+	return true;
+}
 
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);

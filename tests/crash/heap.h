@@ -39,6 +39,7 @@ bool heap_thread_lost(void);
 void heap_buried(int node);
 void heap_relieve(void);
 
+bool heap_is_ours(void); /* or a sanitizer's, of which nothing is counted and nothing fails */
 uint64_t heap_calls(void);
 int heap_failed_node(void); /* whose allocation failed; 0: none has */
 const char *heap_struck(void);

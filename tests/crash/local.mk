@@ -27,6 +27,7 @@ tests_crash_crash_SOURCES = \
 	tests/crash/disk_int.h \
 	tests/crash/heap.c \
 	tests/crash/heap.h \
+	tests/number.h \
 	tests/sim/sim.h \
 	tests/sim/sim_blocks.c \
 	tests/sim/sim_check.c \
