@@ -129,7 +129,12 @@ tests_sim_ha_sim_SOURCES = \
 	tests/sim/ha_sim_serve.c \
 	tests/sim/ha_sim_store.c \
 	tests/sim/ha_sim_super.c \
-	tests/sim/ha_sim_world.c
+	tests/sim/ha_sim_totals.c \
+	tests/sim/ha_sim_totals.h \
+	tests/sim/ha_sim_world.c \
+	tests/sim/idle.h \
+	tests/sim/ledger.c \
+	tests/sim/ledger.h
 tests_sim_ha_sim_LDADD = libmdccore.la
 
 check_PROGRAMS += tests/sim/sim
@@ -140,6 +145,10 @@ tests_sim_sim_SOURCES = \
 	tests/check/model.h \
 	tests/check/order.c \
 	tests/check/order.h \
+	tests/number.h \
+	tests/sim/idle.h \
+	tests/sim/ledger.c \
+	tests/sim/ledger.h \
 	tests/sim/sim.c \
 	tests/sim/sim.h \
 	tests/sim/sim_blocks.c \
@@ -183,6 +192,9 @@ tests_sim_sim_LDADD = libmdccore.la
 
 unit_tests += tests/unit/test_sim_blocks
 tests_unit_test_sim_blocks_SOURCES = tests/unit/test_sim_blocks.c tests/sim/sim_blocks.c tests/sim/sim.h
+unit_tests += tests/unit/test_sim_many
+tests_unit_test_sim_many_SOURCES = tests/unit/test_sim_many.c tests/sim/ledger.c tests/sim/ledger.h \
+	tests/sim/sim_many.c tests/sim/sim_totals.c tests/sim/sim_totals.h
 
 ns_fake = tests/unit/ns_fake.c tests/unit/ns_fake.h
 unit_tests += \
@@ -199,7 +211,7 @@ if HAVE_CRITERION
 check_PROGRAMS += $(unit_tests)
 endif
 
-TESTS = tests/core-symbols.sh tests/mutants-apply.sh tests/rooms.sh
+TESTS = tests/core-symbols.sh tests/mutants-apply.sh tests/rooms.sh tests/sim/commands.sh
 include tests/fuzz/local.mk
 include tests/model/local.mk
 include tests/crash/local.mk
@@ -224,6 +236,7 @@ EXTRA_DIST += \
 	tests/rooms.sh \
 	tests/run \
 	tests/sim/SCENARIOS.md \
+	tests/sim/commands.sh \
 	tests/sim/same \
 	tests/sim/seeds.txt \
 	tests/run-unit \
@@ -273,10 +286,10 @@ clean-local:
 SEEDS = 1000
 .PHONY: check-sim
 check-sim: tests/sim/ha_sim tests/sim/sim
-	tests/sim/ha_sim --seeds $(if $(HA_SEEDS),$(HA_SEEDS),$(SEEDS))
+	tests/sim/ha_sim --seeds $(if $(HA_SEEDS),$(HA_SEEDS),$(SEEDS)) $(if $(LEDGER),--ledger $(LEDGER).ha)
 	sed -n 's/^\([0-9][0-9]*\) .*/--seed \1/p' $(srcdir)/tests/sim/seeds.txt | xargs -r -L 1 tests/sim/sim
 	tests/sim/sim --scenario all
-	tests/sim/sim --search --seeds $(SEEDS)
+	tests/sim/sim --search --seeds $(SEEDS) $(if $(LEDGER),--ledger $(LEDGER).search)
 	tests/sim/sim --seeds $(SEEDS) $(if $(FROM),--from $(FROM)) $(if $(LEDGER),--ledger $(LEDGER))
 
 # Each seed is the same run, whatever the compiler does, 1,000 times over.

@@ -2,14 +2,23 @@
 /*
  * Runs seeds, and says of each that fails what was wrong.
  *
- * ha_sim [--seeds N] [--seed S] [--trace] [--ms FAULT_MS] [--stop]
+ * ha_sim [--seeds N] [--seed S] [--trace] [--ms FAULT_MS] [--stop] [--ledger FILE]
+ *
+ * With a ledger it goes on behind the last seed of that; a new one begins at S.
  */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "proto/assert_stderr.h"
-#include "tests/sim/ha_sim.h"
+#include "tests/number.h"
+#include "tests/sim/ha_sim_totals.h"
+
+enum {
+	FAULT_MS = 8000,
+	MORE_MAX = 8,  /* so many times as long, until enough has happened */
+	PORTION = 100, /* so often the ledger is written */
+};
 
 static void run_until(uint64_t us)
 {
@@ -129,6 +138,15 @@ static void on_assert(const char *text, size_t len)
 	hs_fail("%.*s", (int)(len ? len - 1 : 0), text);
 }
 
+/* A seed that was drawn too few faults gets them all. */
+static void more(uint64_t fault_ms)
+{
+	for (unsigned i = 0; i < MORE_MAX && !hs_enough(); i++) {
+		world.fault_mask = UINT64_MAX;
+		run_until(world.now_us + fault_ms * 1000);
+	}
+}
+
 static bool run_seed(uint64_t seed, uint64_t fault_ms)
 {
 	volatile bool good = false;
@@ -136,66 +154,94 @@ static bool run_seed(uint64_t seed, uint64_t fault_ms)
 	begin(seed);
 	if (!setjmp(hs_failed)) {
 		run_until(world.now_us + fault_ms * 1000);
+		more(fault_ms);
 		finish();
 		good = true;
 	}
 	if (!good)
-		printf("seed %llu at %.3f ms: %s\n", (ull)seed, (double)world.now_us / 1000,
-		       hs_failure);
+		printf("seed %llu at %.3f ms: %s; replay: tests/sim/ha_sim --seed %llu --ms %llu --trace\n",
+		       (ull)seed, (double)world.now_us / 1000, hs_failure, (ull)seed,
+		       (ull)fault_ms);
 	return good;
+}
+
+struct arguments {
+	uint64_t seeds, from, ms, enough;
+	const char *ledger;
+};
+
+/* One after the other, until enough have failed. */
+static int run_seeds(const struct arguments *a)
+{
+	struct hs_totals now = {0}, ever = {0};
+	struct ledger ledger;
+	uint64_t end_seed;
+
+	ledger_begin(&ledger, a->ledger, a->from);
+	hs_totals_keep(&ledger, &ever);
+	if (ledger_read(&ledger) < 0)
+		return 2;
+	end_seed = ledger.next + a->seeds;
+	while (ledger.next < end_seed && now.failed < a->enough) {
+		struct hs_totals one = {0};
+
+		hs_totals_add(&one, run_seed(ledger.next++, a->ms));
+		end();
+		hs_totals_sum(&now, &one);
+		hs_totals_sum(&ever, &one);
+		if ((ledger.next == end_seed || one.failed || now.seeds % PORTION == 0) &&
+		    ledger_write(&ledger) < 0)
+			return 2;
+	}
+	printf("ha_sim: ");
+	hs_totals_print(&now);
+	if (a->ledger) {
+		printf("with what %s knew: ", a->ledger);
+		hs_totals_print(&ever);
+	}
+	return hs_totals_bad(&ever) || hs_totals_bad(&now);
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"seeds", required_argument, NULL, 'n'}, {"seed", required_argument, NULL, 's'},
-		{"trace", no_argument, NULL, 't'},	 {"ms", required_argument, NULL, 'm'},
-		{"stop", no_argument, NULL, '1'},	 {0},
+		{"seeds", required_argument, NULL, 'n'},
+		{"seed", required_argument, NULL, 's'},
+		{"trace", no_argument, NULL, 't'},
+		{"ms", required_argument, NULL, 'm'},
+		{"stop", no_argument, NULL, '1'},
+		{"ledger", required_argument, NULL, 'l'},
+		{0},
 	};
-	uint64_t seeds = 1, seed = 1, ms = 8000, bad = 0, enough = 10;
-	uint64_t replies = 0, kills = 0, copies = 0, switches = 0, repairs = 0, unknowns = 0,
-		 forks = 0, steps = 0;
+	struct arguments a = {.seeds = 1, .from = 1, .ms = FAULT_MS, .enough = 10};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "n:s:tm:1", options, NULL)) != -1)
 		switch (c) {
 		case 'n':
-			seeds = strtoull(optarg, NULL, 0);
+			a.seeds = number_of("seeds", optarg, 1, UINT64_MAX);
 			break;
 		case 's':
-			seed = strtoull(optarg, NULL, 0);
+			a.from = number_of("seed", optarg, 0, UINT64_MAX);
 			break;
 		case 't':
 			hs_trace = true;
 			break;
 		case 'm':
-			ms = strtoull(optarg, NULL, 0);
+			a.ms = number_of("ms", optarg, 1, UINT32_MAX);
 			break;
 		case '1':
-			enough = 1;
+			a.enough = 1;
+			break;
+		case 'l':
+			a.ledger = optarg;
 			break;
 		default:
 			fprintf(stderr,
-				"usage: ha_sim [--seeds N] [--seed S] [--trace] [--ms FAULT_MS] [--stop]\n");
+				"usage: ha_sim [--seeds N] [--seed S] [--trace] [--ms FAULT_MS] [--stop] [--ledger FILE]\n");
 			return 2;
 		}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	pr_assert_handler = on_assert;
-	for (uint64_t i = 0; i < seeds && bad < enough; i++) {
-		bad += !run_seed(seed + i, ms);
-		replies += world.replies;
-		kills += world.kills;
-		copies += world.copies;
-		switches += world.switches;
-		repairs += world.repairs;
-		unknowns += world.unknowns;
-		forks += world.forks;
-		steps += world.steps;
-		end();
-	}
-	printf("ha_sim: %llu seeds, %llu failed; %llu steps, %llu replies, %llu deaths, %llu handovers, %llu cuts, %llu full copies, "
-	       "%llu repairs, %llu unknown arbiter writes\n",
-	       (ull)seeds, (ull)bad, (ull)steps, (ull)replies, (ull)kills, (ull)switches,
-	       (ull)forks, (ull)copies, (ull)repairs, (ull)unknowns);
-	return bad ? 1 : 0;
+	return run_seeds(&a);
 }

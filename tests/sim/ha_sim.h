@@ -167,7 +167,10 @@ extern struct hs_world {
 	uint64_t fault_mask; /* each seed has some of them */
 	/* time between faults, and until a dead process is started again */
 	uint64_t calm_us, restart_us;
-	unsigned kills, copies, switches, repairs, unknowns, forks;
+	unsigned kills, copies, switches, repairs, unknowns, forks, failovers;
+	/* who served last; another one, or the same in another life, is a failover */
+	uint8_t served_by;
+	uint64_t served_life;
 } world;
 
 extern bool hs_trace;

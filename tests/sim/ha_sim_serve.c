@@ -149,6 +149,10 @@ void hs_serve(struct hs_node *n, uint64_t lsn)
 	if (n->rows.lsn > lsn)
 		hs_fail("node %u serves at LSN %llu with rows at %llu", n->id, (ull)lsn,
 			(ull)n->rows.lsn);
+	world.failovers += world.served_by != 0 &&
+			   (world.served_by != n->id || world.served_life != n->incarnation);
+	world.served_by = n->id;
+	world.served_life = n->incarnation;
 	n->serving = true;
 	n->hold = n->draining = n->drained = false;
 	/* own records of the core carry no rows */

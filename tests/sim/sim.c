@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The command: seeds one after the other, on several processors, with a ledger; or one seed, told, repeated or shrunk. */
 #include "proto/assert_stderr.h"
+#include "tests/number.h"
 #include "tests/sim/sim_scenario.h"
 #include "tests/sim/sim_shrink.h"
 #include "tests/sim/sim_small.h"
 #include "tests/sim/sim_totals.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,11 +17,11 @@ static const char usage[] =
 	"usage: sim --seeds N [--from S] [--jobs N] [--keep-going] [--ledger FILE]\n"
 	"       sim --seed S [--trace | --frames | --repeat N] [--only FAULTS] [--until MS] [--no-rest] | --seed S --shrink\n"
 	"       sim --scenario N|all [--seed S] [--trace | --frames]\n"
-	"       sim --search [--seeds N] [--from S] [--trace]\n"
+	"       sim --search [--seeds N] [--from S] [--ledger FILE] [--trace]\n"
 	"\n"
 	"  --seeds N     run N seeds, from S (1) on, and stop at the first that breaks a rule\n"
 	"  --jobs N      that many processes (all processors)\n"
-	"  --ledger FILE go on behind the last seed that FILE knows, and add to its sums; a new FILE begins at --from\n"
+	"  --ledger FILE go on behind the last seed that FILE knows, and add to its sums; a new FILE begins at --from. Exit status: of all that FILE knows\n"
 	"  --seed S      run one seed and print its configuration and its trace hash\n"
 	"  --trace       print every event of note\n"
 	"  --frames      the same, with every frame that arrives\n"
@@ -119,7 +121,7 @@ static int run_scenarios(const struct arguments *a)
 	int bad = 0;
 
 	if (!all && !list)
-		return run_number(a, atoi(a->scenario));
+		return run_number(a, (int)number_of("scenario", a->scenario, 1, INT_MAX));
 	for (int n = 1; n <= SIM_SCENARIO_LAST; n++)
 		if (list || !sim_scenario_waits_for(n))
 			bad |= run_number(a, n) == 1;
@@ -145,13 +147,13 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 'n':
-			a.run.seeds = strtoull(optarg, NULL, 0);
+			a.run.seeds = number_of("seeds", optarg, 1, UINT64_MAX);
 			break;
 		case 'f':
-			a.run.from = strtoull(optarg, NULL, 0);
+			a.run.from = number_of("from", optarg, 0, UINT64_MAX);
 			break;
 		case 's':
-			a.seed = strtoull(optarg, NULL, 0);
+			a.seed = number_of("seed", optarg, 0, UINT64_MAX);
 			a.one = true;
 			break;
 		case 't':
@@ -179,10 +181,10 @@ int main(int argc, char **argv)
 			a.trace = a.frames = true;
 			break;
 		case 'r':
-			a.repeat = strtoull(optarg, NULL, 0);
+			a.repeat = number_of("repeat", optarg, 1, UINT64_MAX);
 			break;
 		case 'j':
-			a.run.jobs = (unsigned)strtoul(optarg, NULL, 0);
+			a.run.jobs = (unsigned)number_of("jobs", optarg, 1, UINT_MAX);
 			break;
 		case 'k':
 			a.run.keep_going = true;
@@ -196,7 +198,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (a.search)
-		return sim_small_run(a.run.from, a.run.seeds, a.trace);
+		return sim_small_run(&a.run, a.trace);
 	if (a.shrink)
 		return sim_shrink(a.seed);
 	if (a.scenario)

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Seeds in portions, a process each, so that one that dies of an assertion takes only its portion with it, and is named. */
+/*
+ * Seeds in portions, a process each, so that one that dies of an assertion takes only its seed with it, and is named. What they
+ * found is summed in the order of the seeds: the sums are always of each seed up to one, whoever was faster.
+ */
+#include "tests/sim/idle.h"
+#include "tests/sim/ledger.h"
 #include "tests/sim/sim_totals.h"
 
 #include <errno.h>
@@ -10,14 +15,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PORTION = 25, JOBS_MAX = 64 };
+enum { PORTION = 25, JOBS_MAX = 64, PORTIONS = 4 * JOBS_MAX };
 
 /* In memory that parent and child share. */
 struct portion {
-	uint64_t from, count, at; /* at: the seed under way */
-	struct sim_totals totals;
-	pid_t pid; /* the parent's to write */
-	bool done;
+	uint64_t at, end;	  /* at: the seed under way */
+	struct sim_totals totals; /* of those before it */
+	pid_t pid;		  /* the parent's to write; 0: no process runs it */
+	bool ended;		  /* by itself */
+};
+
+struct many {
+	struct sim_batch_run *run;
+	struct ledger ledger;
+	struct portion *ring; /* the oldest that is not summed yet, to before the newest */
+	uint64_t oldest, newest;
+	struct sim_totals now, ever;
+	uint64_t next, end;
+	unsigned busy;
+	bool stop;
 };
 
 static uint64_t cpu_ms(void)
@@ -29,106 +45,114 @@ static uint64_t cpu_ms(void)
 	       (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
 }
 
-static void run_portion(struct portion *p, bool keep_going)
+static bool is_over(const struct portion *p, const struct sim_batch_run *run)
 {
-	uint64_t start = cpu_ms();
-
-	for (uint64_t i = 0; i < p->count; i++) {
-		struct sim *s;
-		int bad;
-
-		p->at = p->from + i;
-		s = sim_new(p->at);
-		sim_run(s);
-		bad = sim_report(s);
-		sim_totals_add(&p->totals, s);
-		sim_free(s);
-		if (bad && !keep_going)
-			break;
-	}
-	p->totals.cpu_ms = cpu_ms() - start;
-	p->done = true;
+	return p->at == p->end || (p->totals.failed && !run->keep_going);
 }
 
-static void start(struct portion *p, uint64_t from, uint64_t count, bool keep_going)
+static void run_seed(struct portion *p)
+{
+	struct sim_totals one = {0};
+	struct sim *s = sim_new(p->at);
+	uint64_t start = cpu_ms();
+
+	sim_run(s);
+	sim_report(s);
+	sim_totals_add(&one, s);
+	sim_free(s);
+	one.cpu_ms = cpu_ms() - start;
+	sim_totals_sum(&p->totals, &one);
+	p->at++;
+}
+
+static void run_portion(struct portion *p, const struct sim_batch_run *run)
+{
+	while (!is_over(p, run))
+		run_seed(p);
+	p->ended = true;
+}
+
+/* From where it stands. */
+static void start(struct many *m, struct portion *p)
 {
 	pid_t pid;
 
-	*p = (struct portion){.from = from, .count = count};
 	fflush(stdout);
+	p->ended = false;
 	pid = fork();
 	if (pid <= 0) { /* pid < 0: no process to be had: here, then */
-		run_portion(p, keep_going);
+		run_portion(p, m->run);
 		if (pid == 0)
 			exit(0); /* not _exit: the counters of make coverage are written */
-		pid = 0;
+		return;
 	}
 	p->pid = pid;
+	m->busy++;
 }
 
 static void died(struct portion *p, int status)
 {
-	if (p->done)
-		return;
 	printf("seed %llu: the process died, %s %d; replay: tests/sim/sim --seed %llu --trace\n",
 	       (unsigned long long)p->at, WIFSIGNALED(status) ? "signal" : "exit code",
 	       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
 	       (unsigned long long)p->at);
 	p->totals.failed++;
 	p->totals.seeds++;
+	p->at++;
 }
 
-static struct portion *wait_any(struct portion *p, unsigned jobs)
+static int wait_for_one(struct many *m)
 {
-	for (unsigned i = 0; i < jobs; i++)
-		if (p[i].pid == 0 && p[i].done)
-			return &p[i];
-	for (;;) {
-		int status;
-		pid_t pid = wait(&status);
+	int status;
+	pid_t pid = wait(&status);
 
-		if (pid < 0 && errno != EINTR)
-			return NULL;
-		for (unsigned i = 0; i < jobs; i++) {
-			if (pid > 0 && p[i].pid == pid) {
-				died(&p[i], status);
-				return &p[i];
-			}
-		}
+	if (pid < 0)
+		return errno == EINTR ? 0 : -errno;
+	for (unsigned i = 0; i < PORTIONS; i++) {
+		struct portion *p = &m->ring[i];
+
+		if (p->pid != pid)
+			continue;
+		p->pid = 0;
+		m->busy--;
+		if (!p->ended)
+			died(p, status);
+		m->stop |= p->totals.failed && !m->run->keep_going;
+		if (!is_over(p, m->run))
+			start(m, p);
+	}
+	return 0;
+}
+
+static void start_some(struct many *m)
+{
+	while (m->busy < m->run->jobs && m->newest - m->oldest < PORTIONS && m->next < m->end &&
+	       !m->stop) {
+		struct portion *p = &m->ring[m->newest++ % PORTIONS];
+		uint64_t count = m->end - m->next < PORTION ? m->end - m->next : PORTION;
+
+		*p = (struct portion){.at = m->next, .end = m->next + count};
+		m->next += count;
+		start(m, p);
 	}
 }
 
-struct many {
-	struct sim_batch_run *run;
-	struct portion *at;
-	struct sim_totals now, ever;
-	uint64_t next, end, busy;
-	bool stop;
-};
-
-/* All below is done: what a later run may go on from. */
-static uint64_t low_mark(const struct many *m)
+/* Behind a portion that stopped at a failure nothing is summed: the next run with this ledger runs it again. */
+static int sum_some(struct many *m)
 {
-	uint64_t low = m->next;
+	uint64_t before = m->oldest;
 
-	for (unsigned i = 0; i < m->run->jobs; i++)
-		if (m->at[i].count && m->at[i].from < low)
-			low = m->at[i].from;
-	return low;
-}
+	while (m->oldest < m->newest) {
+		struct portion *p = &m->ring[m->oldest % PORTIONS];
 
-static int collect(struct many *m)
-{
-	struct portion *p = wait_any(m->at, m->run->jobs);
-
-	if (!p)
-		return -ECHILD;
-	sim_totals_sum(&m->now, &p->totals);
-	sim_totals_sum(&m->ever, &p->totals);
-	m->stop |= p->totals.failed && !m->run->keep_going;
-	memset(p, 0, sizeof(*p));
-	m->busy--;
-	return m->run->ledger ? sim_ledger_write(m->run->ledger, low_mark(m), &m->ever) : 0;
+		if (p->pid || !is_over(p, m->run))
+			break;
+		sim_totals_sum(&m->now, &p->totals);
+		sim_totals_sum(&m->ever, &p->totals);
+		m->ledger.next = p->at;
+		m->oldest = p->totals.failed && !m->run->keep_going ? m->newest : m->oldest + 1;
+	}
+	return m->oldest == before ? 0 : ledger_write(&m->ledger);
 }
 
 static int go(struct many *m)
@@ -136,45 +160,44 @@ static int go(struct many *m)
 	int r = 0;
 
 	while (r == 0 && (m->busy > 0 || (m->next < m->end && !m->stop))) {
-		for (unsigned i = 0; i < m->run->jobs && m->next < m->end && !m->stop; i++) {
-			uint64_t count = m->end - m->next < PORTION ? m->end - m->next : PORTION;
-
-			if (m->at[i].count)
-				continue;
-			start(&m->at[i], m->next, count, m->run->keep_going);
-			m->next += count;
-			m->busy++;
-		}
-		r = collect(m);
+		start_some(m);
+		if (m->busy > 0)
+			r = wait_for_one(m);
+		if (r == 0)
+			r = sum_some(m);
 	}
 	return r;
 }
 
+static void print(const struct many *m)
+{
+	sim_totals_print(&m->now);
+	if (!m->ledger.path)
+		return;
+	printf("with what %s knew: ", m->ledger.path);
+	sim_totals_print(&m->ever);
+}
+
 int sim_run_many(struct sim_batch_run *run)
 {
-	struct many m = {.run = run, .next = run->from};
-	int r = 0;
+	struct many m = {.run = run};
+	int r;
 
-	if (run->jobs == 0 || run->jobs > JOBS_MAX)
-		run->jobs = run->jobs ? JOBS_MAX : 1;
-	if (run->ledger)
-		r = sim_ledger_read(run->ledger, run->from, &m.next, &m.ever);
+	if (run->jobs > JOBS_MAX)
+		run->jobs = JOBS_MAX;
+	ledger_begin(&m.ledger, run->ledger, run->from);
+	sim_totals_keep(&m.ledger, &m.ever);
+	if (ledger_read(&m.ledger) < 0)
+		return 2;
+	m.next = m.ledger.next;
 	m.end = m.next + run->seeds;
-	m.at = mmap(NULL, JOBS_MAX * sizeof(*m.at), PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (m.at == MAP_FAILED)
-		r = -errno;
-	if (r == 0)
-		r = go(&m);
+	m.ring = mmap(NULL, PORTIONS * sizeof(*m.ring), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	r = m.ring == MAP_FAILED ? -errno : go(&m);
 	if (r < 0) {
-		fprintf(stderr, "sim: %s: %s\n", run->ledger ? run->ledger : "cannot run",
-			strerror(-r));
+		fprintf(stderr, "sim: cannot run: %s\n", strerror(-r));
 		return 2;
 	}
-	sim_totals_print(&m.now);
-	if (run->ledger) {
-		printf("with what %s knew: ", run->ledger);
-		sim_totals_print(&m.ever);
-	}
-	return m.now.failed ? 1 : 0;
+	print(&m);
+	return sim_totals_bad(&m.ever) || sim_totals_bad(&m.now);
 }

@@ -5,9 +5,30 @@
 #include <stdlib.h>
 
 #include "tests/check/order.h"
-#include "tests/sim/sim_totals.h"
+#include "tests/sim/idle.h"
 
-enum { STEPS_MAX = 2000000 };
+enum {
+	STEPS_MAX = 2000000,
+	OPERATIONS_MIN = 50, /* of a history that counts */
+	PORTION = 25,	     /* so often the ledger is written */
+};
+
+#define SMALL_TOTALS                                            \
+	SMALL_TOTAL(histories, "histories searched")            \
+	SMALL_TOTAL(failed, "failed")                           \
+	SMALL_TOTAL(undecided, "undecided")                     \
+	SMALL_TOTAL(idle, "too short")                          \
+	SMALL_TOTAL(operations, "operations")                   \
+	SMALL_TOTAL(unknown, "of them with an unknown outcome") \
+	SMALL_TOTAL(faults, "faults")                           \
+	SMALL_TOTAL(promotions, "promotions")                   \
+	SMALL_TOTAL(steps, "steps of the search")
+
+struct totals {
+#define SMALL_TOTAL(name, text) uint64_t name;
+	SMALL_TOTALS
+#undef SMALL_TOTAL
+};
 
 static void make_small(struct sim *s)
 {
@@ -53,7 +74,7 @@ static uint32_t history(const struct sim *s, struct order_op *ret)
 	return count;
 }
 
-static void judge(struct sim *s, struct sim_small_totals *t)
+static void judge(struct sim *s, struct totals *t)
 {
 	struct order_op *ops = calloc(s->op_count + 1, sizeof(*ops));
 	uint32_t count = history(s, ops);
@@ -76,44 +97,90 @@ static void judge(struct sim *s, struct sim_small_totals *t)
 	}
 	for (uint32_t i = 0; i < count; i++)
 		t->unknown += ops[i].answered == UINT64_MAX;
+	t->idle += count < OPERATIONS_MIN;
 	t->operations += count;
 	t->steps += steps;
 	free(ops);
 }
 
-static int run_one(uint64_t seed, bool trace, struct sim_small_totals *t)
+static void run_one(uint64_t seed, bool trace, struct totals *t)
 {
 	struct sim *s = sim_new(seed);
-	int bad;
 
 	s->trace = trace;
 	make_small(s);
 	sim_run(s);
 	if (!s->violation)
 		judge(s, t);
-	bad = s->violation != NULL;
-	if (bad)
+	if (s->violation)
 		printf("seed %llu: %s: %s; replay: tests/sim/sim --search --from %llu --trace\n",
 		       (unsigned long long)seed, s->violation, s->why, (unsigned long long)seed);
 	t->histories++;
-	t->failed += (uint64_t)bad;
+	t->failed += s->violation != NULL;
 	t->promotions += s->promotions;
 	t->faults += s->struck;
 	sim_free(s);
-	return bad;
 }
 
-int sim_small_run(uint64_t from, uint64_t seeds, bool trace)
+static void sum(struct totals *t, const struct totals *more)
 {
-	struct sim_small_totals t = {0};
-	int bad = 0;
+#define SMALL_TOTAL(name, text) t->name += more->name;
+	SMALL_TOTALS
+#undef SMALL_TOTAL
+}
 
-	for (uint64_t i = 0; i < seeds && !bad; i++)
-		bad = run_one(from + i, trace, &t);
-	printf("%llu histories searched, %llu failed, %llu undecided: %llu operations, of %llu the outcome is unknown, %llu faults, %llu promotions, %llu steps of the search\n",
-	       (unsigned long long)t.histories, (unsigned long long)t.failed,
-	       (unsigned long long)t.undecided, (unsigned long long)t.operations,
-	       (unsigned long long)t.unknown, (unsigned long long)t.faults,
-	       (unsigned long long)t.promotions, (unsigned long long)t.steps);
-	return bad;
+static void keep(struct ledger *l, struct totals *t)
+{
+#define SMALL_TOTAL(name, text) ledger_add(l, #name, &t->name);
+	SMALL_TOTALS
+#undef SMALL_TOTAL
+}
+
+static bool too_many(const struct totals *t)
+{
+	return idle_too_many(t->undecided + t->idle, t->histories);
+}
+
+static void print(const struct totals *t)
+{
+	const char *between = "";
+
+#define SMALL_TOTAL(name, text)                                       \
+	printf("%s%llu " text, between, (unsigned long long)t->name); \
+	between = ", ";
+	SMALL_TOTALS
+#undef SMALL_TOTAL
+	printf("\n");
+	if (too_many(t))
+		printf("too many histories are undecided, or have fewer than %d operations\n",
+		       OPERATIONS_MIN);
+}
+
+int sim_small_run(const struct sim_batch_run *run, bool trace)
+{
+	struct totals now = {0}, ever = {0};
+	struct ledger ledger;
+	uint64_t end;
+
+	ledger_begin(&ledger, run->ledger, run->from);
+	keep(&ledger, &ever);
+	if (ledger_read(&ledger) < 0)
+		return 2;
+	end = ledger.next + run->seeds;
+	while (ledger.next < end && now.failed == 0) {
+		struct totals one = {0};
+
+		run_one(ledger.next++, trace, &one);
+		sum(&now, &one);
+		sum(&ever, &one);
+		if ((ledger.next == end || now.failed || now.histories % PORTION == 0) &&
+		    ledger_write(&ledger) < 0)
+			return 2;
+	}
+	print(&now);
+	if (run->ledger) {
+		printf("with what %s knew: ", run->ledger);
+		print(&ever);
+	}
+	return ever.failed > 0 || too_many(&ever) || too_many(&now);
 }

@@ -2,12 +2,10 @@
 /* Runs small enough for a search through the orders of their operations. */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "tests/sim/sim_totals.h"
 
-struct sim_small_totals {
-	uint64_t histories, failed, undecided, operations, unknown, faults, promotions, steps;
-};
-
-/* Seeds from `from` on, until one is bad. Returns 1 then. */
-int sim_small_run(uint64_t from, uint64_t seeds, bool trace);
+/*
+ * Seeds one after the other, until one is bad; jobs and keep_going are not looked at. Returns what the program ends with: 1 when one
+ * is bad, or too many histories were too short or not decided, in this run or in all that the ledger knows.
+ */
+int sim_small_run(const struct sim_batch_run *, bool trace);

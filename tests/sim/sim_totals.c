@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/sim/sim_totals.h"
+#include "tests/sim/idle.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 void sim_totals_add(struct sim_totals *t, const struct sim *s)
 {
@@ -53,8 +52,8 @@ void sim_totals_print(const struct sim_totals *t)
 
 	for (int i = 0; i < SIM_FAULTS; i++)
 		faults += t->fault[i];
-	printf("%llu seeds, %llu failed", (unsigned long long)t->seeds,
-	       (unsigned long long)t->failed);
+	printf("%llu seeds, %llu failed, %llu count", (unsigned long long)t->seeds,
+	       (unsigned long long)t->failed, (unsigned long long)(t->seeds - t->failed - t->idle));
 	printf(": %.2f virtual days", (double)t->virtual_ms / 86.4e6);
 #define SIM_TOTAL(name, text)                                                         \
 	if (t->name && strcmp(#name, "seeds") != 0 && strcmp(#name, "failed") != 0 && \
@@ -73,8 +72,24 @@ void sim_totals_print(const struct sim_totals *t)
 			       (unsigned long long)t->fault[i]);
 	printf("\n");
 	if (t->idle)
-		printf("%llu of the seeds do not count: fewer than %d operations, %d faults or %d failovers\n",
-		       (unsigned long long)t->idle, SIM_OPS_MIN, SIM_FAULTS_MIN, SIM_FAILOVERS_MIN);
+		printf("%llu of the seeds do not count%s: fewer than %d operations, %d faults or %d failovers\n",
+		       (unsigned long long)t->idle,
+		       idle_too_many(t->idle, t->seeds) ? ", which are too many" : "", SIM_OPS_MIN,
+		       SIM_FAULTS_MIN, SIM_FAILOVERS_MIN);
+}
+
+bool sim_totals_bad(const struct sim_totals *t)
+{
+	return t->failed > 0 || idle_too_many(t->idle, t->seeds);
+}
+
+void sim_totals_keep(struct ledger *l, struct sim_totals *t)
+{
+#define SIM_TOTAL(name, text) ledger_add(l, #name, &t->name);
+	SIM_TOTALS
+#undef SIM_TOTAL
+	for (int i = 0; i < SIM_FAULTS; i++)
+		ledger_add(l, sim_fault_name((enum sim_fault_kind)i), &t->fault[i]);
 }
 
 int sim_report(const struct sim *s)
@@ -86,62 +101,4 @@ int sim_report(const struct sim *s)
 	       (unsigned long long)s->done_ops, (unsigned long long)s->struck,
 	       (unsigned long long)s->seed);
 	return 1;
-}
-
-/* ---- the ledger: a line "name value" each; names with spaces are faults ---- */
-
-static uint64_t *field(struct sim_totals *t, const char *name)
-{
-#define SIM_TOTAL(member, text)         \
-	if (strcmp(name, #member) == 0) \
-		return &t->member;
-	SIM_TOTALS
-#undef SIM_TOTAL
-	for (int i = 0; i < SIM_FAULTS; i++)
-		if (strcmp(name, sim_fault_name((enum sim_fault_kind)i)) == 0)
-			return &t->fault[i];
-	return NULL;
-}
-
-int sim_ledger_read(const char *path, uint64_t first, uint64_t *ret_next, struct sim_totals *ret)
-{
-	FILE *f = fopen(path, "r");
-	char name[64];
-	unsigned long long value;
-
-	*ret_next = first;
-	memset(ret, 0, sizeof(*ret));
-	if (!f)
-		return errno == ENOENT ? 0 : -errno;
-	while (fscanf(f, "%llu %63[^\n]", &value, name) == 2) {
-		uint64_t *at = strcmp(name, "next") == 0 ? ret_next : field(ret, name);
-
-		if (at)
-			*at = value;
-	}
-	fclose(f);
-	return 0;
-}
-
-int sim_ledger_write(const char *path, uint64_t next, const struct sim_totals *t)
-{
-	char tmp[4096];
-	FILE *f;
-	int r = 0;
-
-	snprintf(tmp, sizeof(tmp), "%s.new", path);
-	f = fopen(tmp, "w");
-	if (!f)
-		return -errno;
-	fprintf(f, "%llu next\n", (unsigned long long)next);
-#define SIM_TOTAL(member, text) fprintf(f, "%llu %s\n", (unsigned long long)t->member, #member);
-	SIM_TOTALS
-#undef SIM_TOTAL
-	for (int i = 0; i < SIM_FAULTS; i++)
-		fprintf(f, "%llu %s\n", (unsigned long long)t->fault[i],
-			sim_fault_name((enum sim_fault_kind)i));
-	if (fflush(f) || fsync(fileno(f)))
-		r = -errno;
-	fclose(f);
-	return r ? r : rename(tmp, path) ? -errno : 0;
 }

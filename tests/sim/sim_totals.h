@@ -2,6 +2,7 @@
 /* Many seeds: run on several processes, summed, kept in a ledger. */
 #pragma once
 
+#include "tests/sim/ledger.h"
 #include "tests/sim/sim.h"
 
 struct sim_batch_run {
@@ -52,11 +53,11 @@ struct sim_totals {
 void sim_totals_add(struct sim_totals *, const struct sim *);
 void sim_totals_sum(struct sim_totals *, const struct sim_totals *);
 void sim_totals_print(const struct sim_totals *);
+/* A seed failed, or too many did too little. */
+bool sim_totals_bad(const struct sim_totals *);
+/* The ledger is of these. */
+void sim_totals_keep(struct ledger *, struct sim_totals *);
 
 /* Prints what rule the run broke and how to see it again. Returns 1 if one was. */
 int sim_report(const struct sim *);
 int sim_run_many(struct sim_batch_run *);
-
-/* 0, or a negative errno. A file that is not there has known nothing yet: next is first. */
-int sim_ledger_read(const char *path, uint64_t first, uint64_t *ret_next, struct sim_totals *ret);
-int sim_ledger_write(const char *path, uint64_t next, const struct sim_totals *);
