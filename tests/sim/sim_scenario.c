@@ -348,9 +348,9 @@ static void s20(struct sim *s)
 	s->ghosts = true;
 	for (int i = 0; i < 10; i++) {
 		expect(s, wait_until(s, ack_under_way, 5000), "nothing is acked");
-		sim_link_half_dead(s, 3 - active(s), 300);
+		sim_link_half_dead(s, 3 - active(s), 200);
 		s->mtu = i % 2; /* then the new session does not stand yet */
-		pass(s, 330);
+		pass(s, 230);
 		s->mtu = 0;
 		pass(s, 1000);
 		expect(s, in_sync(s), "no new session after a blip");
