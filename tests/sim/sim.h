@@ -98,9 +98,9 @@ struct sim_conn {
 
 /* What a life of a controller was told of its peer. */
 struct sim_proof {
-	uint64_t gen, peer, fenced,
-		promised_epoch;	   /* peer: its newest life; fenced: over up to that one */
-	bool told;		   /* of a fence at all */
+	uint64_t gen, peer, fenced; /* peer: its newest life; fenced: over up to that one */
+	uint64_t promised_epoch, promised_by, greeted; /* by which life; whose hello came last */
+	bool told;				       /* of a fence at all */
 	bool quorate, was_quorate; /* is it; was it since it was ordered to be active */
 };
 

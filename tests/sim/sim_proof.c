@@ -12,8 +12,19 @@ static void promised(struct sim *s, int node, const struct ctl_event *ev)
 {
 	struct pr_link_promise m;
 
-	if (pr_link_promise_decode(&m, ev->p, ev->len) == 0 && m.granted && m.to == node)
-		s->node[node].proof.promised_epoch = m.epoch;
+	if (pr_link_promise_decode(&m, ev->p, ev->len) < 0 || !m.granted || m.to != node)
+		return;
+	s->node[node].proof.promised_epoch = m.epoch;
+	s->node[node].proof.promised_by = s->node[node].proof.greeted;
+}
+
+/* The membership may tell of a life after its first words on the link. */
+static void greeted(struct sim *s, int node, const struct ctl_event *ev)
+{
+	struct pr_link_hello m;
+
+	if (pr_link_hello_decode(&m, ev->p, ev->len) == 0)
+		s->node[node].proof.greeted = m.incarnation;
 }
 
 void sim_proof_event(struct sim *s, int node, const struct ctl_event *ev)
@@ -24,8 +35,11 @@ void sim_proof_event(struct sim *s, int node, const struct ctl_event *ev)
 		*p = (struct sim_proof){.gen = s->node[node].gen};
 	if (ev->type == CTL_EV_PEER && ev->incarnation > p->peer) {
 		p->peer = ev->incarnation;
-		p->promised_epoch = 0;
+		if (p->promised_by < p->peer)
+			p->promised_epoch = 0;
 	}
+	if (ev->type == CTL_EV_LINK_FRAME && ev->frame->type == PR_T_LINK_HELLO)
+		greeted(s, node, ev);
 	if (ev->type == CTL_EV_PEER)
 		p->quorate = ev->quorate;
 	if (ev->type == CTL_EV_PROMOTE && s->node[node].role != PR_ROLE_PROMOTING)
