@@ -121,52 +121,15 @@ void ctl_held_open(struct ctl *c, uint64_t session, uint64_t ino, uint32_t opens
 		ctl_held_make(c, s, ino)->opens += opens;
 }
 
-static void opens_less(struct ctl *c, struct ctl_session *s, uint64_t ino, uint32_t opens)
+void ctl_held_close(struct ctl *c, uint64_t session, uint64_t ino, uint32_t opens)
 {
-	struct ctl_held *h = ctl_held_find(c, s, ino);
+	struct ctl_session *s = ctl_session_find(c, session);
+	struct ctl_held *h = s ? ctl_held_find(c, s, ino) : NULL;
 
 	if (!h)
 		return;
 	h->opens -= opens < h->opens ? opens : h->opens;
 	tidy(c, h);
-}
-
-void ctl_held_close(struct ctl *c, uint64_t session, uint64_t ino, uint32_t opens)
-{
-	struct ctl_session *s = ctl_session_find(c, session);
-
-	if (!s)
-		return;
-	for (uint32_t i = 0; i < s->slot_count; i++)
-		if (s->slots[i].opened == ino) {
-			s->slots[i].opened = 0;
-			s->slots[i].kept = false;
-		}
-	opens_less(c, s, ino, opens);
-}
-
-void ctl_opens_keep(struct ctl *c, struct ctl_session *s)
-{
-	for (uint32_t i = 0; i < s->slot_count; i++) {
-		struct ctl_slot *slot = &s->slots[i];
-		struct ctl_held *h = slot->opened ? ctl_held_find(c, s, slot->opened) : NULL;
-
-		slot->kept = slot->opened && (!h || h->opens == 0);
-	}
-	for (uint32_t i = 0; i < s->slot_count; i++)
-		if (s->slots[i].kept)
-			ctl_held_make(c, s, s->slots[i].opened)->opens++;
-}
-
-void ctl_opens_told(struct ctl *c, struct ctl_session *s, struct ctl_slot *slot)
-{
-	uint64_t ino = slot->opened;
-	bool kept = slot->kept;
-
-	slot->opened = 0;
-	slot->kept = false;
-	if (kept)
-		opens_less(c, s, ino, 1);
 }
 
 /* ---- layouts ---- */
@@ -334,21 +297,13 @@ bool ctl_in_use(struct ctl *c, uint16_t volume, uint64_t ino)
 	       somebody_unbound(c, NULL, volume, ino, PR_LAYOUT_WRITE);
 }
 
-/*
- * An open that was executed before this controller served, and whose reply was lost, is in nobody's bind: it is known when the client has
- * asked again.
- */
-static bool may_be_asked_again(const struct ctl *c, const struct ctl_volume *v, uint64_t ino)
-{
-	return c->served_ms < c->resend_ms && (!v || ino < v->served_ino);
-}
-
 bool ctl_may_reap(void *user, uint16_t volume, uint64_t ino)
 {
 	struct ctl *c = user;
 	struct ctl_volume *v = ctl_volume_find(c, volume);
 
-	if (!ctl_in_use(c, volume, ino) && !may_be_asked_again(c, v, ino))
+	/* What is open, and its client was not told, is in no bind: it is known when the client has asked again. */
+	if (!ctl_in_use(c, volume, ino) && c->settling == 0)
 		return true;
 	/* Closed everywhere, it is kept by layouts alone: they are asked back if space is short. */
 	for (struct ctl_held *h = *bucket_of(c, volume, ino); h; h = h->chain)

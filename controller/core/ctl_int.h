@@ -107,10 +107,7 @@ struct ctl_conn {
 struct ctl_slot {
 	uint64_t sequence;   /* stored */
 	struct ctl_op *busy; /* an operation of this slot that waits for something */
-	uint64_t
-		opened; /* what its stored request opened, until it is known that the client knows */
-	bool known;	/* false: the row has to be read */
-	bool kept;	/* opened is held, though the last bind did not name it */
+	bool known;	     /* false: the row has to be read */
 };
 
 struct ctl_session {
@@ -128,6 +125,8 @@ struct ctl_session {
 	struct ctl_slot *slots;
 	uint64_t lease_ms;	/* its lease ends then, by served_ms */
 	bool rebound;		/* to this active, since it serves */
+	bool settling;		/* it was bound, and what it asks again may still be on its way */
+	bool refused;		/* while it was settling: what was refused comes once more */
 	bool was_bound;		/* to this active, at any time: what it holds may be new */
 	bool evicted;		/* an administrator ends it */
 	uint64_t bind_sequence; /* of the latest open or bind; an earlier one comes too late */
@@ -299,6 +298,7 @@ struct ctl {
 	struct ctl_session *session_buckets[CTL_SESSION_BUCKETS];
 	struct ctl_link sessions;
 	uint32_t session_count, unbound; /* unbound: known, not rebound to this active */
+	uint32_t settling;		 /* sessions */
 	struct ctl_held *held_buckets[CTL_HELD_BUCKETS];
 	struct ctl_held *held_free;
 	uint64_t generation;
@@ -311,9 +311,7 @@ struct ctl {
 		recall_ms; /* and so long has it also committed what there was: what recalls run on */
 	uint64_t recall_tick_ms, recall_tick_commit; /* served_ms and commit at the last look */
 	uint64_t rebind_ms; /* by served_ms; a session that is not back then is fenced */
-	uint64_t
-		resend_ms; /* by served_ms; what those who came back had asked before has been asked again */
-	uint32_t recalls; /* held layouts that were recalled */
+	uint32_t recalls;   /* held layouts that were recalled */
 	struct ctl_admin_wait *admin_waits;
 	uint32_t admin_wait_count, admin_wait_cap;
 
@@ -387,6 +385,8 @@ void ctl_bind(struct ctl *, struct ctl_conn *, const struct pr_frame *, const ui
 struct ctl_session *ctl_session_find(struct ctl *, uint64_t id);
 void ctl_session_row(struct ctl *, uint64_t id, const struct pr_row_session *, uint64_t lsn);
 void ctl_session_gone(struct ctl *, struct ctl_session *, const char *reason);
+/* A request of the session could not even be looked at. */
+void ctl_session_refused(struct ctl_conn *);
 void ctl_session_attach(struct ctl *, struct ctl_session *, struct ctl_conn *, bool alone);
 void ctl_session_detach(struct ctl *, struct ctl_conn *);
 void ctl_session_unbind(struct ctl *, struct ctl_session *); /* connections and holdings */
@@ -418,10 +418,6 @@ bool ctl_held_free(struct ctl *, const struct ctl_session *, uint16_t volume, ui
 		   uint8_t mode);
 void ctl_held_open(struct ctl *, uint64_t session, uint64_t ino, uint32_t opens);
 void ctl_held_close(struct ctl *, uint64_t session, uint64_t ino, uint32_t opens);
-/* At a bind, which names what the client knows: what it may not know to be open stays open, too. */
-void ctl_opens_keep(struct ctl *, struct ctl_session *);
-/* The client asks on in this slot, or is told again. */
-void ctl_opens_told(struct ctl *, struct ctl_session *, struct ctl_slot *);
 void ctl_held_grant(struct ctl *, uint64_t session, uint64_t ino, uint8_t mode,
 		    uint64_t generation);
 void ctl_held_return(struct ctl *, uint64_t session, uint64_t ino, uint64_t generation);

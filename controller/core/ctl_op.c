@@ -167,23 +167,6 @@ void ctl_ops_forget(struct ctl *c, uint64_t session)
 
 /* ---- stored replies ---- */
 
-/* Its reply may be lost: until the client asks on in this slot, it may not know what it has open. */
-static void note_opened(struct ctl *c, const struct ctl_op *op)
-{
-	struct ctl_slot *slot = slot_of(c, op);
-
-	if (slot && op->kind->again && op->opens > 0)
-		slot->opened = op->ino;
-}
-
-static void told(struct ctl *c, const struct ctl_op *op)
-{
-	struct ctl_slot *slot = slot_of(c, op);
-
-	if (slot && slot->opened)
-		ctl_opens_told(c, ctl_session_find(c, op->session), slot);
-}
-
 static void give_stored(struct ctl *c, struct ctl_op *op, const struct pr_row_slot *row,
 			uint64_t lsn)
 {
@@ -195,14 +178,11 @@ static void give_stored(struct ctl *c, struct ctl_op *op, const struct pr_row_sl
 		fail(c, op, PR_E_STALE_SEQUENCE, lsn, GATE_COMMIT);
 		return;
 	}
-	if (op->kind->again) {
+	if (op->kind->again)
 		op->kind->again(op, row->reply);
-		told(c, op);
-	}
 	if (op->kind->done)
 		op->kind->done(c, op, NULL, lsn);
 	unbusy(c, op);
-	note_opened(c, op);
 	answer(c, op, (int)row->status, row->reply.p, row->reply.len, lsn, GATE_COMMIT);
 	op_free(c, op);
 }
@@ -230,12 +210,8 @@ static enum slot_verdict slot_check(struct ctl *c, struct ctl_op *op, struct tx 
 		}
 		return SLOT_DONE;
 	}
-	if (op->changed)
+	if (op->changed || (slot->known && op->frame.sequence > slot->sequence))
 		return SLOT_RUN;
-	if (slot->known && op->frame.sequence > slot->sequence) {
-		told(c, op);
-		return SLOT_RUN;
-	}
 	r = tx_get_slot(tx, op->session, op->frame.slot, &row);
 	if (r == TX_MISS)
 		return SLOT_MISS;
@@ -278,8 +254,6 @@ static void finish(struct ctl *c, struct ctl_op *op, uint64_t lsn, const struct 
 		slot->sequence = op->frame.sequence;
 	if (op->kind->done)
 		op->kind->done(c, op, out, lsn);
-	if (stored)
-		note_opened(c, op);
 	answer(c, op, 0, out->p, (uint32_t)out->len, lsn, GATE_COMMIT);
 	op_free(c, op);
 }
@@ -488,6 +462,7 @@ static void request(struct ctl *c, struct ctl_conn *conn, const struct pr_frame 
 		return;
 	}
 	if (c->parked >= CTL_OPS_MAX) {
+		ctl_session_refused(conn);
 		refuse(c, conn, f, PR_E_BUSY);
 		return;
 	}
