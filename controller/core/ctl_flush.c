@@ -164,7 +164,7 @@ static const struct ctl_kind *next_job(struct ctl_volume *v)
 /* Only while nothing more urgent is to be written, unless somebody is short of space. */
 static bool may_reap_now(struct ctl *c)
 {
-	if (!c->serving || c->reaping || !ctl_can_write(c) || c->unbound > 0 || c->settling > 0)
+	if (!c->serving || c->reaping || !ctl_can_write(c) || c->unbound > 0)
 		return false;
 	return !ctl_link_empty(&c->space_waits) || !anybody_waits(c);
 }

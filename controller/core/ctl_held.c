@@ -302,8 +302,7 @@ bool ctl_may_reap(void *user, uint16_t volume, uint64_t ino)
 	struct ctl *c = user;
 	struct ctl_volume *v = ctl_volume_find(c, volume);
 
-	/* What is open, and its client was not told, is in no bind: it is known when the client has asked again. */
-	if (!ctl_in_use(c, volume, ino) && c->settling == 0)
+	if (!ctl_in_use(c, volume, ino))
 		return true;
 	/* Closed everywhere, it is kept by layouts alone: they are asked back if space is short. */
 	for (struct ctl_held *h = *bucket_of(c, volume, ino); h; h = h->chain)

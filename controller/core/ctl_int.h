@@ -125,8 +125,6 @@ struct ctl_session {
 	struct ctl_slot *slots;
 	uint64_t lease_ms;	/* its lease ends then, by served_ms */
 	bool rebound;		/* to this active, since it serves */
-	bool settling;		/* it was bound, and what it asks again may still be on its way */
-	bool refused;		/* while it was settling: what was refused comes once more */
 	bool was_bound;		/* to this active, at any time: what it holds may be new */
 	bool evicted;		/* an administrator ends it */
 	uint64_t bind_sequence; /* of the latest open or bind; an earlier one comes too late */
@@ -298,7 +296,6 @@ struct ctl {
 	struct ctl_session *session_buckets[CTL_SESSION_BUCKETS];
 	struct ctl_link sessions;
 	uint32_t session_count, unbound; /* unbound: known, not rebound to this active */
-	uint32_t settling;		 /* sessions */
 	struct ctl_held *held_buckets[CTL_HELD_BUCKETS];
 	struct ctl_held *held_free;
 	uint64_t generation;
@@ -385,8 +382,6 @@ void ctl_bind(struct ctl *, struct ctl_conn *, const struct pr_frame *, const ui
 struct ctl_session *ctl_session_find(struct ctl *, uint64_t id);
 void ctl_session_row(struct ctl *, uint64_t id, const struct pr_row_session *, uint64_t lsn);
 void ctl_session_gone(struct ctl *, struct ctl_session *, const char *reason);
-/* A request of the session could not even be looked at. */
-void ctl_session_refused(struct ctl_conn *);
 void ctl_session_attach(struct ctl *, struct ctl_session *, struct ctl_conn *, bool alone);
 void ctl_session_detach(struct ctl *, struct ctl_conn *);
 void ctl_session_unbind(struct ctl *, struct ctl_session *); /* connections and holdings */

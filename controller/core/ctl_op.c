@@ -462,7 +462,6 @@ static void request(struct ctl *c, struct ctl_conn *conn, const struct pr_frame 
 		return;
 	}
 	if (c->parked >= CTL_OPS_MAX) {
-		ctl_session_refused(conn);
 		refuse(c, conn, f, PR_E_BUSY);
 		return;
 	}

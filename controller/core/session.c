@@ -44,38 +44,6 @@ static void set_rebound(struct ctl *c, struct ctl_session *s, bool rebound)
 		ctl_layouts_moved(c);
 }
 
-static void set_settling(struct ctl *c, struct ctl_session *s, bool settling)
-{
-	s->refused = false;
-	if (s->settling == settling)
-		return;
-	s->settling = settling;
-	c->settling += settling ? 1u : -1u;
-	if (c->settling == 0 && c->serving)
-		ctl_layouts_moved(c);
-}
-
-/*
- * A client that was bound asks everything again at once, and pings later on the same connection: then all has come. What could not be looked
- * at yet, or was refused and comes once more after a short while, is seen by the next ping.
- */
-static void heard_all(struct ctl *c, struct ctl_session *s)
-{
-	bool all = !s->refused && ctl_link_empty(&c->blocked);
-
-	for (uint32_t i = 0; i < s->slot_count && all; i++)
-		all = !s->slots[i].busy || s->slots[i].busy->missing == 0;
-	s->refused = false;
-	if (all)
-		set_settling(c, s, false);
-}
-
-void ctl_session_refused(struct ctl_conn *conn)
-{
-	if (conn->session)
-		conn->session->refused = true;
-}
-
 /* ---- rows ---- */
 
 static struct ctl_session *session_new(struct ctl *c, uint64_t id, uint32_t slots)
@@ -149,7 +117,6 @@ void ctl_session_gone(struct ctl *c, struct ctl_session *s, const char *reason)
 	if (reason && s->ending && c->serving)
 		push_evicted(c, s, reason);
 	set_rebound(c, s, true);
-	set_settling(c, s, false);
 	ctl_session_unbind(c, s);
 	while (*at != s)
 		at = &(*at)->chain;
@@ -331,11 +298,8 @@ void ctl_ping(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 		   (!s || !pr_uuid_equal(&s->client, &conn->client) || s->ending || s->fence)) {
 		err = PR_E_BAD_SESSION;
 	} else {
-		if (s && c->serving && f->epoch >= c->serving_epoch) {
+		if (s && c->serving && f->epoch >= c->serving_epoch)
 			ctl_session_attach(c, s, conn, false);
-			if (s->settling && conn->carries && !s->binding)
-				heard_all(c, s);
-		}
 		r = (struct pr_ping_r){.nonce = q.nonce, .role = ctl_role(c)};
 		ASSERT(pr_ping_r_encode(&b, &r) == 0);
 	}
@@ -418,7 +382,6 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 		ctl_replies_drop(conn);
 		ctl_ops_forget(c, s->id);
 		set_rebound(c, s, false); /* until all parts are here nothing is granted */
-		set_settling(c, s, true);
 		for (struct ctl_link *l = s->held.next; l != &s->held; l = l->next)
 			CTL_OF(struct ctl_held, of_session, l)->wrote = false;
 		ctl_held_drop_all(c, s);
@@ -433,14 +396,13 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 
 void ctl_sessions_serve(struct ctl *c)
 {
-	c->unbound = c->settling = 0;
+	c->unbound = 0;
 	c->rebind_ms = c->served_ms + 3ull * c->cfg.lease_ms;
 	for (struct ctl_link *l = c->sessions.next; l != &c->sessions; l = l->next) {
 		struct ctl_session *s = CTL_OF(struct ctl_session, all, l);
 
 		s->bind_sequence = 0;
 		s->rebound = s->was_bound = s->binding = s->ending = s->fencing = false;
-		s->settling = false;
 		s->lease_ms = c->served_ms + c->cfg.lease_ms;
 		for (uint32_t i = 0; i < s->slot_count; i++)
 			s->slots[i] = (struct ctl_slot){0};
@@ -457,7 +419,6 @@ void ctl_sessions_serve(struct ctl *c)
 static void end_session(struct ctl *c, struct ctl_session *s, bool fence)
 {
 	s->ending = true;
-	set_settling(c, s, false);
 	ctl_log(c, 5, "session %llu of %s (%s) is gone: %s", (unsigned long long)s->id, s->host,
 		s->what,
 		fence	     ? "its host is fenced from the LUNs"

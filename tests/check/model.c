@@ -622,7 +622,7 @@ static int set_xattr(struct run *r, struct node *n, uint64_t had)
 		return -EEXIST;
 	if (!had && (r->q->flags & PR_XATTR_REPLACE))
 		return -ENODATA;
-	put(r, &n->xattr[r->q->name2 % MODEL_XATTRS], r->q->value);
+	put(r, &n->xattr[r->q->xattr], r->q->value);
 	touch(r, n);
 	return 0;
 }
@@ -636,7 +636,7 @@ static int run_xattr(struct run *r)
 		return -ESTALE;
 	if (!S_ISREG(n->type) && !is_dir(n)) /* as Linux has it for user. */
 		return r->q->type == PR_T_XATTR_GET ? -ENODATA : -EPERM;
-	xattr = &n->xattr[r->q->name2 % MODEL_XATTRS];
+	xattr = &n->xattr[r->q->xattr];
 	r->a->value = value_at(xattr, r->lsn);
 	if (r->q->type == PR_T_XATTR_SET)
 		return set_xattr(r, n, r->a->value);
@@ -671,7 +671,7 @@ static int run_access(struct run *r)
 	return value_at(&n->mode, r->lsn) & 0111 ? 0 : -EACCES;
 }
 
-/* What stands behind the place q->value; an answer may stop earlier. */
+/* What stands behind the place q->cookie; an answer may stop earlier. */
 static void list(struct run *r, const struct node *dir)
 {
 	for (int i = 0; i < MODEL_NAMES; i++) {
@@ -679,7 +679,7 @@ static void list(struct run *r, const struct node *dir)
 		uint64_t cookie = value_at(&dir->cookie[i], r->lsn);
 		struct model_answer one = {0};
 
-		if (!n || cookie <= r->q->value)
+		if (!n || cookie <= r->q->cookie)
 			continue;
 		tell(r->m, n, r->lsn, &one);
 		r->a->entry[i] = n->ino;

@@ -22,6 +22,8 @@ struct model_op {
 	uint32_t mode, flags, uid, gid;
 	uint64_t size, value;
 	int64_t time_ns;	       /* the times that SETATTR and LAYOUT_COMMIT set */
+	uint64_t cookie;	       /* READDIR: of the entry behind which it begins */
+	int xattr;		       /* which of MODEL_XATTRS */
 	uint64_t block, blocks, stamp; /* of layouts; stamp: of the data committed */
 };
 

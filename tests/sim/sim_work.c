@@ -81,11 +81,10 @@ static void choose_setattr(struct sim *s, struct model_op *q)
 /* A page of a directory, from the beginning or from somewhere; or all of it. */
 static void choose_listing(struct sim *s, struct model_op *q)
 {
-	q->value = 0;
 	q->size = LISTING_MAX;
 	if (!sim_chance(s, s->swarm.pages))
 		return;
-	q->value = sim_chance(s, 300) ? 0 : sim_below(s, 20);
+	q->cookie = sim_chance(s, 300) ? 0 : sim_below(s, 20);
 	q->size = 200 + sim_below(s, 600);
 }
 
@@ -100,6 +99,7 @@ static void choose(struct sim *s, struct model_op *q)
 	q->name2 = (int)sim_below(s, s->swarm.names);
 	q->mode = (uint32_t)sim_below(s, sim_chance(s, 200) ? 010000 : 0777);
 	q->value = 1 + sim_below(s, 1000000);
+	q->xattr = (int)sim_below(s, MODEL_XATTRS);
 	switch (q->type) {
 	case PR_T_CREATE:
 		q->flags = PR_O_CREAT | PR_O_WRITE | (sim_chance(s, 500) ? PR_O_EXCL : 0);
@@ -284,7 +284,7 @@ static int encode_commit(struct pr_buf *b, const struct model_op *q, struct pr_c
 int sim_work_encode(struct pr_buf *b, const struct model_op *q, uint64_t mark)
 {
 	struct pr_cred cred = marked_root(mark);
-	struct pr_bytes xattr = pr_bytes_str(xattrs[q->name2 % MODEL_XATTRS]);
+	struct pr_bytes xattr = pr_bytes_str(xattrs[q->xattr]);
 
 	switch (q->type) {
 	case PR_T_GETATTR:
@@ -302,7 +302,7 @@ int sim_work_encode(struct pr_buf *b, const struct model_op *q, uint64_t mark)
 	case PR_T_READDIR:
 		return pr_readdir_encode(b, &(struct pr_readdir){.cred = cred,
 								 .ino = q->ino,
-								 .cookie = q->value,
+								 .cookie = q->cookie,
 								 .max_bytes = (uint32_t)q->size});
 	case PR_T_OPEN:
 		return pr_open_encode(
