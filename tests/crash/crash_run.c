@@ -42,6 +42,9 @@ static void set_swarm(struct sim *s, uint64_t ops)
 		.lease_ms = 10000,
 		.lun_blocks = s->swarm.lun_blocks,
 		.data = 200,
+		.pages = 300,
+		.names = MODEL_NAMES,
+		.inodes = 60,
 	};
 }
 
