@@ -76,7 +76,8 @@ static void end(struct cl *cl, int i, size_t at, uint16_t type)
 
 	if (type == PR_T_HELLO || type == PR_T_SESSION_OPEN)
 		f.session = 0;
-	if (type == PR_T_SESSION_OPEN || type == PR_T_SESSION_BIND)
+	if (type == PR_T_SESSION_OPEN || type == PR_T_SESSION_BIND ||
+	    (type == PR_T_PING && i == cl->cur && cl_requests_sent(cl)))
 		f.sequence = cl->choices;
 	r = pr_frame_end(&cl->links[i].out, at, &f);
 	ASSERT(r == 0);
@@ -312,6 +313,7 @@ static void serving(struct cl *cl, int i)
 {
 	struct cl_effect *fx;
 	uint64_t gap = cl->now_ms - cl->outage_ms;
+	int coord = link_at(peer_of(i), 1);
 
 	cl->phase = CL_BOUND;
 	cl->hold_delay_ms = 0;
@@ -326,9 +328,10 @@ static void serving(struct cl *cl, int i)
 	fx->gap_ms = (uint32_t)gap;
 	fx->peer = peer_of(i);
 	fx->lost = cl->lost;
-	if (ready(cl, link_at(peer_of(i), 1)))
-		send_ping(cl, link_at(peer_of(i), 1));
 	cl_requests_bound(cl);
+	send_ping(cl, i);
+	if (i != coord && ready(cl, coord))
+		send_ping(cl, coord);
 	cl_close_if_idle(cl);
 }
 

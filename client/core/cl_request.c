@@ -250,6 +250,11 @@ void cl_requests_unbound(struct cl *cl)
 	}
 }
 
+bool cl_requests_sent(const struct cl *cl)
+{
+	return cl->phase == CL_BOUND && cl->retries == 0;
+}
+
 uint64_t cl_requests_wake(const struct cl *cl)
 {
 	uint64_t wake = UINT64_MAX;

@@ -208,7 +208,7 @@ static void volume_row(struct ctl *c, uint16_t id, const struct pr_row_volume *r
 		v->id = id;
 		v->next = c->volumes;
 		v->next_ino = row->next_ino;
-		v->reap_wanted = v->rest_wanted = true;
+		v->reap.wanted = v->rest.wanted = true;
 		c->volumes = v;
 	}
 	v->uuid = row->uuid;
@@ -257,11 +257,11 @@ void ctl_derive(struct ctl *c, struct pr_bytes key, struct pr_bytes value, uint6
 		struct ctl_volume *v = ctl_volume_find(c, (uint16_t)(key.p[1] << 8 | key.p[2]));
 
 		if (v && value.p && key.p[0] == PR_ROW_ORPHAN) {
-			v->reap_wanted = true;
+			v->reap.wanted = true;
 			if (pr_key_parse_orphan(key.p, key.len, &volume, &ino) == 0)
 				ns_hint_orphan(&v->hint, ino);
 		} else if (v && value.p)
-			v->rest_wanted = true;
+			v->rest.wanted = true;
 		break;
 	}
 	default:

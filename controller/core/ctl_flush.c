@@ -148,17 +148,22 @@ static bool anybody_waits(const struct ctl *c)
 	return !ctl_link_empty(&c->blocked) || c->open_count > 0;
 }
 
+/* What is wanted while a scan is under way may be of what that has passed. */
+static bool next_step(struct ctl_scan *scan)
+{
+	if (!scan->more && !scan->wanted)
+		return false;
+	if (!scan->more)
+		scan->wanted = scan->held = false;
+	scan->more = false;
+	return true;
+}
+
 static const struct ctl_kind *next_job(struct ctl_volume *v)
 {
-	if (v->reap_wanted) {
-		v->reap_wanted = v->reap_held = false;
+	if (next_step(&v->reap))
 		return &ctl_kind_reap;
-	}
-	if (v->rest_wanted) {
-		v->rest_wanted = v->rest_held = false;
-		return &ctl_kind_rest;
-	}
-	return NULL;
+	return next_step(&v->rest) ? &ctl_kind_rest : NULL;
 }
 
 /* Only while nothing more urgent is to be written, unless somebody is short of space. */

@@ -61,8 +61,8 @@ static void last_use_ended(struct ctl *c, uint16_t volume, uint64_t ino, bool wr
 
 	if (!c->serving || !v || held_by_any(c, volume, ino))
 		return;
-	if (v->reap_held)
-		v->reap_wanted = true;
+	if (v->reap.held)
+		v->reap.wanted = true;
 	if (wrote)
 		ctl_job(c, &ctl_kind_trim, volume, ino);
 }
@@ -138,8 +138,8 @@ void ctl_layouts_moved(struct ctl *c)
 {
 	ctl_link_splice(&c->ready_ops, &c->layout_waits);
 	for (struct ctl_volume *v = c->volumes; v; v = v->next) {
-		v->rest_wanted |= v->rest_held;
-		v->reap_wanted |= v->reap_held;
+		v->rest.wanted |= v->rest.held;
+		v->reap.wanted |= v->reap.held;
 	}
 }
 
@@ -302,7 +302,8 @@ bool ctl_may_reap(void *user, uint16_t volume, uint64_t ino)
 	struct ctl *c = user;
 	struct ctl_volume *v = ctl_volume_find(c, volume);
 
-	if (!ctl_in_use(c, volume, ino))
+	/* An open that was executed and whose reply was lost is in no bind: it counts when it is asked again. */
+	if (c->settling == 0 && !ctl_in_use(c, volume, ino))
 		return true;
 	/* Closed everywhere, it is kept by layouts alone: they are asked back if space is short. */
 	for (struct ctl_held *h = *bucket_of(c, volume, ino); h; h = h->chain)
@@ -310,7 +311,7 @@ bool ctl_may_reap(void *user, uint16_t volume, uint64_t ino)
 		    h->mode != PR_LAYOUT_NONE && !ctl_link_empty(&c->space_waits))
 			recall(c, h);
 	if (v)
-		v->reap_held = true;
+		v->reap.held = true;
 	return false;
 }
 
@@ -332,6 +333,6 @@ bool ctl_may_reuse(void *user, uint16_t volume, uint64_t ino, uint64_t since_lsn
 	if (since_lsn > c->commit)
 		free = false;
 	if (!free && v)
-		v->rest_held = true;
+		v->rest.held = true;
 	return free;
 }

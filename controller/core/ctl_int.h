@@ -108,6 +108,7 @@ struct ctl_slot {
 	uint64_t sequence;   /* stored */
 	struct ctl_op *busy; /* an operation of this slot that waits for something */
 	bool known;	     /* false: the row has to be read */
+	bool refused;	     /* with BUSY, and not looked at: it comes again */
 };
 
 struct ctl_session {
@@ -126,6 +127,7 @@ struct ctl_session {
 	uint64_t lease_ms;	/* its lease ends then, by served_ms */
 	bool rebound;		/* to this active, since it serves */
 	bool was_bound;		/* to this active, at any time: what it holds may be new */
+	bool settling;		/* bound, and what it asks again may still be on its way */
 	bool evicted;		/* an administrator ends it */
 	uint64_t bind_sequence; /* of the latest open or bind; an earlier one comes too late */
 	bool binding;		/* more parts of a bind are to come */
@@ -148,6 +150,13 @@ struct ctl_held {
 	bool wrote;   /* a write layout was granted: there may be blocks beyond the end */
 };
 
+/* What waits to be given back is looked through from the first to the last, a record at a time. */
+struct ctl_scan {
+	bool wanted; /* from the first on */
+	bool more;   /* it goes on */
+	bool held;   /* the gate kept something back */
+};
+
 struct ctl_volume {
 	struct ctl_volume *next;
 	uint16_t id;
@@ -158,8 +167,7 @@ struct ctl_volume {
 	uint64_t next_ino, ino_limit,
 		pending_limit; /* handed out next; reserved; reserved by the operation that runs */
 	uint32_t sessions;
-	bool reap_wanted, rest_wanted;
-	bool reap_held, rest_held; /* the gate kept something back */
+	struct ctl_scan reap, rest; /* of the inodes without a name, of the blocks that rest */
 	/* inodes from here on were made by this active: no session from before holds any */
 	uint64_t served_ino;
 	struct ns_hint hint;
@@ -296,6 +304,7 @@ struct ctl {
 	struct ctl_session *session_buckets[CTL_SESSION_BUCKETS];
 	struct ctl_link sessions;
 	uint32_t session_count, unbound; /* unbound: known, not rebound to this active */
+	uint32_t settling;		 /* sessions that are */
 	struct ctl_held *held_buckets[CTL_HELD_BUCKETS];
 	struct ctl_held *held_free;
 	uint64_t generation;

@@ -282,10 +282,8 @@ static void done_reap(struct ctl *c, struct ctl_op *op, const struct pr_buf *out
 	struct ctl_volume *v = ctl_volume_find(c, op->volume);
 
 	c->reaping = false;
-	if (v && op->arg && op->kind == &ctl_kind_reap)
-		v->reap_wanted = true;
-	else if (v && op->arg)
-		v->rest_wanted = true;
+	if (v && op->arg)
+		(op->kind == &ctl_kind_reap ? &v->reap : &v->rest)->more = true;
 }
 
 static void failed_reap(struct ctl *c, struct ctl_op *op, int status)

@@ -198,6 +198,7 @@ static enum slot_verdict slot_check(struct ctl *c, struct ctl_op *op, struct tx 
 
 	if (!slot)
 		return SLOT_RUN;
+	slot->refused = false;
 	if (slot->busy && slot->busy != op) {
 		if (slot->busy->frame.sequence == op->frame.sequence) {
 			/* the same request over another connection: its reply goes there now */
@@ -300,6 +301,11 @@ static void miss(struct ctl *c, struct ctl_op *op, struct tx *tx)
 		c->keeper = copy;
 }
 
+static bool still_to_be_seen(const struct ctl_scan *scan)
+{
+	return scan->wanted || scan->more || scan->held;
+}
+
 static bool waits_for_space(struct ctl *c, struct ctl_op *op, int r)
 {
 	struct ctl_volume *v = ctl_volume_find(c, op->volume);
@@ -309,11 +315,11 @@ static bool waits_for_space(struct ctl *c, struct ctl_op *op, int r)
 	if (op->space_tried && c->now_ms - op->since_ms >= CTL_SPACE_WAIT_MS)
 		return false;
 	/* the first time: see what rests; again only while something is held back or still to be seen */
-	if (op->space_tried && !v->rest_wanted && !v->reap_wanted && !v->rest_held &&
-	    !v->reap_held && !c->reaping)
+	if (op->space_tried && !still_to_be_seen(&v->rest) && !still_to_be_seen(&v->reap) &&
+	    !c->reaping)
 		return false;
-	v->rest_wanted = true;
-	v->reap_wanted = true;
+	v->rest.wanted = true;
+	v->reap.wanted = true;
 	op->space_tried = true;
 	return true;
 }
@@ -446,6 +452,15 @@ static void refuse(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *
 	ctl_reply(c, conn, f, status, NULL, 0, 0, GATE_FREE);
 }
 
+static void too_many(struct ctl *c, struct ctl_conn *conn, const struct ctl_op *op)
+{
+	struct ctl_slot *slot = slot_of(c, op);
+
+	if (slot && conn->carries && conn->session->id == op->session)
+		slot->refused = true;
+	refuse(c, conn, &op->frame, PR_E_BUSY);
+}
+
 static void request(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f,
 		    const uint8_t *p)
 {
@@ -462,7 +477,7 @@ static void request(struct ctl *c, struct ctl_conn *conn, const struct pr_frame 
 		return;
 	}
 	if (c->parked >= CTL_OPS_MAX) {
-		refuse(c, conn, f, PR_E_BUSY);
+		too_many(c, conn, &op);
 		return;
 	}
 	if (!(op.kind->flags & KIND_SESSION)) {

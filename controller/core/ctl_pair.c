@@ -221,7 +221,7 @@ static void serve(struct ctl *c, struct ha_effect *h)
 		v->next_ino = v->served_ino = v->ino_limit;
 		v->pending_limit = 0;
 		memset(&v->hint, 0, sizeof(v->hint));
-		v->reap_wanted = v->rest_wanted = true;
+		v->reap = v->rest = (struct ctl_scan){.wanted = true};
 	}
 	ctl_sessions_serve(c);
 }

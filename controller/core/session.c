@@ -44,6 +44,26 @@ static void set_rebound(struct ctl *c, struct ctl_session *s, bool rebound)
 		ctl_layouts_moved(c);
 }
 
+static void set_settling(struct ctl *c, struct ctl_session *s, bool settling)
+{
+	if (s->settling == settling)
+		return;
+	ASSERT(settling || c->settling > 0);
+	s->settling = settling;
+	c->settling += settling ? 1u : -1u;
+	if (c->settling == 0 && c->serving)
+		ctl_layouts_moved(c);
+}
+
+/* All that the client asks again since its bind has come, and of each slot it is known whether that was executed before. */
+static bool heard_all(const struct ctl_session *s)
+{
+	for (uint32_t i = 0; i < s->slot_count; i++)
+		if (s->slots[i].refused || (s->slots[i].busy && !s->slots[i].known))
+			return false;
+	return true;
+}
+
 /* ---- rows ---- */
 
 static struct ctl_session *session_new(struct ctl *c, uint64_t id, uint32_t slots)
@@ -91,6 +111,8 @@ void ctl_session_row(struct ctl *c, uint64_t id, const struct pr_row_session *ro
 	s->opened_ns = row->opened_ns;
 	pr_bytes_copy(s->host, sizeof(s->host), row->host);
 	pr_bytes_copy(s->what, sizeof(s->what), row->what);
+	if (s->fence)
+		set_settling(c, s, false); /* it is told nothing any more */
 }
 
 static void push_evicted(struct ctl *c, struct ctl_session *s, const char *reason)
@@ -117,6 +139,7 @@ void ctl_session_gone(struct ctl *c, struct ctl_session *s, const char *reason)
 	if (reason && s->ending && c->serving)
 		push_evicted(c, s, reason);
 	set_rebound(c, s, true);
+	set_settling(c, s, false);
 	ctl_session_unbind(c, s);
 	while (*at != s)
 		at = &(*at)->chain;
@@ -298,8 +321,12 @@ void ctl_ping(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 		   (!s || !pr_uuid_equal(&s->client, &conn->client) || s->ending || s->fence)) {
 		err = PR_E_BAD_SESSION;
 	} else {
-		if (s && c->serving && f->epoch >= c->serving_epoch)
+		if (s && c->serving && f->epoch >= c->serving_epoch) {
 			ctl_session_attach(c, s, conn, false);
+			if (s->settling && conn->carries && !s->binding &&
+			    f->sequence == s->bind_sequence && heard_all(s))
+				set_settling(c, s, false);
+		}
 		r = (struct pr_ping_r){.nonce = q.nonce, .role = ctl_role(c)};
 		ASSERT(pr_ping_r_encode(&b, &r) == 0);
 	}
@@ -382,6 +409,8 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 		ctl_replies_drop(conn);
 		ctl_ops_forget(c, s->id);
 		set_rebound(c, s, false); /* until all parts are here nothing is granted */
+		/* and until all was asked again nothing is reaped; a reader's requests are not stored */
+		set_settling(c, s, !(s->flags & PR_OPEN_READER));
 		for (struct ctl_link *l = s->held.next; l != &s->held; l = l->next)
 			CTL_OF(struct ctl_held, of_session, l)->wrote = false;
 		ctl_held_drop_all(c, s);
@@ -396,13 +425,14 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 
 void ctl_sessions_serve(struct ctl *c)
 {
-	c->unbound = 0;
+	c->unbound = c->settling = 0;
 	c->rebind_ms = c->served_ms + 3ull * c->cfg.lease_ms;
 	for (struct ctl_link *l = c->sessions.next; l != &c->sessions; l = l->next) {
 		struct ctl_session *s = CTL_OF(struct ctl_session, all, l);
 
 		s->bind_sequence = 0;
 		s->rebound = s->was_bound = s->binding = s->ending = s->fencing = false;
+		s->settling = false;
 		s->lease_ms = c->served_ms + c->cfg.lease_ms;
 		for (uint32_t i = 0; i < s->slot_count; i++)
 			s->slots[i] = (struct ctl_slot){0};

@@ -173,7 +173,8 @@ struct sim_op {
 	bool answered, unknown;
 	int error;
 	struct model_answer told;
-	uint64_t answered_us, made; /* made: the inode number it gave, by its record */
+	uint64_t answered_us;
+	uint64_t made, opened; /* the inode number it gave, by its record; which it opened */
 };
 
 /* Work on a file's data: sim_data.c. */
@@ -509,6 +510,8 @@ struct sim_op *sim_work_pick(struct sim *, int client,
 			     int worker); /* NULL: nothing is left to do */
 /* It makes a file shorter, or longer. */
 bool sim_op_cuts(const struct model_op *);
+/* What it finds or makes, of that mode, is open then. */
+bool sim_op_opens(const struct model_op *, uint32_t mode);
 int sim_work_encode(struct pr_buf *, const struct model_op *, uint64_t mark);
 /* The answer as the model gives it. False: it does not decode. */
 bool sim_work_decode(const struct model_op *, const uint8_t *p, uint32_t len,
@@ -569,6 +572,7 @@ void sim_journal_check_end(struct sim *);
 void sim_witness_write(struct sim *, int node, const struct jr_io *);
 void sim_witness_restart(struct sim *, int node);
 void sim_witness_commit(struct sim *, int node);
+bool sim_session_stands(const struct sim *, uint64_t session);
 void sim_witness_free(struct sim *);
 
 /* sim_proof.c: a fact or a message that comes to a controller; what it is about to write to the record. */

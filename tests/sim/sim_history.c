@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "proto/crc32c.h"
+#include "tests/sim/simstore.h"
 
 struct sim_op *sim_op_new(struct sim *s, int client, int worker)
 {
@@ -135,6 +136,7 @@ void sim_op_executed(struct sim *s, const struct pr_record *rec, const struct pr
 		return;
 	}
 	op->made = told.ino;
+	op->opened = sim_op_opens(&op->q, told.mode) ? told.ino : 0;
 	model_apply(s->model, &op->q, rec->lsn, told.ino, rec->time_ns, &is);
 	if (sim_op_cuts(&op->q))
 		sim_file_cut(s, op->q.ino, op->q.size);
@@ -259,6 +261,21 @@ static void judge_read(struct sim *s, struct sim_op *op, const struct model_answ
 		(unsigned long long)is.value, is.changes ? ", and a record" : "");
 }
 
+/* Who is told that he has it open can use it: it is not deleted, unless his session is. */
+static void judge_open(struct sim *s, struct sim_op *op, const struct model_answer *told)
+{
+	struct pr_key key;
+	char text[160];
+
+	if (told->error || !sim_op_opens(&op->q, told->mode) ||
+	    !sim_session_stands(s, op->session))
+		return;
+	pr_key_inode(&key, 1, told->ino);
+	if (!simstore_find(s->rows, &key))
+		sim_fail(s, "durability", "%s is answered, and inode %llu is deleted",
+			 describe(op, text), (unsigned long long)told->ino);
+}
+
 void sim_op_answered(struct sim *s, struct sim_op *op, int error, const uint8_t *p, uint32_t len)
 {
 	struct model_answer told = {.error = error};
@@ -281,6 +298,7 @@ void sim_op_answered(struct sim *s, struct sim_op *op, int error, const uint8_t 
 		judge_executed(s, op, error, p, len);
 	else
 		judge_read(s, op, &told);
+	judge_open(s, op, &told);
 	sim_work_done(s, op, &told);
 	sim_data_answered(s, op, error, p, len);
 }

@@ -162,15 +162,49 @@ static void forget_lost(const struct sim *s, struct sim_node *n)
 		n->log[lsn] = NULL;
 }
 
-/*
- * An inode is deleted: it must have no name. That nobody has it open is not asked here: an open that was executed, and whose reply a bind or
- * a failover dropped, is in no bind, and does not hold the inode until it is asked again.
- */
+/* By the committed rows, and not being fenced. */
+bool sim_session_stands(const struct sim *s, uint64_t id)
+{
+	struct pr_row_session session;
+	const struct ctl_row *row;
+	struct pr_key key;
+
+	pr_key_session(&key, id);
+	row = simstore_find(s->rows, &key);
+	return row && pr_row_session_decode(&session, row->value, row->bytes) == 0 &&
+	       session.fence == 0;
+}
+
+/* Has the client it open, or will it when it hears of what was executed? */
+static bool has_open(const struct sim_client *c, uint64_t ino)
+{
+	for (int w = 0; w < SIM_WORKERS; w++)
+		if (c->worker[w].close_ino == ino)
+			return true;
+	for (int i = 0; i < SIM_SLOTS; i++) {
+		const struct sim_op *op = c->in_slot[i];
+
+		if (op && op->opened == ino && !op->answered)
+			return true;
+	}
+	return false;
+}
+
+/* An inode is deleted: nobody can reach it any more. */
 static void check_gone(struct sim *s, uint64_t ino, uint64_t lsn)
 {
 	if (!model_gone(s->model, ino, lsn))
 		sim_fail(s, "durability", "LSN %llu deletes inode %llu, which has a name",
 			 (unsigned long long)lsn, (unsigned long long)ino);
+	for (uint32_t i = 0; i < s->swarm.clients; i++) {
+		const struct sim_client *c = &s->client[i];
+
+		if (c->up && c->session_stands && has_open(c, ino) &&
+		    sim_session_stands(s, c->session))
+			sim_fail(s, "durability",
+				 "LSN %llu deletes inode %llu, which client %u has open",
+				 (unsigned long long)lsn, (unsigned long long)ino, i);
+	}
 }
 
 static void record(struct sim *s, const struct pr_record *rec)

@@ -149,6 +149,12 @@ static bool opens(const struct model_op *q)
 	return q->type == PR_T_CREATE || q->type == PR_T_OPEN;
 }
 
+/* Of what is no file the kernel knows who has it open: create counts nothing. */
+bool sim_op_opens(const struct model_op *q, uint32_t mode)
+{
+	return q->type == PR_T_OPEN || (q->type == PR_T_CREATE && S_ISREG(mode));
+}
+
 struct sim_op *sim_work_pick(struct sim *s, int client, int worker)
 {
 	struct sim_worker *w = &s->client[client].worker[worker];
@@ -184,8 +190,7 @@ struct sim_op *sim_work_pick(struct sim *s, int client, int worker)
 
 void sim_work_done(struct sim *s, struct sim_op *op, const struct model_answer *a)
 {
-	/* Of what is no file the kernel knows who has it open: create counts nothing. */
-	if (opens(&op->q) && a->error == 0 && (S_ISREG(a->mode) || op->q.type == PR_T_OPEN))
+	if (a->error == 0 && sim_op_opens(&op->q, a->mode))
 		s->client[op->client].worker[op->worker].close_ino = a->ino;
 }
 

@@ -97,6 +97,47 @@ Test(cl_core, an_answer_to_an_older_bind_is_none)
 	net_free(r);
 }
 
+/* The pings on a link from this frame on that name the bind of this sequence. */
+static int pings_behind(const struct net *r, int link, int from, uint64_t sequence)
+{
+	int n = 0;
+
+	for (; from < r->sents; from++)
+		n += r->sent[from].link == link && r->sent[from].f.type == PR_T_PING &&
+		     r->sent[from].f.sequence == sequence;
+	return n;
+}
+
+/* It names its bind when all that is unanswered has been sent again on that connection: the controller waits for that. */
+Test(cl_core, a_ping_says_behind_which_bind_all_was_asked_again)
+{
+	struct net *r = net_serving();
+	uint64_t bind;
+	int from;
+
+	ask_create(r, "x", 100);
+	net_want(r, at(A, ACCESS), PR_T_CREATE);
+	net_notice(r, at(B, ACCESS), PR_ROLE_ACTIVE, 6);
+	bind = net_want(r, at(B, ACCESS), PR_T_SESSION_BIND)->f.sequence;
+	from = r->sents;
+	net_pass(r, 600);
+	cr_assert(pings_behind(r, at(B, ACCESS), from, 0) > 0);
+	for (int i = 0; i < CL_LINKS; i++)
+		cr_assert_eq(pings_behind(r, i, from, bind), 0, "it is not bound yet");
+	net_look_away(r);
+	net_bind_reply(r, at(B, ACCESS), 6);
+	from = r->seen;
+	net_want(r, at(B, ACCESS), PR_T_CREATE);
+	cr_assert_eq(pings_behind(r, at(B, ACCESS), from, bind), 1);
+	cr_assert_eq(pings_behind(r, at(B, ACCESS), r->seen, bind), 1, "behind the create");
+	cr_assert_eq(pings_behind(r, at(B, COORD), from, 0), 1, "nothing is in order there");
+	from = r->sents;
+	net_pass(r, 600);
+	cr_assert_eq(pings_behind(r, at(B, ACCESS), from, bind), 1, "if that came too early");
+	cr_assert_eq(pings_behind(r, at(B, COORD), from, 0), 1);
+	net_free(r);
+}
+
 Test(cl_core, the_new_active_dies_while_the_session_is_being_bound)
 {
 	struct net *r = net_serving();
