@@ -110,7 +110,7 @@ tests_unit_test_locked_SOURCES = tests/unit/test_locked.c controller/io/locked.c
 
 unit_tests += tests/unit/test_order
 tests_unit_test_order_SOURCES = tests/unit/test_order.c tests/check/order.c tests/check/order.h \
-	tests/check/model.c tests/check/model.h
+	tests/check/model.c tests/check/model_answer.c tests/check/model.h
 
 check_PROGRAMS += tests/sim/ha_sim
 tests_sim_ha_sim_SOURCES = \
@@ -142,6 +142,7 @@ tests_sim_sim_SOURCES = \
 	tests/check/history.c \
 	tests/check/history.h \
 	tests/check/model.c \
+	tests/check/model_answer.c \
 	tests/check/model.h \
 	tests/check/order.c \
 	tests/check/order.h \
@@ -316,7 +317,8 @@ check_PROGRAMS += tests/work/registers
 tests_work_registers_SOURCES = tests/work/registers.c tests/check/history.c tests/check/history.h
 tests_work_registers_LDADD = libmdcpair.la -lpthread
 
-rounds = tests/check/rounds.c tests/check/rounds.h tests/check/order.c tests/check/order.h tests/check/model.c tests/check/model.h
+rounds = tests/check/rounds.c tests/check/rounds.h tests/check/order.c tests/check/order.h \
+	tests/check/model.c tests/check/model_answer.c tests/check/model.h
 check_PROGRAMS += tests/work/names
 tests_work_names_SOURCES = tests/work/names.c tests/work/names_ask.c tests/work/names_ask.h $(rounds)
 tests_work_names_LDADD = libmdcpair.la libmdccore.la -lpthread

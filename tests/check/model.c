@@ -804,26 +804,6 @@ void model_ask(const struct model *m, const struct model_op *q, uint64_t lsn,
 	ret->error = run(&r);
 }
 
-/* Whoever asks is told of one inode. */
-static bool tells(uint16_t type)
-{
-	switch (type) {
-	case PR_T_LOOKUP:
-	case PR_T_GETATTR:
-	case PR_T_SETATTR:
-	case PR_T_LINK:
-	case PR_T_CREATE:
-	case PR_T_MKDIR:
-	case PR_T_MKNOD:
-	case PR_T_SYMLINK:
-	case PR_T_OPEN:
-	case PR_T_LAYOUT_COMMIT:
-		return true;
-	default:
-		return false;
-	}
-}
-
 void model_apply(struct model *m, const struct model_op *q, uint64_t lsn, uint64_t made,
 		 int64_t when_ns, struct model_answer *ret)
 {
@@ -837,7 +817,7 @@ void model_apply(struct model *m, const struct model_op *q, uint64_t lsn, uint64
 
 	memset(ret, 0, sizeof(*ret));
 	ret->error = run(&r);
-	if (!ret->error && ret->changes && tells(q->type))
+	if (!ret->error && ret->changes && model_tells(q->type))
 		tell(m, find(m, ret->ino), lsn, ret);
 }
 
@@ -870,28 +850,6 @@ void model_back(struct model *m, uint64_t lsn)
 	}
 }
 
-static uint64_t hash_more(uint64_t h, uint64_t value)
-{
-	h = (h ^ value) * UINT64_C(0x9e3779b97f4a7c15);
-	return h ^ h >> 29;
-}
-
-uint64_t model_digest(const struct model_answer *a)
-{
-	const struct model_attr *t = &a->attr;
-	uint64_t h = hash_more(a->ino, a->mode);
-
-	h = hash_more(h, a->nlink);
-	h = hash_more(h, a->size);
-	h = hash_more(h, (uint64_t)t->uid << 32 | t->gid);
-	h = hash_more(h, t->rdev);
-	h = hash_more(h, t->change);
-	h = hash_more(h, (uint64_t)t->atime_ns);
-	h = hash_more(h, (uint64_t)t->mtime_ns);
-	h = hash_more(h, (uint64_t)t->ctime_ns);
-	return hash_more(h, (uint64_t)t->btime_ns);
-}
-
 uint64_t model_hash(const struct model *m)
 {
 	uint64_t sum = 0;
@@ -899,88 +857,21 @@ uint64_t model_hash(const struct model *m)
 	/* The order in which inodes were made is no part of it, nor are times and places. */
 	for (uint64_t i = 0; i < m->count; i++) {
 		const struct node *n = m->nodes[i];
-		uint64_t h = hash_more(n->ino, n->target ^ n->rdev);
+		uint64_t h = model_mix(n->ino, n->target ^ n->rdev);
 
-		h = hash_more(h, value_at(&n->mode, UINT64_MAX));
-		h = hash_more(h, value_at(&n->nlink, UINT64_MAX));
-		h = hash_more(h, value_at(&n->parent, UINT64_MAX));
-		h = hash_more(h, value_at(&n->size, UINT64_MAX));
-		h = hash_more(h, value_at(&n->uid, UINT64_MAX));
-		h = hash_more(h, value_at(&n->gid, UINT64_MAX));
+		h = model_mix(h, value_at(&n->mode, UINT64_MAX));
+		h = model_mix(h, value_at(&n->nlink, UINT64_MAX));
+		h = model_mix(h, value_at(&n->parent, UINT64_MAX));
+		h = model_mix(h, value_at(&n->size, UINT64_MAX));
+		h = model_mix(h, value_at(&n->uid, UINT64_MAX));
+		h = model_mix(h, value_at(&n->gid, UINT64_MAX));
 		for (int k = 0; k < MODEL_XATTRS; k++)
-			h = hash_more(h, value_at(&n->xattr[k], UINT64_MAX));
+			h = model_mix(h, value_at(&n->xattr[k], UINT64_MAX));
 		for (int k = 0; n->entry && k < MODEL_NAMES; k++)
-			h = hash_more(h, value_at(&n->entry[k], UINT64_MAX));
+			h = model_mix(h, value_at(&n->entry[k], UINT64_MAX));
 		sum += h;
 	}
 	return sum;
-}
-
-/* What is listed is the first of what there is, in its order; all of it unless there is more. */
-static bool same_listing(const struct model_answer *told, const struct model_answer *is)
-{
-	uint64_t last = 0, next = UINT64_MAX;
-
-	for (int i = 0; i < MODEL_NAMES; i++) {
-		if (told->entry[i] && told->entry[i] != is->entry[i])
-			return false;
-		if (told->entry[i] && is->cookie[i] > last)
-			last = is->cookie[i];
-		if (!told->entry[i] && is->entry[i] && is->cookie[i] < next)
-			next = is->cookie[i];
-	}
-	return told->more ? last > 0 && next != UINT64_MAX && last < next : next == UINT64_MAX;
-}
-
-bool model_same(const struct model_op *q, const struct model_answer *a,
-		const struct model_answer *b)
-{
-	/* Whether there is space is not the model's to say. */
-	if (q->type == PR_T_LAYOUT_GET && (a->error == -ENOSPC || b->error == -ENOSPC))
-		return true;
-	if (a->error != b->error)
-		return false;
-	if (a->error)
-		return true;
-	if (tells(q->type))
-		return a->ino == b->ino && a->mode == b->mode && a->nlink == b->nlink &&
-		       a->size == b->size && a->attr.uid == b->attr.uid &&
-		       a->attr.gid == b->attr.gid && a->attr.rdev == b->attr.rdev &&
-		       (q->type != PR_T_CREATE || a->value == b->value);
-	switch (q->type) {
-	case PR_T_UNLINK:
-		return a->ino == b->ino && a->nlink == b->nlink;
-	case PR_T_LAYOUT_GET:
-		return a->size == b->size;
-	case PR_T_XATTR_GET:
-	case PR_T_XATTR_LIST:
-	case PR_T_READLINK:
-		return a->value == b->value;
-	case PR_T_READDIR:
-		return same_listing(a, b);
-	default:
-		return true;
-	}
-}
-
-bool model_same_all(const struct model_op *q, const struct model_answer *told,
-		    const struct model_answer *is)
-{
-	if (!model_same(q, told, is))
-		return false;
-	if (is->error || told->error)
-		return true;
-	if (tells(q->type))
-		return model_digest(told) == model_digest(is);
-	if (q->type == PR_T_STATFS)
-		return told->value == is->value;
-	if (q->type != PR_T_READDIR)
-		return true;
-	for (int i = 0; i < MODEL_NAMES; i++)
-		if (told->entry[i] &&
-		    (told->cookie[i] != is->cookie[i] || told->digest[i] != is->digest[i]))
-			return false;
-	return told->value == is->value;
 }
 
 uint64_t model_count(const struct model *m)
@@ -1008,23 +899,4 @@ bool model_now(const struct model *m, uint64_t ino, struct model_answer *ret)
 		ret->cookie[i] = value_at(&n->cookie[i], UINT64_MAX - 1);
 	}
 	return true;
-}
-
-/* ---- names ---- */
-
-/* Two begin with the same eight bytes and more: rows are sorted by those first. */
-static const char *const names[MODEL_NAMES] = {
-	"a", "b", "c", "a-name-longer", "e f", "...", "-x", "~", "\xff", "a-name-longer-than-most"};
-
-struct pr_bytes model_name(int name)
-{
-	return pr_bytes_str(names[name]);
-}
-
-int model_name_index(struct pr_bytes name)
-{
-	for (int i = 0; i < MODEL_NAMES; i++)
-		if (pr_bytes_equal(name, model_name(i)))
-			return i;
-	return -1;
 }

@@ -67,6 +67,9 @@ bool model_same(const struct model_op *, const struct model_answer *told,
 /* The same of all that op is told: times, change counters and places in a directory too. */
 bool model_same_all(const struct model_op *, const struct model_answer *told,
 		    const struct model_answer *is);
+/* It answers with what its inode is. */
+bool model_tells(uint16_t type);
+uint64_t model_mix(uint64_t hash, uint64_t value);
 /* Of all that is told of one inode. */
 uint64_t model_digest(const struct model_answer *);
 

@@ -6,6 +6,7 @@ tests_crash_crash_SOURCES = \
 	tests/check/history.c \
 	tests/check/history.h \
 	tests/check/model.c \
+	tests/check/model_answer.c \
 	tests/check/model.h \
 	tests/crash/crash.c \
 	tests/crash/crash.h \
