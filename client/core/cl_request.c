@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "proto/crc32c.h"
 
@@ -252,7 +253,12 @@ void cl_requests_unbound(struct cl *cl)
 
 bool cl_requests_sent(const struct cl *cl)
 {
-	return cl->phase == CL_BOUND && cl->retries == 0;
+	if (cl->phase != CL_BOUND)
+		return false;
+	for (uint32_t i = 0; i < cl->slot_count; i++)
+		if (cl->slots[i].req && !cl->slots[i].req->sent)
+			return false;
+	return true;
 }
 
 uint64_t cl_requests_wake(const struct cl *cl)
@@ -367,10 +373,24 @@ void cl_requests_fail(struct cl *cl, int error)
 
 /* ---- what is held ---- */
 
-static void opened(struct cl *cl, uint64_t ino)
+/* What a good reply has opened: of what is no file a create counts no open. False: it does not decode; 0: nothing. */
+static bool opened(const struct cl_req *req, const uint8_t *p, uint32_t len, uint64_t *ret_ino)
 {
-	if (ino)
-		cl_held_make(&cl->held, ino)->opens++;
+	struct pr_create_r create;
+	struct pr_open_r open;
+
+	*ret_ino = 0;
+	if (req->type == PR_T_CREATE) {
+		if (pr_create_r_decode(&create, p, len) < 0)
+			return false;
+		if (S_ISREG(create.attr.mode))
+			*ret_ino = create.attr.ino;
+	} else if (req->type == PR_T_OPEN) {
+		if (pr_open_r_decode(&open, p, len) < 0)
+			return false;
+		*ret_ino = open.attr.ino;
+	}
+	return true;
 }
 
 static void closed(struct cl *cl, uint64_t ino, uint32_t opens)
@@ -429,13 +449,10 @@ static void give_up_cancelled_open(struct cl *cl, uint64_t ino)
 }
 
 /* Books what a good reply means for the next bind. False: it does not decode. */
-static bool note_reply(struct cl *cl, const struct cl_req *req, const uint8_t *p, uint32_t len)
+static bool note_reply(struct cl *cl, const struct cl_req *req, const uint8_t *p, uint32_t len,
+		       uint64_t *ret_opened)
 {
-	union {
-		struct pr_create_r create;
-		struct pr_open_r open;
-		struct pr_layout_get_r get;
-	} r;
+	struct pr_layout_get_r granted_r;
 	union {
 		struct pr_close close;
 		struct pr_layout_get get;
@@ -443,26 +460,20 @@ static bool note_reply(struct cl *cl, const struct cl_req *req, const uint8_t *p
 	} q;
 	uint32_t q_len = (uint32_t)req->b.len;
 
+	if (!opened(req, p, len, ret_opened))
+		return false;
+	if (*ret_opened)
+		cl_held_make(&cl->held, *ret_opened)->opens++;
 	switch (req->type) {
-	case PR_T_CREATE:
-		if (pr_create_r_decode(&r.create, p, len) < 0)
-			return false;
-		opened(cl, r.create.attr.ino);
-		break;
-	case PR_T_OPEN:
-		if (pr_open_r_decode(&r.open, p, len) < 0)
-			return false;
-		opened(cl, r.open.attr.ino);
-		break;
 	case PR_T_CLOSE:
 		if (pr_close_decode(&q.close, req->b.p, q_len) == 0)
 			closed(cl, q.close.ino, q.close.opens);
 		break;
 	case PR_T_LAYOUT_GET:
-		if (pr_layout_get_r_decode(&r.get, p, len) < 0)
+		if (pr_layout_get_r_decode(&granted_r, p, len) < 0)
 			return false;
 		if (pr_layout_get_decode(&q.get, req->b.p, q_len) == 0)
-			granted(cl, &q.get, r.get.generation);
+			granted(cl, &q.get, granted_r.generation);
 		break;
 	case PR_T_LAYOUT_RETURN:
 		if (pr_layout_return_decode(&q.back, req->b.p, q_len) == 0)
@@ -527,12 +538,13 @@ static void busy(struct cl *cl, struct cl_req *req)
 static void finish(struct cl *cl, struct cl_req *req, const struct pr_frame *f, const uint8_t *p)
 {
 	int error = cl_status_errno(f->status);
+	uint64_t ino = 0;
 
-	if (f->status == 0 && !note_reply(cl, req, p, f->length))
+	if (f->status == 0 && !note_reply(cl, req, p, f->length, &ino))
 		error = -EPROTO;
 	if (req->answered) {
-		if (!error && (req->type == PR_T_CREATE || req->type == PR_T_OPEN))
-			give_up_cancelled_open(cl, pr_load64(p));
+		if (!error && ino)
+			give_up_cancelled_open(cl, ino);
 	} else {
 		struct cl_effect *fx = done(cl, req, error);
 

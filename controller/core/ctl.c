@@ -292,6 +292,7 @@ void ctl_forget_derived(struct ctl *c)
 		c->volumes = v->next;
 		free(v);
 	}
+	c->reap_turn = NULL;
 	c->meta_known = false;
 	memset(&c->meta, 0, sizeof(c->meta));
 }

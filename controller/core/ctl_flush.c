@@ -127,9 +127,27 @@ void ctl_rows(struct ctl *c, const struct ctl_event *ev)
 
 /* ---- reaping ---- */
 
+/* A step that did not become a record, since the batch was full, is taken again from where it began. */
+static void begin_step(struct ctl *c, struct ctl_op *op)
+{
+	struct ctl_volume *v = ctl_volume_find(c, op->volume);
+	struct ns_hint *hint = &v->hint, *before = &v->hint_before;
+
+	if (op->stepped) {
+		hint->orphan = before->orphan;
+		hint->rest = before->rest;
+		ns_hint_orphan(hint, before->no_orphan_below);
+	}
+	op->stepped = true;
+	*before = *hint;
+}
+
 int run_reap(struct ctl *c, struct ctl_op *op, struct tx *tx, struct pr_buf *out)
 {
-	int r = ns_reap_step(tx, &c->gate);
+	int r;
+
+	begin_step(c, op);
+	r = ns_reap_step(tx, &c->gate);
 
 	op->arg = r > 0;
 	return r > 0 ? 0 : r;
@@ -137,8 +155,10 @@ int run_reap(struct ctl *c, struct ctl_op *op, struct tx *tx, struct pr_buf *out
 
 int run_rest(struct ctl *c, struct ctl_op *op, struct tx *tx, struct pr_buf *out)
 {
-	int r = ns_rest_step(tx, &c->gate);
+	int r;
 
+	begin_step(c, op);
+	r = ns_rest_step(tx, &c->gate);
 	op->arg = r > 0;
 	return r > 0 ? 0 : r;
 }
@@ -159,11 +179,17 @@ static bool next_step(struct ctl_scan *scan)
 	return true;
 }
 
+/* In turns: one may be wanted again and again while it goes on. */
 static const struct ctl_kind *next_job(struct ctl_volume *v)
 {
-	if (next_step(&v->reap))
-		return &ctl_kind_reap;
-	return next_step(&v->rest) ? &ctl_kind_rest : NULL;
+	for (int i = 0; i < 2; i++) {
+		bool rest = v->rest_next;
+
+		v->rest_next = !rest;
+		if (next_step(rest ? &v->rest : &v->reap))
+			return rest ? &ctl_kind_rest : &ctl_kind_reap;
+	}
+	return NULL;
 }
 
 /* Only while nothing more urgent is to be written, unless somebody is short of space. */
@@ -174,20 +200,29 @@ static bool may_reap_now(struct ctl *c)
 	return !ctl_link_empty(&c->space_waits) || !anybody_waits(c);
 }
 
+static struct ctl_volume *volume_after(const struct ctl *c, const struct ctl_volume *v)
+{
+	return v->next ? v->next : c->volumes;
+}
+
+/* The volumes take turns, until none since idle wants anything. */
 void ctl_background(struct ctl *c)
 {
-	struct ctl_volume *v = c->volumes;
+	struct ctl_volume *v = c->reap_turn ? c->reap_turn : c->volumes, *idle = NULL;
 
-	for (int steps = 0; v && steps < REAP_STEPS && may_reap_now(c);) {
+	for (int steps = 0; v && v != idle && steps < REAP_STEPS && may_reap_now(c);
+	     v = volume_after(c, v)) {
 		const struct ctl_kind *kind = next_job(v);
 
 		if (!kind) {
-			v = v->next;
+			idle = idle ? idle : v;
 			continue;
 		}
+		idle = NULL;
 		c->reaping = true;
 		ctl_job(c, kind, v->id, 0);
 		ctl_ops_run(c);
 		steps++;
 	}
+	c->reap_turn = v;
 }

@@ -297,13 +297,26 @@ bool ctl_in_use(struct ctl *c, uint16_t volume, uint64_t ino)
 	       somebody_unbound(c, NULL, volume, ino, PR_LAYOUT_WRITE);
 }
 
+/* An open that was executed and whose reply was lost is in no bind: it counts when it is asked again. */
+static bool somebody_settles(const struct ctl *c, uint16_t volume)
+{
+	if (c->settling == 0)
+		return false;
+	for (const struct ctl_link *l = c->sessions.next; l != &c->sessions; l = l->next) {
+		const struct ctl_session *s = CTL_OF(struct ctl_session, all, l);
+
+		if (s->settling && s->volume == volume)
+			return true;
+	}
+	return false;
+}
+
 bool ctl_may_reap(void *user, uint16_t volume, uint64_t ino)
 {
 	struct ctl *c = user;
 	struct ctl_volume *v = ctl_volume_find(c, volume);
 
-	/* An open that was executed and whose reply was lost is in no bind: it counts when it is asked again. */
-	if (c->settling == 0 && !ctl_in_use(c, volume, ino))
+	if (!somebody_settles(c, volume) && !ctl_in_use(c, volume, ino))
 		return true;
 	/* Closed everywhere, it is kept by layouts alone: they are asked back if space is short. */
 	for (struct ctl_held *h = *bucket_of(c, volume, ino); h; h = h->chain)

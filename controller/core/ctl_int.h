@@ -108,8 +108,14 @@ struct ctl_slot {
 	uint64_t sequence;   /* stored */
 	struct ctl_op *busy; /* an operation of this slot that waits for something */
 	bool known;	     /* false: the row has to be read */
-	bool refused;	     /* with BUSY, and not looked at: it comes again */
+	bool refused;	     /* what may be stored was, with BUSY: it comes again */
 };
+
+/* Of a request with this sequence: it may have been executed, and is answered from the slot's row then. */
+static inline bool ctl_may_be_stored(const struct ctl_slot *slot, uint64_t sequence)
+{
+	return !slot->known || sequence <= slot->sequence;
+}
 
 struct ctl_session {
 	struct ctl_link all;
@@ -125,6 +131,7 @@ struct ctl_session {
 	int64_t opened_ns;
 	struct ctl_slot *slots;
 	uint64_t lease_ms;	/* its lease ends then, by served_ms */
+	uint64_t rebind_ms;	/* if it is not back then, by served_ms, it is fenced */
 	bool rebound;		/* to this active, since it serves */
 	bool was_bound;		/* to this active, at any time: what it holds may be new */
 	bool settling;		/* bound, and what it asks again may still be on its way */
@@ -168,9 +175,10 @@ struct ctl_volume {
 		pending_limit; /* handed out next; reserved; reserved by the operation that runs */
 	uint32_t sessions;
 	struct ctl_scan reap, rest; /* of the inodes without a name, of the blocks that rest */
+	bool rest_next;
 	/* inodes from here on were made by this active: no session from before holds any */
 	uint64_t served_ino;
-	struct ns_hint hint;
+	struct ns_hint hint, hint_before; /* before: where the step of a scan that runs began */
 };
 
 /* ---- operations ---- */
@@ -211,6 +219,7 @@ struct ctl_op {
 	bool parked;  /* in memory of its own */
 	bool changed; /* a part of it is a record already */
 	bool space_tried;
+	bool stepped; /* a step of a scan has run */
 	uint32_t missing; /* fetches it waits for */
 	uint32_t misses;  /* how often it did */
 	uint64_t since_ms, ticket;
@@ -308,7 +317,7 @@ struct ctl {
 	struct ctl_held *held_buckets[CTL_HELD_BUCKETS];
 	struct ctl_held *held_free;
 	uint64_t generation;
-	struct ctl_volume *volumes;
+	struct ctl_volume *volumes, *reap_turn; /* reap_turn: whose scan goes on next, or NULL */
 
 	/* timers */
 	uint64_t ha_timer_ms, ring_due_ms, timer_told_ms, tick_ms;
@@ -316,7 +325,6 @@ struct ctl {
 	uint64_t
 		recall_ms; /* and so long has it also committed what there was: what recalls run on */
 	uint64_t recall_tick_ms, recall_tick_commit; /* served_ms and commit at the last look */
-	uint64_t rebind_ms; /* by served_ms; a session that is not back then is fenced */
 	uint32_t recalls;   /* held layouts that were recalled */
 	struct ctl_admin_wait *admin_waits;
 	uint32_t admin_wait_count, admin_wait_cap;

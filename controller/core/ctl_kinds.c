@@ -288,7 +288,11 @@ static void done_reap(struct ctl *c, struct ctl_op *op, const struct pr_buf *out
 
 static void failed_reap(struct ctl *c, struct ctl_op *op, int status)
 {
+	struct ctl_volume *v = ctl_volume_find(c, op->volume);
+
 	c->reaping = false;
+	if (v)
+		v->hint.orphan = v->hint.rest = 0; /* the next scan begins with the first */
 	if (c->serving)
 		ctl_log(c, 4, "reaping in volume %u: error %d", op->volume, status);
 }

@@ -211,7 +211,7 @@ static enum slot_verdict slot_check(struct ctl *c, struct ctl_op *op, struct tx 
 		}
 		return SLOT_DONE;
 	}
-	if (op->changed || (slot->known && op->frame.sequence > slot->sequence))
+	if (op->changed || !ctl_may_be_stored(slot, op->frame.sequence))
 		return SLOT_RUN;
 	r = tx_get_slot(tx, op->session, op->frame.slot, &row);
 	if (r == TX_MISS)
@@ -456,7 +456,8 @@ static void too_many(struct ctl *c, struct ctl_conn *conn, const struct ctl_op *
 {
 	struct ctl_slot *slot = slot_of(c, op);
 
-	if (slot && conn->carries && conn->session->id == op->session)
+	if (slot && conn->carries && conn->session->id == op->session &&
+	    ctl_may_be_stored(slot, op->frame.sequence))
 		slot->refused = true;
 	refuse(c, conn, &op->frame, PR_E_BUSY);
 }

@@ -51,7 +51,7 @@ static void set_settling(struct ctl *c, struct ctl_session *s, bool settling)
 	ASSERT(settling || c->settling > 0);
 	s->settling = settling;
 	c->settling += settling ? 1u : -1u;
-	if (c->settling == 0 && c->serving)
+	if (!settling && c->serving)
 		ctl_layouts_moved(c);
 }
 
@@ -59,7 +59,9 @@ static void set_settling(struct ctl *c, struct ctl_session *s, bool settling)
 static bool heard_all(const struct ctl_session *s)
 {
 	for (uint32_t i = 0; i < s->slot_count; i++)
-		if (s->slots[i].refused || (s->slots[i].busy && !s->slots[i].known))
+		if (s->slots[i].refused ||
+		    (s->slots[i].busy &&
+		     ctl_may_be_stored(&s->slots[i], s->slots[i].busy->frame.sequence)))
 			return false;
 	return true;
 }
@@ -333,6 +335,11 @@ void ctl_ping(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 	ctl_reply(c, conn, f, err, bytes, (uint32_t)b.len, 0, GATE_FREE);
 }
 
+static uint64_t rebind_until(const struct ctl *c)
+{
+	return c->served_ms + 3ull * c->cfg.lease_ms;
+}
+
 static uint32_t bind_held(struct ctl *c, struct ctl_session *s, struct pr_list list)
 {
 	struct pr_held e;
@@ -409,6 +416,9 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 		ctl_replies_drop(conn);
 		ctl_ops_forget(c, s->id);
 		set_rebound(c, s, false); /* until all parts are here nothing is granted */
+		s->rebind_ms = rebind_until(c);
+		for (uint32_t i = 0; i < s->slot_count; i++)
+			s->slots[i].refused = false;
 		/* and until all was asked again nothing is reaped; a reader's requests are not stored */
 		set_settling(c, s, !(s->flags & PR_OPEN_READER));
 		for (struct ctl_link *l = s->held.next; l != &s->held; l = l->next)
@@ -426,7 +436,6 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 void ctl_sessions_serve(struct ctl *c)
 {
 	c->unbound = c->settling = 0;
-	c->rebind_ms = c->served_ms + 3ull * c->cfg.lease_ms;
 	for (struct ctl_link *l = c->sessions.next; l != &c->sessions; l = l->next) {
 		struct ctl_session *s = CTL_OF(struct ctl_session, all, l);
 
@@ -434,6 +443,7 @@ void ctl_sessions_serve(struct ctl *c)
 		s->rebound = s->was_bound = s->binding = s->ending = s->fencing = false;
 		s->settling = false;
 		s->lease_ms = c->served_ms + c->cfg.lease_ms;
+		s->rebind_ms = rebind_until(c);
 		for (uint32_t i = 0; i < s->slot_count; i++)
 			s->slots[i] = (struct ctl_slot){0};
 		if (s->fence) {
@@ -465,7 +475,9 @@ const char *ctl_session_state(const struct ctl_session *s)
 		return "ending";
 	if (!s->rebound)
 		return ctl_link_empty(&s->conns) ? "not back" : "binding";
-	return ctl_link_empty(&s->conns) ? "lost" : "live";
+	if (ctl_link_empty(&s->conns))
+		return "lost";
+	return s->settling ? "binding" : "live";
 }
 
 /* It ends then at the latest if the client stays silent. */
@@ -491,7 +503,7 @@ static void lease_check(struct ctl *c, struct ctl_session *s)
 {
 	bool silent = c->served_ms >= s->lease_ms + 2ull * c->cfg.lease_ms;
 
-	if (!s->rebound && c->served_ms >= c->rebind_ms) {
+	if (!s->rebound && c->served_ms >= s->rebind_ms) {
 		end_session(c, s, true);
 		return;
 	}

@@ -573,6 +573,8 @@ void sim_witness_write(struct sim *, int node, const struct jr_io *);
 void sim_witness_restart(struct sim *, int node);
 void sim_witness_commit(struct sim *, int node);
 bool sim_session_stands(const struct sim *, uint64_t session);
+bool sim_all_are_back(const struct sim *);
+bool sim_is_open(const struct sim *, uint64_t ino);
 void sim_witness_free(struct sim *);
 
 /* sim_proof.c: a fact or a message that comes to a controller; what it is about to write to the record. */

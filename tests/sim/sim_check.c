@@ -122,6 +122,9 @@ static void check_inode(struct sim *s, const struct ctl_row *row, uint64_t ino)
 			(unsigned long long)ino, inode.mode, inode.nlink,
 			(unsigned long long)inode.size, (unsigned long long)inode.change, is.mode,
 			is.nlink, (unsigned long long)is.size, (unsigned long long)is.attr.change);
+	else if (inode.nlink == 0 && sim_all_are_back(s) && !sim_is_open(s, ino))
+		sim_fail(s, "leak", "inode %llu has no name, and nobody has it open",
+			 (unsigned long long)ino);
 }
 
 static void check_name(struct sim *s, const struct ctl_row *row, uint64_t dir, struct pr_bytes text)

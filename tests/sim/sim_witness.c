@@ -175,9 +175,30 @@ bool sim_session_stands(const struct sim *s, uint64_t id)
 	       session.fence == 0;
 }
 
+/* Every session there is, by the committed rows, is that of a client that is served. */
+bool sim_all_are_back(const struct sim *s)
+{
+	for (size_t i = 0; i < simstore_count(s->rows); i++) {
+		bool back = false;
+		struct ctl_row row;
+		uint64_t id;
+
+		simstore_row(s->rows, i, &row);
+		if (pr_key_parse_session(row.key.b, row.key.len, &id))
+			continue;
+		for (uint32_t k = 0; k < s->swarm.clients; k++)
+			back |= s->client[k].up && s->client[k].served && s->client[k].session == id;
+		if (!back)
+			return false;
+	}
+	return true;
+}
+
 /* Has the client it open, or will it when it hears of what was executed? */
 static bool has_open(const struct sim_client *c, uint64_t ino)
 {
+	if (!c->up || !c->session_stands)
+		return false;
 	for (int w = 0; w < SIM_WORKERS; w++)
 		if (c->worker[w].close_ino == ino)
 			return true;
@@ -190,6 +211,14 @@ static bool has_open(const struct sim_client *c, uint64_t ino)
 	return false;
 }
 
+bool sim_is_open(const struct sim *s, uint64_t ino)
+{
+	for (uint32_t i = 0; i < s->swarm.clients; i++)
+		if (has_open(&s->client[i], ino))
+			return true;
+	return false;
+}
+
 /* An inode is deleted: nobody can reach it any more. */
 static void check_gone(struct sim *s, uint64_t ino, uint64_t lsn)
 {
@@ -199,8 +228,7 @@ static void check_gone(struct sim *s, uint64_t ino, uint64_t lsn)
 	for (uint32_t i = 0; i < s->swarm.clients; i++) {
 		const struct sim_client *c = &s->client[i];
 
-		if (c->up && c->session_stands && has_open(c, ino) &&
-		    sim_session_stands(s, c->session))
+		if (has_open(c, ino) && sim_session_stands(s, c->session))
 			sim_fail(s, "durability",
 				 "LSN %llu deletes inode %llu, which client %u has open",
 				 (unsigned long long)lsn, (unsigned long long)ino, i);

@@ -327,15 +327,20 @@ const char *rig_admin(struct rig *g, const char *text)
 	return g->admin;
 }
 
+void rig_volume(struct rig *g)
+{
+	rig_admin(
+		g,
+		"volume-create vol1 00000000-0000-4000-8000-0000000000aa lun1 00000000-0000-4000-8000-0000000000bb 4096 256 -");
+	cr_assert_eq(g->admin_error, 0, "%s", g->admin);
+}
+
 void rig_start(struct rig *g)
 {
 	rig_open(g);
 	rig_boot(g);
 	rig_serve(g);
-	rig_admin(
-		g,
-		"volume-create vol1 00000000-0000-4000-8000-0000000000aa lun1 00000000-0000-4000-8000-0000000000bb 4096 256 -");
-	cr_assert_eq(g->admin_error, 0, "%s", g->admin);
+	rig_volume(g);
 }
 
 void rig_start_one(struct rig *g, struct rig_client *cl)

@@ -53,6 +53,7 @@ void rig_close(struct rig *);
 void rig_boot(struct rig *);	/* up to standby */
 void rig_crash(struct rig *);	/* the process dies; disk, store and arbiter stay */
 void rig_serve(struct rig *);	/* promote it */
+void rig_volume(struct rig *);	/* make vol1 */
 void rig_start(struct rig *);	/* boot, serve, volume vol1 */
 void rig_restart(struct rig *); /* crash, boot, serve */
 void rig_step(struct rig *, struct ctl_event *);

@@ -97,6 +97,27 @@ Test(cl_core, opens_and_layouts_are_told_to_the_new_active)
 	net_free(r);
 }
 
+/* A create that finds what is no file: the controller counts no open, and nobody would close it. */
+Test(cl_core, what_is_no_file_is_not_open)
+{
+	struct net *r = net_serving();
+	struct pr_held held[2];
+	struct net_sent *s;
+	uint64_t id;
+
+	ask_create(r, "fifo", 100);
+	s = net_want(r, at(A, ACCESS), PR_T_CREATE);
+	SAY(r, at(A, ACCESS), net_reply_to(s, 5), create_r, .attr = {.ino = 3, .mode = 0010644});
+	cr_assert_eq(r->dones, 1);
+	id = ask_create(r, "fifo", 101);
+	s = net_want(r, at(A, ACCESS), PR_T_CREATE);
+	net_step(r, (struct cl_event){.type = CL_EV_CANCEL, .id = id});
+	SAY(r, at(A, ACCESS), net_reply_to(s, 5), create_r, .attr = {.ino = 3, .mode = 0010644});
+	cr_assert(net_quiet(r), "there is nothing to give back");
+	cr_assert_eq(told(r, 6, held), 0);
+	net_free(r);
+}
+
 /* The active that was told meanwhile knows nothing of the old one: to claim its mode again is to claim what others may have. */
 Test(cl_core, a_grant_is_not_joined_with_what_is_being_returned)
 {

@@ -111,6 +111,8 @@ Test(ctl_ending, a_bind_in_parts_counts_when_the_last_is_here)
 	cr_assert_eq(layout_get(&b, ino[1], PR_LAYOUT_READ), NOTHING_YET, "it may still say so");
 	cr_assert_eq(bind_part(&a, 0, &held[1], 1, &lost), 0);
 	cr_assert_eq(lost, 0u);
+	state_is(&a, "binding");
+	cr_assert_eq(ping(&a), 0);
 	state_is(&a, "live");
 	cr_assert_not(rig_has(&g, b.conn, PR_T_LAYOUT_GET_R), "and has said so");
 	for (unsigned i = 0; i < 2; i++) {
@@ -135,6 +137,22 @@ Test(ctl_ending, who_never_sends_the_last_part_is_fenced_when_all_should_be_back
 	rig_wait(&g, 3000);
 	cr_assert_eq(g.fence_asked, a.session);
 	cr_assert_eq(ping(&a), PR_E_BAD_SESSION);
+	rig_close(&g);
+}
+
+/* The time to be back is that of the bind, not of a promotion long ago. */
+Test(ctl_ending, a_tick_between_the_parts_of_a_bind_ends_nobody)
+{
+	uint32_t lost;
+
+	rig_start_one(&g, &a);
+	pings_for(&a, 30);
+	cr_assert_eq(bind_part(&a, PR_BIND_MORE, NULL, 0, &lost), 0);
+	rig_wait(&g, 1000);
+	state_is(&a, "binding");
+	cr_assert_eq(bind_part(&a, 0, NULL, 0, &lost), 0);
+	cr_assert_eq(ping(&a), 0);
+	state_is(&a, "live");
 	rig_close(&g);
 }
 
