@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "client/mdcfs.h"
 
@@ -91,6 +92,9 @@ static void finish_create(struct mf_op *op, struct mdc_reply *reply)
 	struct fuse_entry_param e;
 	int r = reply->error;
 
+	/* Somebody made what is no file there meanwhile: nothing is open, and the kernel looks the name up again. */
+	if (r == 0 && !S_ISREG(reply->attr.mode))
+		r = -ESTALE;
 	if (r == 0) {
 		mf_entry(&reply->attr, &e);
 		r = file_new(op, &reply->attr, reply->created, &fi);

@@ -74,7 +74,7 @@ tests_unit_test_ctl_SOURCES = tests/unit/test_ctl.c tests/unit/test_ctl_layout.c
 unit_tests += tests/unit/test_ctl_session
 tests_unit_test_ctl_session_SOURCES = tests/unit/test_ctl_session.c tests/unit/test_ctl_conn.c \
 	tests/unit/test_ctl_ending.c tests/unit/test_ctl_rows.c tests/unit/test_ctl_opens.c \
-	tests/unit/test_ctl_reap.c tests/unit/ctl_rig.c tests/unit/ctl_rig.h \
+	tests/unit/test_ctl_reap.c tests/unit/test_ctl_again.c tests/unit/ctl_rig.c tests/unit/ctl_rig.h \
 	tests/sim/simstore.c tests/sim/simstore.h tests/sim/simdisk.c tests/sim/simdisk.h
 
 unit_tests += tests/unit/test_ctl_cache

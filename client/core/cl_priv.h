@@ -127,8 +127,8 @@ bool cl_link_put(struct cl *, int i, struct pr_frame *, const void *payload, uin
 /* cl_request.c */
 bool cl_slots_make(struct cl *, uint32_t count);
 void cl_requests_free(struct cl *);
-void cl_requests_bound(struct cl *);   /* send again what is unanswered, then what waits */
-void cl_requests_unbound(struct cl *); /* nothing counts as sent */
+void cl_requests_bound(struct cl *);	  /* send again what is unanswered, then what waits */
+void cl_requests_unbound(struct cl *);	  /* nothing counts as sent */
 bool cl_requests_sent(const struct cl *); /* all that have a slot, on the connection that serves */
 void cl_requests_pump(struct cl *);
 void cl_requests_fail(struct cl *, int error); /* all of them */

@@ -219,7 +219,7 @@ struct ctl_op {
 	bool parked;  /* in memory of its own */
 	bool changed; /* a part of it is a record already */
 	bool space_tried;
-	bool stepped; /* a step of a scan has run */
+	bool stepped;	  /* a step of a scan has run */
 	uint32_t missing; /* fetches it waits for */
 	uint32_t misses;  /* how often it did */
 	uint64_t since_ms, ticket;
@@ -325,7 +325,7 @@ struct ctl {
 	uint64_t
 		recall_ms; /* and so long has it also committed what there was: what recalls run on */
 	uint64_t recall_tick_ms, recall_tick_commit; /* served_ms and commit at the last look */
-	uint32_t recalls;   /* held layouts that were recalled */
+	uint32_t recalls;			     /* held layouts that were recalled */
 	struct ctl_admin_wait *admin_waits;
 	uint32_t admin_wait_count, admin_wait_cap;
 

@@ -385,7 +385,7 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 	struct ctl_session *s;
 	uint8_t bytes[16];
 	struct pr_buf b = pr_buf_on(bytes, sizeof(bytes));
-	int err = 0;
+	bool begins;
 
 	c->why[0] = 0;
 	if (pr_session_bind_decode(&q, p, f->length)) {
@@ -406,9 +406,11 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 	}
 	if (f->sequence < s->bind_sequence)
 		return; /* overtaken by a later one on another connection; nobody waits for its answer */
+	/* The one before it may have been cut off between its parts. */
+	begins = !s->binding || f->sequence > s->bind_sequence;
 	s->bind_sequence = f->sequence;
 	ctl_session_attach(c, s, conn, true);
-	if (!s->binding) {
+	if (begins) {
 		/*
 		 * The client sends all again. What failed, or has not run yet, leaves no trace in its slot and runs then: it must not
 		 * hear of both.
@@ -430,7 +432,7 @@ void ctl_bind(struct ctl *c, struct ctl_conn *conn, const struct pr_frame *f, co
 	if (!s->binding)
 		set_rebound(c, s, true);
 	ASSERT(pr_session_bind_r_encode(&b, &r) == 0);
-	ctl_reply(c, conn, f, err, bytes, (uint32_t)b.len, s->lsn, GATE_COMMIT);
+	ctl_reply(c, conn, f, 0, bytes, (uint32_t)b.len, s->lsn, GATE_COMMIT);
 }
 
 void ctl_sessions_serve(struct ctl *c)

@@ -267,8 +267,7 @@ static void judge_open(struct sim *s, struct sim_op *op, const struct model_answ
 	struct pr_key key;
 	char text[160];
 
-	if (told->error || !sim_op_opens(&op->q, told->mode) ||
-	    !sim_session_stands(s, op->session))
+	if (told->error || !sim_op_opens(&op->q, told->mode) || !sim_session_stands(s, op->session))
 		return;
 	pr_key_inode(&key, 1, told->ino);
 	if (!simstore_find(s->rows, &key))

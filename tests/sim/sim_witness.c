@@ -187,7 +187,8 @@ bool sim_all_are_back(const struct sim *s)
 		if (pr_key_parse_session(row.key.b, row.key.len, &id))
 			continue;
 		for (uint32_t k = 0; k < s->swarm.clients; k++)
-			back |= s->client[k].up && s->client[k].served && s->client[k].session == id;
+			back |= s->client[k].up && s->client[k].served &&
+				s->client[k].session == id;
 		if (!back)
 			return false;
 	}

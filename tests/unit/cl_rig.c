@@ -293,7 +293,8 @@ void net_getattr_reply(struct net *r, int link, const struct net_sent *s, uint64
 void net_create_reply(struct net *r, int link, const struct net_sent *s, uint64_t epoch,
 		      uint64_t ino)
 {
-	SAY(r, link, net_reply_to(s, epoch), create_r, .attr = {.ino = ino, .mode = 0100644}, .created = 1);
+	SAY(r, link, net_reply_to(s, epoch), create_r, .attr = {.ino = ino, .mode = 0100644},
+	    .created = 1);
 }
 
 void net_error_reply(struct net *r, int link, const struct net_sent *s, uint64_t epoch,

@@ -60,6 +60,8 @@ static void fenced(uint64_t session, int error)
 
 /* ---- binds ---- */
 
+static uint64_t binds;
+
 /* A part of a bind. */
 static uint32_t bind_part(struct rig_client *cl, uint32_t flags, const struct pr_held *held,
 			  uint32_t count, uint32_t *ret_lost)
@@ -73,7 +75,7 @@ static uint32_t bind_part(struct rig_client *cl, uint32_t flags, const struct pr
 	for (uint32_t i = 0; i < count; i++)
 		cr_assert_eq(pr_held_put(&l, &held[i]), 0);
 	q.held = (struct pr_list){.count = count, .p = list, .len = (uint32_t)l.len};
-	RIG_SAY(&g, cl->conn, PR_T_SESSION_BIND, 0, 0, session_bind, &q);
+	RIG_SAY(&g, cl->conn, PR_T_SESSION_BIND, 0, binds, session_bind, &q);
 	m = rig_take(&g, cl->conn, PR_T_SESSION_BIND_R);
 	if (m.f.status == 0) {
 		cr_assert_eq(pr_session_bind_r_decode(&r, m.p, m.f.length), 0);
@@ -137,6 +139,25 @@ Test(ctl_ending, who_never_sends_the_last_part_is_fenced_when_all_should_be_back
 	rig_wait(&g, 3000);
 	cr_assert_eq(g.fence_asked, a.session);
 	cr_assert_eq(ping(&a), PR_E_BAD_SESSION);
+	rig_close(&g);
+}
+
+/* What a bind that was cut off had named is not joined with the next one. */
+Test(ctl_ending, a_bind_that_was_cut_off_counts_for_nothing)
+{
+	struct pr_held held;
+	uint32_t lost;
+
+	rig_start_one(&g, &a);
+	cr_assert_eq(rig_create(&g, &a, "f", &held.ino), 0);
+	held.opens = 1;
+	held.layout = PR_LAYOUT_WRITE;
+	held.generation = 1;
+	cr_assert_eq(bind_part(&a, PR_BIND_MORE, &held, 1, &lost), 0);
+	connect_again(&a);
+	binds++;
+	cr_assert_eq(bind_part(&a, 0, NULL, 0, &lost), 0);
+	cr_assert_null(ctl_held_find(g.ctl, ctl_session_find(g.ctl, a.session), held.ino));
 	rig_close(&g);
 }
 

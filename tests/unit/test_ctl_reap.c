@@ -5,11 +5,7 @@
 
 #include "tests/unit/ctl_rig.h"
 
-enum {
-	MANY = 2500,
-	PART = 128,  /* inodes that a part of a scan passes */
-	ROOM = 2500, /* bytes: a create takes less, the deletion of PART inodes takes more */
-};
+enum { MANY = 2500 };
 
 static struct rig g;
 static struct rig_client a, b;
@@ -47,14 +43,14 @@ static void begin(int count)
 /* They are looked through in parts, the last of which has nothing in it. */
 Test(ctl_reap, of_many_that_are_open_none_is_forgotten)
 {
-	begin(PART);
-	close_it(&a, inos[PART / 2]);
+	begin(128);
+	close_it(&a, inos[64]);
 	rig_wait(&g, 1000);
-	cr_assert_not(is_there(inos[PART / 2]));
+	cr_assert_not(is_there(inos[64]));
 	close_it(&a, inos[0]);
 	rig_wait(&g, 1000);
 	cr_assert_not(is_there(inos[0]));
-	cr_assert(is_there(inos[PART - 1]));
+	cr_assert(is_there(inos[127]));
 	rig_close(&g);
 }
 
@@ -88,77 +84,5 @@ Test(ctl_reap, blocks_come_back_while_removed_files_are_closed_all_the_time)
 	for (int i = 0; i < MANY / 2 && blocks_free() < before; i++)
 		close_it(&a, inos[i]);
 	cr_assert_eq(blocks_free(), before);
-	rig_close(&g);
-}
-
-static void allocate(const char *name, uint64_t blocks)
-{
-	struct pr_allocate q = {.length = blocks * 4096};
-
-	cr_assert_eq(rig_create(&g, &b, name, &q.ino), 0);
-	RIG_SAY(&g, b.conn, PR_T_ALLOCATE, b.session, ++b.sequence[0], allocate, &q);
-}
-
-/* Files that a has open, and that b has removed. No block is free. */
-static void begin_full(void)
-{
-	char name[16];
-
-	rig_open(&g);
-	g.config.batch_bytes_max = 32 << 10;
-	rig_boot(&g);
-	rig_serve(&g);
-	rig_volume(&g);
-	cr_assert_eq(rig_client_open(&g, &a, 1, 0), 0);
-	cr_assert_eq(rig_client_open(&g, &b, 2, 0), 0);
-	for (int i = 0; i < PART; i++) {
-		snprintf(name, sizeof(name), "f%d", i);
-		cr_assert_eq(rig_create(&g, &a, name, &inos[i]), 0);
-		cr_assert_eq(rig_unlink(&g, &b, name), 0);
-	}
-	allocate("big", blocks_free());
-	cr_assert_eq(rig_status(&g, b.conn, PR_T_ALLOCATE_R), 0);
-	cr_assert_eq(blocks_free(), 0u);
-	rig_wait(&g, 2000);
-}
-
-/* The journal takes no more; what is open has little room left. */
-static void fill_open_batch(void)
-{
-	char name[16];
-
-	g.hold_disk = true;
-	for (int i = 0; i < 2 || g.ctl->open.cap - g.ctl->open.len > ROOM; i++) {
-		snprintf(name, sizeof(name), "x%d", i);
-		rig_create_send(&g, &b, 1, name);
-		rig_run(&g);
-	}
-	cr_assert_gt(g.ctl->open_count, 0u);
-	cr_assert_not(g.ctl->batch_full);
-}
-
-Test(ctl_reap, a_part_that_found_no_room_is_taken_again_from_where_it_began)
-{
-	struct pr_allocate q = {.length = 4096};
-
-	begin_full();
-	cr_assert_eq(rig_create(&g, &b, "more", &q.ino), 0);
-	fill_open_batch();
-	for (int i = 0; i < PART; i++)
-		RIG_SAY(&g, a.conn, PR_T_CLOSE, a.session, 0, close,
-			(&(struct pr_close){.ino = inos[i], .opens = 1}));
-	cr_assert_not(g.ctl->batch_full, "nothing is reaped while more urgent things wait");
-	/* unless somebody is short of space */
-	RIG_SAY(&g, b.conn, PR_T_ALLOCATE, b.session, ++b.sequence[0], allocate, &q);
-	cr_assert(g.ctl->batch_full, "there was no room for the part");
-	cr_assert(g.ctl->reaping, "it waits");
-	/* who is short of space waits no longer, and has nothing looked through anew */
-	g.now_ms += CTL_SPACE_WAIT_MS + 100;
-	g.hold_disk = false;
-	rig_wait(&g, 1000);
-	cr_assert_eq(rig_status(&g, b.conn, PR_T_ALLOCATE_R), ENOSPC);
-	cr_assert_not(g.ctl->reaping);
-	for (int i = 0; i < PART; i++)
-		cr_assert_not(is_there(inos[i]), "%d", i);
 	rig_close(&g);
 }
