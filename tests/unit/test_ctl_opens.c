@@ -77,6 +77,18 @@ static void ping(struct rig_client *cl)
 	ping_behind(cl, binds);
 }
 
+/* So much waits that no more is taken. */
+static void create_refused(struct rig_client *cl, uint32_t slot, const char *name)
+{
+	uint32_t parked = g.ctl->parked;
+
+	g.ctl->parked = CTL_OPS_MAX;
+	rig_create_send(&g, cl, slot, name);
+	rig_run(&g);
+	cr_assert_eq(rig_status(&g, cl->conn, PR_T_CREATE_R), PR_E_BUSY);
+	g.ctl->parked = parked;
+}
+
 /* Reaping is a second's work at most. */
 static void is_kept(void)
 {
@@ -269,18 +281,11 @@ Test(ctl_opens, what_was_asked_again_and_was_evicted_is_not_passed_by_a_ping)
 /* So much waits that more is refused: the client asks once more, later. */
 Test(ctl_opens, what_was_asked_again_and_refused_is_not_passed_by_a_ping)
 {
-	uint32_t parked;
-
 	begin();
 	bind_it(&a);
 	cr_assert_eq(rig_unlink(&g, &b, "f"), 0);
-	parked = g.ctl->parked;
-	g.ctl->parked = CTL_OPS_MAX;
 	a.sequence[0]--;
-	rig_create_send(&g, &a, 0, "f");
-	rig_run(&g);
-	cr_assert_eq(rig_status(&g, a.conn, PR_T_CREATE_R), PR_E_BUSY);
-	g.ctl->parked = parked;
+	create_refused(&a, 0, "f");
 	ping(&a);
 	ping(&a);
 	is_kept();
@@ -295,18 +300,11 @@ Test(ctl_opens, what_was_asked_again_and_refused_is_not_passed_by_a_ping)
 /* It was not executed before: it opens nothing that the client could not know. */
 Test(ctl_opens, a_new_request_that_is_refused_holds_nothing_back)
 {
-	uint32_t parked;
-
 	begin();
 	bind_it(&a);
 	cr_assert_eq(ask_again(), 0);
 	cr_assert_eq(rig_unlink(&g, &b, "f"), 0);
-	parked = g.ctl->parked;
-	g.ctl->parked = CTL_OPS_MAX;
-	rig_create_send(&g, &a, 1, "new");
-	rig_run(&g);
-	cr_assert_eq(rig_status(&g, a.conn, PR_T_CREATE_R), PR_E_BUSY);
-	g.ctl->parked = parked;
+	create_refused(&a, 1, "new");
 	ping(&a);
 	close_it(&a);
 	is_reaped();
@@ -317,18 +315,11 @@ Test(ctl_opens, a_new_request_that_is_refused_holds_nothing_back)
 Test(ctl_opens, what_is_refused_on_a_connection_of_another_says_nothing)
 {
 	struct rig_client other;
-	uint32_t parked;
-
 	begin();
 	bind_it(&a);
 	other = b;
 	other.session = a.session;
-	parked = g.ctl->parked;
-	g.ctl->parked = CTL_OPS_MAX;
-	rig_create_send(&g, &other, 0, "f");
-	rig_run(&g);
-	cr_assert_eq(rig_status(&g, b.conn, PR_T_CREATE_R), PR_E_BUSY);
-	g.ctl->parked = parked;
+	create_refused(&other, 0, "f");
 	ping(&a);
 	cr_assert_eq(rig_unlink(&g, &b, "f"), 0);
 	is_reaped();
