@@ -328,7 +328,7 @@ int mdc_noop(struct mdc *);
 /*
  * Opening for MDC_O_READ, MDC_O_WRITE or both; the controller checks access. Layouts, what was
  * written and not committed and the pending size are kept per inode: all opens of a session see the
- * same file.
+ * same file. What is no regular file has none: -EISDIR, or -ENXIO.
  */
 int mdc_file_open(struct mdc *, const struct mdc_cred *, uint64_t ino, uint32_t flags,
 		  struct mdc_file **ret, struct mdc_attr *ret_attr);

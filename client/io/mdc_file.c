@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/io/mdc_call.h"
@@ -26,6 +27,11 @@ int mdc_file_adopt(struct mdc *mdc, const struct mdc_cred *cred, const struct md
 
 	if (r < 0)
 		return r;
+	/* Of what is no file no open is counted either: there is nothing to give back. */
+	if (!S_ISREG(attr->mode))
+		return mdc_fail(S_ISDIR(attr->mode) ? -EISDIR : -ENXIO,
+				"inode %llu is not a regular file: it has no data on the LUNs",
+				(unsigned long long)attr->ino);
 	file = calloc(1, sizeof(*file));
 	mdc_lock(mdc->loop);
 	inode = file ? mdc_inode_get(mdc, attr->ino) : NULL;

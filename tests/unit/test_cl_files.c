@@ -7,6 +7,7 @@
 #include <linux/falloc.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tests/unit/pair_rig.h"
 
@@ -504,6 +505,26 @@ Test(cl_files, bad_words_are_told_apart)
 	snprintf(wrong, sizeof(wrong), "%.*s:/other", (int)(strstr(spec, ":/") - spec), spec);
 	cr_assert_eq(mdc_open_volume(wrong, &options, &mdc), -ENOENT);
 	cr_assert(strstr(mdc_error(), "other") != NULL, "%s", mdc_error());
+}
+
+/* Somebody else may make one in place of the file that a program is about to make. */
+Test(cl_files, what_is_no_file_is_not_opened)
+{
+	struct mdc_info info;
+	struct mdc *mdc = mounted(&info);
+	struct mdc_file *file;
+	struct mdc_attr fifo;
+	uint32_t flags = MDC_O_READ | MDC_O_WRITE;
+
+	cr_assert_eq(mdc_mknod(mdc, NULL, info.root, "fifo", S_IFIFO | 0644, 0, &fifo), 0, "%s",
+		     mdc_error());
+	cr_assert_eq(mdc_file_create(mdc, NULL, info.root, "fifo", 0644, flags, &file, NULL, NULL),
+		     -ENXIO);
+	cr_assert(strstr(mdc_error(), "not a regular file") != NULL, "%s", mdc_error());
+	cr_assert_eq(mdc_file_open(mdc, NULL, fifo.ino, flags, &file, NULL), -ENXIO);
+	cr_assert_eq(mdc_file_open(mdc, NULL, info.root, MDC_O_READ, &file, NULL), -EISDIR);
+	cr_assert_eq(mdc_unlink(mdc, NULL, info.root, "fifo"), 0, "%s", mdc_error());
+	cr_assert_eq(mdc_close_volume(mdc, 10000), 0, "%s", mdc_error());
 }
 
 /* Several threads wait at once; one loop, one session. */
