@@ -8,6 +8,9 @@ tests_unit_test_cl_core_SOURCES = \
 	tests/unit/test_cl_link.c \
 	tests/unit/test_cl_request.c \
 	tests/unit/test_cl_session.c
+unit_tests += tests/unit/test_cl_memory
+tests_unit_test_cl_memory_SOURCES = tests/unit/test_cl_memory.c tests/unit/cl_rig.c tests/unit/cl_rig.h
+tests_unit_test_cl_memory_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=realloc
 unit_tests += tests/unit/test_mdc_commit
 tests_unit_test_mdc_commit_SOURCES = tests/unit/test_mdc_commit.c client/io/mdc_commit.c
 tests_unit_test_mdc_commit_CFLAGS = $(AM_CFLAGS) # objects of its own: the library has the others
@@ -28,11 +31,14 @@ tests_unit_test_mdc_address_CFLAGS = $(AM_CFLAGS)
 tests_unit_test_mdc_address_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=getaddrinfo
 tests_unit_test_mdc_address_LDADD = $(CRITERION_LIBS) -lpthread
 if HAVE_FUSE
-unit_tests += tests/unit/test_mdcfs_log
+unit_tests += tests/unit/test_mdcfs_log tests/unit/test_mdcfs_file
 endif
 tests_unit_test_mdcfs_log_SOURCES = tests/unit/test_mdcfs_log.c client/mdcfs_log.c
 tests_unit_test_mdcfs_log_CFLAGS = $(AM_CFLAGS)
 tests_unit_test_mdcfs_log_LDADD = $(CRITERION_LIBS) -lpthread
+tests_unit_test_mdcfs_file_SOURCES = tests/unit/test_mdcfs_file.c client/mdcfs_file.c
+tests_unit_test_mdcfs_file_CFLAGS = $(AM_CFLAGS)
+tests_unit_test_mdcfs_file_LDADD = $(CRITERION_LIBS)
 unit_tests += tests/unit/test_mdc_loop
 tests_unit_test_mdc_loop_SOURCES = tests/unit/test_mdc_loop.c client/io/mdc_later.c client/io/mdc_loop.c client/io/mdc_sync.c
 tests_unit_test_mdc_loop_CFLAGS = $(AM_CFLAGS)
