@@ -101,6 +101,15 @@ static void died(struct portion *p, int status)
 	p->at++;
 }
 
+/* Behind its last seed: a sanitizer tells of leaks there. */
+static void ended_badly(struct portion *p, int status)
+{
+	printf("seed %llu: behind it the process ended with %s %d\n",
+	       (unsigned long long)p->at - 1, WIFSIGNALED(status) ? "signal" : "exit code",
+	       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	p->totals.failed++;
+}
+
 static int wait_for_one(struct many *m)
 {
 	int status;
@@ -117,6 +126,8 @@ static int wait_for_one(struct many *m)
 		m->busy--;
 		if (!p->ended)
 			died(p, status);
+		else if (status)
+			ended_badly(p, status);
 		m->stop |= p->totals.failed && !m->run->keep_going;
 		if (!is_over(p, m->run))
 			start(m, p);

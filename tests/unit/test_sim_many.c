@@ -7,7 +7,7 @@
 
 #include "tests/sim/sim_totals.h"
 
-static uint64_t failing, dying, hanging; /* seeds; 0: none */
+static uint64_t failing, dying, hanging, leaking; /* seeds; 0: none */
 static bool idle;
 static char path[] = "/tmp/test_sim_many.XXXXXX";
 
@@ -17,6 +17,12 @@ struct sim *sim_new(uint64_t seed)
 
 	s->seed = seed;
 	return s;
+}
+
+/* As the address sanitizer ends a process that has leaked. */
+static void leaks_found(void)
+{
+	_exit(23);
 }
 
 /* Each seed has as many operations as its number: the sums tell which were counted. */
@@ -30,6 +36,8 @@ void sim_run(struct sim *s)
 		raise(SIGKILL);
 	if (s->seed == hanging)
 		raise(SIGSTOP);
+	if (s->seed == leaking)
+		atexit(leaks_found);
 }
 
 void sim_free(struct sim *s)
@@ -134,6 +142,13 @@ Test(sim_many, behind_a_death_the_next_run_goes_on)
 	holds(28, 1, 28);
 	run(72, false);
 	holds(100, 1, 28);
+}
+
+Test(sim_many, a_process_that_ends_badly_behind_its_seeds_is_a_failure)
+{
+	leaking = 28;
+	cr_assert_eq(run(100, true), 1);
+	holds(100, 1, 0);
 }
 
 Test(sim_many, a_failure_stays_in_the_ledger)
