@@ -161,7 +161,7 @@ uint64_t jr_durable_lsn(const struct jr *);
 struct pr_hash jr_tail_hash(const struct jr *);
 /*
  * The hash and epoch after the batch that ends at or before lsn: 0, or -ENOENT when it is not in
- * the journal any more.
+ * the journal any more. The epoch is 0 where jr_reset was given none.
  */
 int jr_hash_at(const struct jr *, uint64_t lsn, uint64_t *ret_end_lsn, uint64_t *ret_epoch,
 	       struct pr_hash *ret_hash);
