@@ -104,8 +104,8 @@ static void died(struct portion *p, int status)
 /* Behind its last seed: a sanitizer tells of leaks there. */
 static void ended_badly(struct portion *p, int status)
 {
-	printf("seed %llu: behind it the process ended with %s %d\n",
-	       (unsigned long long)p->at - 1, WIFSIGNALED(status) ? "signal" : "exit code",
+	printf("seed %llu: behind it the process ended with %s %d\n", (unsigned long long)p->at - 1,
+	       WIFSIGNALED(status) ? "signal" : "exit code",
 	       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	p->totals.failed++;
 }
